@@ -1,0 +1,130 @@
+"""Content blocks of requests: checked, and cleaned of what never reaches the model.
+
+A block stays the dict the client sent, so that it reaches the model as it came. Dropped are
+`cache_control` (Claude Code sets its own) and response-only fields that clients send back.
+Texts of errors are the API's own. Pure; called by `request`.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+from relayd.anthropic import checks
+from relayd.errors import invalid
+
+Block = dict[str, Any]
+
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+# Kinds that pass as they are: nothing in them decides how relayd handles the call.
+PASSED = (
+    "redacted_thinking",
+    "search_result",
+    "server_tool_use",
+    "web_search_tool_result",
+    "web_fetch_tool_result",
+    "code_execution_tool_result",
+    "bash_code_execution_tool_result",
+    "text_editor_code_execution_tool_result",
+    "tool_search_tool_result",
+    "container_upload",
+    "mcp_tool_use",
+    "mcp_tool_result",
+)
+UNSEEN = ("cache_control", "caller", "parsed_output")
+
+
+def content(value: Any, path: str) -> list[Block]:
+    """The blocks of a message or tool result: a string counts as one text block. Raises ApiError 400."""
+    if isinstance(value, str):
+        return [{"type": "text", "text": value}] if value else []
+    return [block(item, f"{path}.{number}") for number, item in enumerate(checks.listing(value, path))]
+
+
+def block(value: Any, path: str) -> Block:
+    """One checked, cleaned block."""
+    value = checks.mapping(value, path)
+    kind = checks.field(value, "type", path)
+    check = CHECKS.get(kind)
+    if check is None:
+        tags = ", ".join(f"'{k}'" for k in CHECKS)
+        raise invalid(f"{path}: Input tag '{kind}' found using 'type' does not match any of the expected tags: {tags}")
+    cleaned = {k: v for k, v in value.items() if k not in UNSEEN and not (k == "citations" and not v)}
+    check(cleaned, path)
+    return cleaned
+
+
+def _text(value: Block, path: str) -> None:
+    text = checks.text(checks.field(value, "text", f"{path}.text"), f"{path}.text.text")
+    if not text:
+        raise invalid("messages: text content blocks must be non-empty")
+
+
+def _image(value: Block, path: str) -> None:
+    _source(checks.field(value, "source", f"{path}.image"), f"{path}.image.source", ("base64", "url", "file"), IMAGE_TYPES)
+
+
+def _document(value: Block, path: str) -> None:
+    kinds = ("base64", "text", "content", "url", "file")
+    source = checks.field(value, "source", f"{path}.document")
+    _source(source, f"{path}.document.source", kinds, ("application/pdf",))
+
+
+def _source(value: Any, path: str, kinds: tuple[str, ...], media_types: tuple[str, ...]) -> None:
+    source = checks.mapping(value, path)
+    kind = checks.one_of(checks.field(source, "type", path), kinds, f"{path}.type")
+    if kind == "file":
+        raise invalid(f"{path}.file_id: files are not supported by relayd; send the data as base64")
+    if kind == "base64":
+        _base64(source, path, media_types)
+    elif kind == "url":
+        checks.text(checks.field(source, "url", path), f"{path}.url")
+    elif kind == "text":
+        checks.text(checks.field(source, "data", path), f"{path}.data")
+    else:
+        content(checks.field(source, "content", path), f"{path}.content")
+
+
+def _base64(source: Block, path: str, media_types: tuple[str, ...]) -> None:
+    checks.one_of(checks.field(source, "media_type", path), media_types, f"{path}.base64.media_type")
+    data = checks.text(checks.field(source, "data", path), f"{path}.base64.data")
+    try:
+        binascii.a2b_base64(data, strict_mode=True)
+    except (ValueError, binascii.Error) as error:
+        raise invalid(f"{path}.base64: invalid base64 data") from error
+
+
+def _thinking(value: Block, path: str) -> None:
+    checks.text(checks.field(value, "thinking", f"{path}.thinking"), f"{path}.thinking.thinking")
+    checks.text(checks.field(value, "signature", f"{path}.thinking"), f"{path}.thinking.signature")
+
+
+def _tool_use(value: Block, path: str) -> None:
+    checks.text(checks.field(value, "id", f"{path}.tool_use"), f"{path}.tool_use.id")
+    checks.text(checks.field(value, "name", f"{path}.tool_use"), f"{path}.tool_use.name")
+    checks.mapping(checks.field(value, "input", f"{path}.tool_use"), f"{path}.tool_use.input")
+
+
+def _tool_result(value: Block, path: str) -> None:
+    checks.text(checks.field(value, "tool_use_id", f"{path}.tool_result"), f"{path}.tool_result.tool_use_id")
+    inner = value.get("content")
+    if inner is not None and not isinstance(inner, str):
+        value["content"] = content(inner, f"{path}.tool_result.content")
+    if value.get("is_error") is not None:
+        checks.boolean(value["is_error"], f"{path}.tool_result.is_error")
+
+
+def _passed(value: Block, path: str) -> None:
+    """Nothing to check: see PASSED."""
+
+
+CHECKS: dict[str, Callable[[Block, str], None]] = {
+    "text": _text,
+    "image": _image,
+    "document": _document,
+    "thinking": _thinking,
+    "tool_use": _tool_use,
+    "tool_result": _tool_result,
+    **dict.fromkeys(PASSED, _passed),
+}

@@ -1,0 +1,224 @@
+"""POST /v1/messages: body bytes to a typed, checked request.
+
+Everything that the API would refuse at once is refused here, in its words, before a process is
+touched. Pure; called by `core/relay.py`. Unknown optional fields and betas are accepted, as SDKs
+send new ones all the time; what cannot be honoured is listed in `ignored` and told to the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relayd import codec
+from relayd.anthropic import blocks, checks
+from relayd.anthropic.blocks import Block
+from relayd.errors import ApiError, invalid
+
+VERSION_OLD = "2023-06-01"
+VERSION_NEW = "2026-10-21"  # refuses the sampling parameters, even at their defaults
+SAMPLING = ("temperature", "top_p", "top_k")
+NOT_HONOURED = (*SAMPLING, "service_tier", "inference_geo", "speed", "container", "context_management", "diagnostics")
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+THINKING_KINDS = ("adaptive", "enabled", "disabled", "between_tools")
+INTERRUPTED_TEXT = "[Request interrupted by user]"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of the conversation: neighbours of the same role are already merged."""
+
+    role: str
+    content: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """What the client asked: kind is absent, disabled, adaptive or enabled (with a budget in tokens)."""
+
+    kind: str = "absent"
+    budget: int = 0
+
+
+@dataclass(frozen=True)
+class MessagesRequest:
+    """A valid request. `system` holds the texts of its blocks; `ignored` what cannot be honoured."""
+
+    model: str
+    max_tokens: int
+    messages: tuple[Message, ...]
+    system: tuple[str, ...] = ()
+    stream: bool = False
+    thinking: Thinking = Thinking()
+    effort: str = ""
+    ignored: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<MessagesRequest {self.model} messages={len(self.messages)} stream={self.stream}>"
+
+
+def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
+    """The request in `body`. Raises ApiError with the API's status and text."""
+    value = document(body)
+    version = headers.get("anthropic-version", VERSION_OLD)
+    model = checks.text(checks.field(value, "model", ""), "model")
+    max_tokens = checks.integer(checks.field(value, "max_tokens", ""), "max_tokens", minimum=1)
+    messages = _messages(checks.field(value, "messages", ""), version)
+    _refuse_unsupported(value)
+    return MessagesRequest(
+        model=model,
+        max_tokens=max_tokens,
+        messages=messages,
+        system=_system(value.get("system")),
+        stream=checks.boolean(value.get("stream") or False, "stream"),
+        thinking=_thinking(value.get("thinking"), max_tokens),
+        effort=_effort(value.get("output_config")),
+        ignored=_ignored(value, version),
+    )
+
+
+def document(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises ApiError 400 with the parser's position."""
+    try:
+        value = codec.parse(body)
+    except ValueError as error:
+        raise invalid(f"The request body is not valid JSON: {error}") from error
+    return checks.mapping(value, "body")
+
+
+def _messages(value: Any, version: str) -> tuple[Message, ...]:
+    items = checks.listing(value, "messages")
+    if not items:
+        raise invalid("messages: at least one message is required")
+    merged: list[tuple[str, list[Block]]] = []
+    for number, item in enumerate(items):
+        role, content = _message(item, number, number == len(items) - 1, version)
+        if merged and merged[-1][0] == role:
+            merged[-1][1].extend(content)
+        else:
+            merged.append((role, content))
+    if merged[-1][0] != "user":
+        raise invalid("This model does not support assistant message prefill. The conversation must end with a user message.")
+    result = tuple(Message(role, tuple(content)) for role, content in merged)
+    _check_tool_pairs(result)
+    _check_last(result[-1])
+    return result
+
+
+def _message(value: Any, number: int, last: bool, version: str) -> tuple[str, list[Block]]:
+    path = f"messages.{number}"
+    message = checks.mapping(value, path)
+    role = checks.field(message, "role", path)
+    if role not in ("user", "assistant"):
+        raise invalid(f'messages: Unexpected role "{role}". Allowed roles are "user" or "assistant".')
+    content = blocks.content(checks.field(message, "content", path), f"{path}.content")
+    if not content and role == "user":
+        raise invalid(f"{path}: user messages must have non-empty content")
+    if not content and not last:
+        raise invalid(f"{path}: all messages must have non-empty content except for the optional final assistant message")
+    if version == VERSION_NEW:
+        _check_new_version(role, content, path)
+    return role, content
+
+
+def _check_new_version(role: str, content: list[Block], path: str) -> None:
+    for number, block in enumerate(content):
+        if role == "assistant" and block["type"] == "document":
+            raise invalid(f"{path}.content.{number}: `document` blocks are not allowed in assistant messages")
+        if role == "user" and block["type"] == "text" and block.get("citations"):
+            raise invalid(f"{path}.content.{number}.text.citations: citations are not allowed in user messages")
+
+
+def _check_tool_pairs(messages: tuple[Message, ...]) -> None:
+    """Every tool_use is answered in the next message, and only those (API rule)."""
+    open_ids: list[str] = []
+    for number, message in enumerate(messages):
+        results = [b["tool_use_id"] for b in message.content if b["type"] == "tool_result"]
+        missing = [i for i in open_ids if i not in results]
+        if missing:
+            raise invalid(
+                f"messages.{number - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
+                f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the next message."
+            )
+        for index, block in enumerate(message.content):
+            if block["type"] == "tool_result" and block["tool_use_id"] not in open_ids:
+                raise invalid(
+                    f"messages.{number}.content.{index}: unexpected `tool_use_id` found in `tool_result` blocks: "
+                    f"{block['tool_use_id']}. Each `tool_result` block must have a corresponding `tool_use` block "
+                    "in the previous message."
+                )
+        open_ids = [b["id"] for b in message.content if b["type"] == "tool_use"]
+
+
+def _check_last(message: Message) -> None:
+    texts = [b["text"] for b in message.content if b["type"] == "text"]
+    if texts == [INTERRUPTED_TEXT] and len(message.content) == 1:
+        raise invalid(f"messages: Claude Code does not answer a last message that is exactly {INTERRUPTED_TEXT!r}")
+
+
+def _system(value: Any) -> tuple[str, ...]:
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    texts = []
+    for number, item in enumerate(checks.listing(value, "system")):
+        path = f"system.{number}"
+        block = checks.mapping(item, path)
+        checks.one_of(checks.field(block, "type", path), ("text",), f"{path}.type")
+        text = checks.text(checks.field(block, "text", path), f"{path}.text")
+        if not text:
+            raise invalid("system: text content blocks must be non-empty")
+        texts.append(text)
+    return tuple(texts)
+
+
+def _thinking(value: Any, max_tokens: int) -> Thinking:
+    if value is None:
+        return Thinking()
+    thinking = checks.mapping(value, "thinking")
+    kind = checks.one_of(checks.field(thinking, "type", "thinking"), THINKING_KINDS, "thinking.type")
+    if kind != "enabled":
+        return Thinking("adaptive" if kind == "between_tools" else kind)
+    path = "thinking.enabled.budget_tokens"
+    budget = checks.integer(checks.field(thinking, "budget_tokens", "thinking.enabled"), path, minimum=1024)
+    if budget >= max_tokens:
+        raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`.")
+    return Thinking(kind, budget)
+
+
+def _effort(value: Any) -> str:
+    if value is None:
+        return ""
+    effort = checks.mapping(value, "output_config").get("effort")
+    return "" if effort is None else checks.one_of(effort, EFFORTS, "output_config.effort")
+
+
+def _ignored(value: dict[str, Any], version: str) -> tuple[str, ...]:
+    if version == VERSION_NEW:
+        for name in SAMPLING:
+            if name in value:
+                raise invalid(f"{name}: Extra inputs are not permitted")
+    for name in SAMPLING:
+        number = value.get(name)
+        if number is not None and (isinstance(number, bool) or not isinstance(number, (int, float))):
+            raise invalid(f"{name}: Input should be a valid number")
+    return tuple(name for name in NOT_HONOURED if value.get(name) is not None)
+
+
+def _refuse_unsupported(value: dict[str, Any]) -> None:
+    """What would change the answer and cannot be done yet is refused, never dropped."""
+    unsupported = {
+        "tools": "tools: not supported by this version of relayd",
+        "stop_sequences": "stop_sequences: not supported by this version of relayd",
+        "mcp_servers": "mcp_servers: not supported by relayd",
+    }
+    for name, message in unsupported.items():
+        if value.get(name):
+            raise invalid(message)
+    if (value.get("output_config") or {}).get("format") or value.get("output_format"):
+        raise invalid("output_config.format: not supported by this version of relayd")
+    if value.get("thread"):
+        details = {"error_code": "thread_unsupported_request"}
+        raise ApiError(400, "thread: message threads are not supported by this version of relayd", details=details)

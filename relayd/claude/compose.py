@@ -1,0 +1,104 @@
+"""A conversation as a transcript that Claude Code resumes: values in, JSON lines out. Pure.
+
+The rules were found by experiment (2.1.330): the snapshot line comes first and carries the system
+prompt; user content is an array of blocks, or reminders are added; each line names the one before.
+A transcript that ends in a user message starts that turn by itself.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from relayd import codec
+from relayd.anthropic.request import Message
+
+# The transcript format's version, in every line; newer versions read older lines.
+FORMAT_VERSION = "2.1.330"
+ZERO_USAGE = {"input_tokens": 0, "output_tokens": 0}
+
+
+class Composer:
+    """Builds the lines of one transcript. `timestamp` is UTC ISO 8601 with milliseconds and Z."""
+
+    def __init__(self, session_id: str, cwd: str, timestamp: str, model: str) -> None:
+        self._common = {
+            "isSidechain": False,
+            "userType": "external",
+            "entrypoint": "cli",
+            "cwd": cwd,
+            "sessionId": session_id,
+            "version": FORMAT_VERSION,
+            "gitBranch": "",
+            "timestamp": timestamp,
+        }
+        self._model = model
+        self._parent: str | None = None
+        self._lines: list[bytes] = []
+
+    def __repr__(self) -> str:
+        return f"<Composer {self._common['sessionId']} lines={len(self._lines)}>"
+
+    def snapshot(self, system: tuple[str, ...]) -> None:
+        """The system prompt and tools in force; must come before every message."""
+        attachment = {
+            "type": "prompt_snapshot",
+            "systemPrompt": list(system),
+            "tools": [],
+            "reminderFold": False,
+            "echoWireToolInputs": False,
+            "contextRendering": "announced",
+        }
+        self._add("attachment", {"attachment": attachment})
+
+    def message(self, message: Message) -> None:
+        """One message of the conversation."""
+        if message.role == "user":
+            self._add("user", {"message": {"role": "user", "content": list(message.content)}})
+            return
+        body = {
+            "id": f"msg_{uuid.uuid4().hex[:24]}",
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": list(message.content),
+            "stop_reason": "tool_use" if message.content[-1]["type"] == "tool_use" else "end_turn",
+            "stop_sequence": None,
+            "usage": ZERO_USAGE,
+        }
+        self._add("assistant", {"message": body})
+
+    def data(self) -> bytes:
+        """All lines so far."""
+        return b"".join(self._lines)
+
+    def _add(self, kind: str, fields: dict[str, Any]) -> None:
+        own = str(uuid.uuid4())
+        line = {"parentUuid": self._parent, "type": kind, "uuid": own, **self._common, **fields}
+        self._parent = own
+        self._lines.append(codec.dump(line) + b"\n")
+
+
+def conversation(
+    session_id: str, cwd: str, timestamp: str, model: str, system: tuple[str, ...], messages: tuple[Message, ...]
+) -> bytes:
+    """The whole transcript of a call."""
+    composer = Composer(session_id, cwd, timestamp, model)
+    composer.snapshot(system)
+    for message in messages:
+        composer.message(message)
+    return composer.data()
+
+
+def placeholder(session_id: str, cwd: str, timestamp: str) -> bytes:
+    """What stands in the transcript of a slot that waits: enough for the session to be found."""
+    text = Message("user", ({"type": "text", "text": "(waiting)"},))
+    return conversation(session_id, cwd, timestamp, "", (), (text,))
+
+
+def system_prompt(system: tuple[str, ...]) -> bytes:
+    """What goes through the FIFO. Versions that honour the snapshot do not use it; older ones do.
+
+    It must not be empty. Claude Code joins several system texts by a blank line; so do we.
+    """
+    return ("\n\n".join(system) or " ").encode("utf-8", "replace")

@@ -1,0 +1,122 @@
+"""The environment of a Claude Code process: an allow-list, and what relayd adds.
+
+The list lets through what a login of any kind may need, so that the daemon works wherever
+`claude` does; everything else of the daemon's environment stays out. Values are passed, never
+read into a log. Pure; called once by `daemon.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+PASSED = frozenset(
+    (
+        # the user and the system
+        *("HOME", "USER", "LOGNAME", "PATH", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
+        *("DBUS_SESSION_BUS_ADDRESS", "USERNAME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "APPDATA", "LOCALAPPDATA"),
+        *("PROGRAMDATA", "SYSTEMROOT", "SystemRoot", "SYSTEMDRIVE", "COMSPEC", "ComSpec", "PATHEXT", "PROCESSOR_ARCHITECTURE"),
+        # the way to the API
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "API_TIMEOUT_MS", "BEDROCK_BASE_URL"),
+        # the login
+        *("CLAUDE_CONFIG_DIR", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS", "CLAUDE_CODE_CERT_STORE"),
+        *("CLAUDE_CODE_CLIENT_CERT", "CLAUDE_CODE_CLIENT_KEY", "CLAUDE_CODE_CLIENT_KEY_PASSPHRASE"),
+        *("CLAUDE_CODE_SKIP_BEDROCK_AUTH", "CLAUDE_CODE_SKIP_VERTEX_AUTH", "CLAUDE_CODE_SKIP_FOUNDRY_AUTH"),
+    )
+)
+PREFIXES = (
+    "ANTHROPIC_",
+    "CLAUDE_CODE_USE_",
+    "AWS_",
+    "GOOGLE_",
+    "GCLOUD_",
+    "CLOUDSDK_",
+    "CLOUD_ML_",
+    "VERTEX_",
+    "AZURE_",
+    "LC_",
+    "XDG_",
+)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+OURS = {
+    "TERM": "xterm-256color",
+    # The turn of a transcript that ends in a user message starts by itself.
+    "CLAUDE_CODE_RESUME_INTERRUPTED_TURN": "1",
+    # What reaches the model is the client's conversation and nothing of this machine.
+    "CLAUDE_CODE_DISABLE_ATTACHMENTS": "1",
+    "CLAUDE_CODE_DISABLE_CLAUDE_MDS": "1",
+    "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
+    "CLAUDE_CODE_TOTAL_TOKENS_REMINDER": "off",
+    "ENABLE_TOOL_SEARCH": "false",
+    # Errors go to the client at once, whose SDK has retry rules of its own.
+    "CLAUDE_CODE_MAX_RETRIES": "0",
+    "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
+    "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
+    "CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK": "1",
+    # Past the window the API's own error, never a silent summary.
+    "DISABLE_AUTO_COMPACT": "1",
+    "DISABLE_COMPACT": "1",
+    # A process that lives for one call has no use for these.
+    "DISABLE_AUTOUPDATER": "1",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
+}
+
+
+def child_environment(environ: Mapping[str, str], own_port: int) -> tuple[dict[str, str], list[str]]:
+    """The base environment of every child, and notes for the log (names only, never values)."""
+    env = {k: v for k, v in environ.items() if k in PASSED or k.startswith(PREFIXES)}
+    notes = []
+    if points_at(env.get("ANTHROPIC_BASE_URL", ""), own_port):
+        del env["ANTHROPIC_BASE_URL"]
+        notes.append("ANTHROPIC_BASE_URL points at this daemon and was not handed to claude")
+    env |= OURS
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [h for h in env.get(name, "").split(",") if h]
+        env[name] = ",".join(hosts + [h for h in LOOPBACK if h not in hosts])
+    return env, notes
+
+
+def points_at(url: str, port: int) -> bool:
+    """True if a base URL is this daemon's own address."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname in LOOPBACK and (parts.port or {"http": 80, "https": 443}.get(parts.scheme)) == port
+    except ValueError:
+        return False
+
+
+def has_own_telemetry(environ: Mapping[str, str]) -> bool:
+    """True if the user has set up Claude Code's telemetry: relayd then leaves it alone."""
+    return "CLAUDE_CODE_ENABLE_TELEMETRY" in environ or any(n.startswith("OTEL_") for n in environ)
+
+
+def telemetry(url: str) -> dict[str, str]:
+    """Settings that make Claude Code report each API request to `url` (usage, status; no contents)."""
+    return {
+        "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url,
+        "OTEL_LOGS_EXPORT_INTERVAL": "1",
+    }
+
+
+def config_directory(environ: Mapping[str, str]) -> str:
+    """Claude Code's own directory for the given environment."""
+    home = environ.get("HOME") or environ.get("USERPROFILE") or "/"
+    return environ.get("CLAUDE_CONFIG_DIR") or f"{home}/.claude"
+
+
+def usual_places(home: str) -> list[str]:
+    """Where `claude` is installed when it is not on PATH, in order of preference."""
+    return [
+        f"{home}/.local/bin/claude",
+        f"{home}/.claude/local/claude",
+        "/usr/local/bin/claude",
+        "/opt/homebrew/bin/claude",
+        f"{home}/.npm-global/bin/claude",
+        f"{home}/.bun/bin/claude",
+    ]

@@ -1,0 +1,87 @@
+"""What stands on Claude Code's screen: a frame in, a verdict out, and the keys for a known dialog.
+
+Only one dialog is ever answered: trust in the daemon's own, empty workspace. Everything else that
+waits for a person is reported with its text, never guessed at. Pure; called by `core/session.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from relayd.errors import ApiError
+from relayd.terminal.screen import Frame
+
+KEY_DOWN = b"\x1b[B"
+KEY_ENTER = b"\r"
+KEY_ESCAPE = b"\x1b"
+BUSY_TITLES = "◐◑◒◓⠂⠐"
+TEXT_LIMIT_CHARS = 600
+NO_RETRY = {"x-should-retry": "false"}
+
+
+class View(Enum):
+    """What the screen shows."""
+
+    NOTHING = "nothing that matters"
+    TRUST_NO = "the trust dialog of our own workspace, with no chosen"
+    TRUST_YES = "the trust dialog of our own workspace, with yes chosen"
+    ONBOARDING = "the onboarding screen"
+    LOGIN = "a login screen"
+    DIALOG = "a dialog that we may not answer"
+    CONTEXT_FULL = "the context limit message"
+
+
+# One key at a time, each for what the screen shows then: keys that come too early reset the dialog.
+TRUST_KEYS = {View.TRUST_NO: KEY_DOWN, View.TRUST_YES: KEY_ENTER}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A view with the screen's text, for reports."""
+
+    view: View
+    text: str = ""
+
+
+def is_busy(title: str) -> bool:
+    """True while the title says that a turn runs."""
+    return title[:1] in BUSY_TITLES and bool(title)
+
+
+def look(frame: Frame, workspace: str) -> Verdict:
+    """What the frame shows."""
+    text = frame.text()
+    flat = " ".join(text.split())
+    if "Accessing workspace:" in flat and "trust this folder" in flat:
+        if workspace not in "".join(r.strip() for r in frame.rows):
+            return Verdict(View.DIALOG, shorten(text))
+        return Verdict(View.TRUST_YES if "❯ Yes, I trust" in flat else View.TRUST_NO, shorten(text))
+    if "Context limit reached" in flat:
+        return Verdict(View.CONTEXT_FULL, shorten(text))
+    if "Welcome to Claude Code" in flat or "Choose the text style" in flat:
+        return Verdict(View.ONBOARDING, shorten(text))
+    if "Select login method" in flat or "Paste code here if prompted" in flat:
+        return Verdict(View.LOGIN, shorten(text))
+    if "Enter to confirm" in flat:
+        return Verdict(View.DIALOG, shorten(text))
+    return Verdict(View.NOTHING)
+
+
+def to_api_error(verdict: Verdict) -> ApiError:
+    """The error for a client whose call met that screen."""
+    if verdict.view is View.CONTEXT_FULL:
+        return ApiError(400, "prompt is too long")
+    if verdict.view is View.LOGIN:
+        return ApiError(401, "Claude Code is not logged in. Run `claude` once in a terminal and log in.")
+    if verdict.view is View.ONBOARDING:
+        message = "Claude Code has not been set up: it shows its first-start screen. Run `claude` once in a terminal."
+        return ApiError(500, f"{message} The screen says: {verdict.text}", headers=NO_RETRY)
+    message = "Claude Code shows a dialog that only you can answer. Run `claude` once in a terminal."
+    return ApiError(500, f"{message} The screen says: {verdict.text}", headers=NO_RETRY)
+
+
+def shorten(text: str) -> str:
+    """The screen's words, without rules and drawings, at most TEXT_LIMIT_CHARS."""
+    rows = [r.strip() for r in text.split("\n") if any(c.isalnum() for c in r)]
+    return " / ".join(rows)[:TEXT_LIMIT_CHARS]

@@ -1,0 +1,184 @@
+"""Every knob and limit, each with its trade-off. Imports nothing of ours but the error.
+
+Pure: a TOML text, an environment and flags in, one frozen `Config` out; `daemon.py` does the
+reading. Strength, weakest first: defaults, the file, `RELAYD_*` variables, flags. An unknown
+key is an error with a suggestion. Names carry their unit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relayd.errors import ConfigError
+
+
+def knob(default: Any, text: str) -> Any:
+    """A configuration field: its default and the trade-off, which the manual page quotes."""
+    return dataclasses.field(default=default, metadata={"text": text})
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration; `fields(Config)` is the reference that tests compare with the manual."""
+
+    # Where we listen and what we run
+    host: str = knob("127.0.0.1", "Address to listen on. Loopback only: anything else is refused.")
+    port: int = knob(7421, "TCP port; 0 takes a free one, which the ready line names.")
+    claude: str = knob("", "Path of the `claude` to run; empty: the first on PATH and in its usual homes.")
+    state_dir: str = knob("", "Private directory for the workspace, FIFOs and the lock; empty: the platform's.")
+
+    # The pool
+    idle: int = knob(2, "Waiting processes kept warm. Each holds about 190 MB; none makes every call a cold start.")
+    max: int = knob(
+        5, "Claude Code processes at the same time, waiting and dying ones included. More answer more at once, for memory."
+    )
+    queue_max: int = knob(64, "Calls that may wait for a process; the next gets 529 at once.")
+    queue_wait_s: float = knob(60.0, "How long a call may wait for a process before 529. SDK clients retry by themselves.")
+    warm_model: str = knob("claude-sonnet-5", "Model of the processes warmed before the first call has shown what is used.")
+    warm_max_tokens: int = knob(1024, "`max_tokens` of those processes.")
+    key_memory_s: float = knob(900.0, "How long a launch key (model, max_tokens, thinking) used by a call keeps a process warm.")
+    slot_max_age_s: float = knob(
+        3600.0, "Age at which a waiting process is replaced, so that logins and settings do not go stale."
+    )
+    refill_delay_s: float = knob(0.4, "Pause before a used process is replaced: booting one slows the call that is starting.")
+    binary_check_s: float = knob(5.0, "How often the `claude` binary is looked at; a change replaces the waiting processes.")
+
+    # Deadlines of one process
+    spawn_limit_s: float = knob(30.0, "From spawn to waiting at the gate. Slow disks and first starts need seconds.")
+    start_limit_s: float = knob(30.0, "From hand-over to the first sign of the turn.")
+    silence_limit_s: float = knob(60.0, "Without any sign, not even a redrawn screen, the process is taken for stuck.")
+    turn_limit_s: float = knob(
+        600.0, "Without progress of the answer (text, transcript, error). The SDKs give up after 600 s too."
+    )
+    transcript_lag_s: float = knob(
+        5.0, "From the end of the turn to its last transcript line; Claude Code writes it within 0.2 s."
+    )
+    dialog_settle_s: float = knob(0.35, "How long a known dialog must stand before it gets a key; earlier keys reset it.")
+    failure_lag_s: float = knob(0.25, "How long an API error waits for its exact status and text.")
+    hold_text_s: float = knob(
+        600.0, "In a stream that asked for thinking, text waits for the thinking block, which is known at the end."
+    )
+    term_limit_s: float = knob(3.0, "From TERM to KILL for a process that is no longer needed. A clean exit takes 0.3 s.")
+    kill_limit_s: float = knob(5.0, "From KILL until a process that still is not reaped is given up and reported.")
+    interrupt_limit_s: float = knob(
+        0.5, "From Esc to TERM for a turn whose client has gone, so that its upstream request is aborted cleanly."
+    )
+    shutdown_limit_s: float = knob(30.0, "After TERM running calls may finish for so long; then they get an error.")
+
+    # HTTP
+    body_max_bytes: int = knob(32 * 1024 * 1024, "Request body, as the API's own limit; 413 above.")
+    header_max_bytes: int = knob(64 * 1024, "Request line and headers. Long `anthropic-beta` lists fit easily.")
+    header_limit_s: float = knob(10.0, "From the first byte of a request to the end of its headers (slow-loris).")
+    body_limit_s: float = knob(120.0, "From the headers to the end of the body; 32 MB need well under a second on loopback.")
+    idle_limit_s: float = knob(120.0, "Keep-alive connections with no request are closed after this.")
+    connections_max: int = knob(1024, "Client connections at the same time; further ones wait in the listen backlog.")
+    out_max_bytes: int = knob(
+        16 * 1024 * 1024, "Answer bytes a client may leave unread before it is dropped: the turn cannot be slowed down."
+    )
+    stall_limit_s: float = knob(120.0, "A client that takes no byte of a waiting answer for so long is dropped.")
+    linger_limit_s: float = knob(
+        2.0, "Staged close: how long a closing connection is drained so that the error response arrives."
+    )
+    stream_hold_s: float = knob(5.0, "How long a stream's HTTP status is held back for an early error to be a real 4xx or 5xx.")
+    ping_interval_s: float = knob(
+        10.0, "Silence in a stream before a `ping` event. Proxies and clients give up after 60 s or more."
+    )
+
+    # Work per turn of the loop
+    read_chunk_bytes: int = knob(256 * 1024, "Bytes read from one fd per turn, so that no peer delays the others.")
+    write_chunk_bytes: int = knob(256 * 1024, "Bytes written to one fd per turn.")
+    accepts_per_turn: int = knob(16, "Connections accepted per turn.")
+    tail_interval_s: float = knob(
+        0.01, "How often a growing transcript is looked at. Files cannot be polled; a stat costs microseconds."
+    )
+    gate_interval_s: float = knob(0.02, "How often a booting process is asked whether it waits at its gate.")
+    gate_hurry_s: float = knob(0.004, "The same, while a call waits for that process.")
+
+    # The terminal
+    columns: int = knob(160, "Width of the terminal Claude Code sees. Dialog texts are read from it.")
+    rows: int = knob(50, "Height of that terminal.")
+
+    telemetry: bool = knob(
+        True, "Let Claude Code report usage and API errors to relayd (OpenTelemetry, loopback): ends calls 0.1 s earlier."
+    )
+    log_level: str = knob("info", "Lowest level that is logged: debug, info, warning or error.")
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(Config)}
+LEVELS = ("debug", "info", "warning", "error")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ALIASES = {"SR_DAEMON_PORT": "port"}  # the variable of the product that relayd replaces
+
+
+def load(toml_text: str, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
+    """Merge the sources into a Config. Raises ConfigError naming the key at fault."""
+    try:
+        values = {_known(k): v for k, v in tomllib.loads(toml_text).items()}
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the file is not valid TOML: {error}") from error
+    for name, text in environ.items():
+        if name in ALIASES:
+            values.setdefault(ALIASES[name], _from_text(ALIASES[name], text))
+    for name, text in environ.items():
+        if name.startswith("RELAYD_"):
+            key = _known(name.removeprefix("RELAYD_").lower())
+            values[key] = _from_text(key, text)
+    values |= {_known(k): v for k, v in flags.items() if v is not None}
+    config = Config(**{k: _typed(k, v) for k, v in values.items()})
+    _check(config)
+    return config
+
+
+def _known(key: str) -> str:
+    if key in FIELDS:
+        return key
+    close = difflib.get_close_matches(key, FIELDS, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise ConfigError(f"unknown key {key}{hint}")
+
+
+def _from_text(key: str, text: str) -> Any:
+    kind: type = type(FIELDS[key].default)
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise ConfigError(f"{key}: {text!r} is neither true nor false")
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {text!r} is not a {_noun(kind)}") from error
+
+
+def _typed(key: str, value: Any) -> Any:
+    kind: type = type(FIELDS[key].default)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{key}: {value!r} is not a {_noun(kind)}")
+    return value
+
+
+def _noun(kind: type) -> str:
+    return {bool: "boolean", int: "whole number", float: "number", str: "text"}[kind]
+
+
+def _check(config: Config) -> None:
+    for name in FIELDS:
+        value = getattr(config, name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
+            raise ConfigError(f"{name}: must not be negative")
+    if config.host not in LOOPBACK:
+        raise ConfigError(f"host: {config.host!r} is not a loopback address")
+    if config.port > 65535:
+        raise ConfigError(f"port: {config.port} is above 65535")
+    if config.max < 1 or config.idle > config.max:
+        raise ConfigError("max: must be at least 1 and not below idle")
+    if config.log_level not in LEVELS:
+        raise ConfigError(f"log_level: {config.log_level!r} is not one of {', '.join(LEVELS)}")

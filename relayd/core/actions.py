@@ -1,0 +1,146 @@
+"""Orders, in the imperative: everything the core can want. `runtime/server.py` performs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relayd.claude.launch import Launch, SlotPaths
+
+Headers = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Respond:
+    """Send a whole answer."""
+
+    client: int
+    status: int
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True)
+class StartStream:
+    """Send the head of a streamed answer."""
+
+    client: int
+    status: int
+    headers: Headers
+
+
+@dataclass(frozen=True)
+class SendChunk:
+    """Send a piece of a streamed answer."""
+
+    client: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class EndStream:
+    """End a streamed answer."""
+
+    client: int
+
+
+@dataclass(frozen=True)
+class SpawnSlot:
+    """Make the slot's files and start its process; then watch its gate."""
+
+    slot: str
+    launch: Launch
+    paths: SlotPaths
+    placeholder: bytes
+
+
+@dataclass(frozen=True)
+class HurryGate:
+    """A call waits for this process: look at its gate more often."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """Write the transcript, then the system prompt through the FIFO; then tail the transcript."""
+
+    slot: str
+    transcript: bytes
+    system_prompt: bytes
+
+
+@dataclass(frozen=True)
+class WritePty:
+    """Type control keys or answer a terminal query; never request content."""
+
+    slot: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class SignalChild:
+    """Send TERM or KILL to the process group."""
+
+    slot: str
+    name: str
+
+
+@dataclass(frozen=True)
+class RemoveSlot:
+    """Close what is open and delete every file of the slot. The last order about it."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class SetTimer:
+    """(Re)set a timer; `at` is monotonic seconds."""
+
+    key: tuple[str, ...]
+    at: float
+
+
+@dataclass(frozen=True)
+class CancelTimer:
+    """Forget a timer, if it is set."""
+
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log line. Never a prompt, an answer or a secret."""
+
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Remember:
+    """Keep the launch keys used lately for the next start (model names and numbers only)."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Everything has ended: leave the loop."""
+
+
+Action = (
+    Respond
+    | StartStream
+    | SendChunk
+    | EndStream
+    | SpawnSlot
+    | HurryGate
+    | HandOver
+    | WritePty
+    | SignalChild
+    | RemoveSlot
+    | SetTimer
+    | CancelTimer
+    | Log
+    | Remember
+    | Finish
+)

@@ -1,0 +1,189 @@
+"""Facts, in the past tense: everything that can happen to the core. Imports only the values they carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relayd.anthropic.request import MessagesRequest
+from relayd.claude.hooks import HookFact
+from relayd.claude.telemetry import WireFact
+from relayd.errors import ApiError
+from relayd.http.messages import HttpRequest
+
+# From the runtime
+
+
+@dataclass(frozen=True)
+class RequestArrived:
+    """A client, a hook or a telemetry export has sent a complete request."""
+
+    client: int
+    request: HttpRequest
+
+
+@dataclass(frozen=True)
+class RequestRefused:
+    """The framing of a request was wrong, too large or too slow; its connection closes after the answer."""
+
+    client: int
+    status: int
+    message: str
+
+
+@dataclass(frozen=True)
+class ClientLeft:
+    """The connection of a client has ended; a request of it may be running."""
+
+    client: int
+
+
+@dataclass(frozen=True)
+class SlotSpawned:
+    """The process runs."""
+
+    slot: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class SpawnFailed:
+    """The process could not be started."""
+
+    slot: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class GateOpened:
+    """The process waits at its FIFO."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class PtyOutput:
+    """The process has written to its terminal."""
+
+    slot: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class PtyClosed:
+    """The terminal's other end is closed; nothing more can be read."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class ChildExited:
+    """The process has ended and was reaped. `status` is its exit code, or minus the signal."""
+
+    slot: str
+    status: int
+
+
+@dataclass(frozen=True)
+class TranscriptGrew:
+    """Bytes that Claude Code has appended to the transcript."""
+
+    slot: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class HandOverFailed:
+    """The conversation could not be written (disk full, FIFO broken)."""
+
+    slot: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TimerFired:
+    """A timer set with `SetTimer` is due."""
+
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClaudeChanged:
+    """The `claude` binary on disk is another one (or is gone: empty fingerprint)."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class ShutdownAsked:
+    """The daemon was told to end."""
+
+
+# From one part of the core to a session
+
+
+@dataclass(frozen=True)
+class TurnAssigned:
+    """A call takes this process."""
+
+    call: int
+    request: MessagesRequest
+
+
+@dataclass(frozen=True)
+class TurnAbandoned:
+    """The call is gone: its client has left or it was answered with an error."""
+
+
+@dataclass(frozen=True)
+class HookArrived:
+    """Claude Code has told something by hook."""
+
+    fact: HookFact
+
+
+@dataclass(frozen=True)
+class WireArrived:
+    """Claude Code has reported one of its API requests."""
+
+    fact: WireFact
+
+
+@dataclass(frozen=True)
+class TurnSeen:
+    """The first sign that the turn runs."""
+
+
+@dataclass(frozen=True)
+class TurnEnded:
+    """The turn is over, well or not; the process is not needed any more."""
+
+
+@dataclass(frozen=True)
+class TrustAsked:
+    """The screen shows the trust dialog of our own workspace."""
+
+
+@dataclass(frozen=True)
+class DialogSettled:
+    """A known dialog has stood long enough to take a key."""
+
+
+@dataclass(frozen=True)
+class ScreenBlocked:
+    """The screen waits for a person."""
+
+    error: ApiError
+
+
+@dataclass(frozen=True)
+class DeadlinePassed:
+    """A deadline of the session's state has passed."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Retired:
+    """The pool does not want this process any more."""
+
+    reason: str

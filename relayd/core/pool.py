@@ -1,0 +1,160 @@
+"""Which processes exist: born, kept warm, retired, counted. Pure; owned by `core/relay.py`.
+
+`idle` waiting processes are kept for the launch keys used lately, at most `max` processes in all,
+dying ones included. A key that calls used is kept warm for `key_memory_s`; the most recent first.
+Processes that die before they served anyone slow the refill down, so that a broken `claude` is
+not started in a loop.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relayd.claude import environment, launch
+from relayd.claude.launch import LaunchKey
+from relayd.config import Config
+from relayd.core import events as ev
+from relayd.core.actions import Action
+from relayd.core.session import Birth, Session, State
+
+BACKOFF_FIRST_S = 1.0
+BACKOFF_MAX_S = 60.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the core must know of the machine. `timestamp` maps monotonic seconds to wall time."""
+
+    claude: str
+    state_dir: str
+    config_dir: str
+    workspace: str
+    base_url: str
+    environment: dict[str, str]
+    telemetry: bool
+    timestamp: Callable[[float], str]
+
+
+class Pool:
+    """The sessions by slot id and by secret."""
+
+    def __init__(self, config: Config, surroundings: Surroundings, keys: list[LaunchKey]) -> None:
+        self.sessions: dict[str, Session] = {}
+        self.by_secret: dict[str, Session] = {}
+        self.claude = surroundings.claude
+        self._config = config
+        self._surroundings = surroundings
+        self._used: dict[LaunchKey, float] = {}
+        self._fallback = keys or [LaunchKey(config.warm_model, config.warm_max_tokens)]
+        self._refill_at = 0.0
+        self._backoff_s = 0.0
+        self.open = True
+
+    def __repr__(self) -> str:
+        states = ",".join(s.state.value for s in self.sessions.values())
+        return f"<Pool {len(self.sessions)}/{self._config.max} [{states}]>"
+
+    def keys(self, now: float) -> list[LaunchKey]:
+        """Launch keys used lately, the latest first; before the first call those of the last run."""
+        for key, used in list(self._used.items()):
+            if now - used > self._config.key_memory_s and len(self._used) > 1:
+                del self._used[key]
+        return sorted(self._used, key=lambda k: -self._used[k]) or self._fallback
+
+    def take(self, key: LaunchKey, now: float) -> tuple[Session | None, list[Action]]:
+        """A process for a call: a waiting one, a booting one, or a new one; None if the call must queue."""
+        self._used[key] = now
+        self._refill_at = max(self._refill_at, now + self._config.refill_delay_s)
+        free = [s for s in self.sessions.values() if s.is_free and s.key == key]
+        if free:
+            return min(free, key=lambda s: (s.state is State.SPAWNING, s.born)), []
+        if len(self.sessions) < self._config.max:
+            return self._spawn(key, now)
+        return None, self._make_room(now)
+
+    def _make_room(self, now: float) -> list[Action]:
+        """Give up the oldest free process of another key, unless one is dying already."""
+        if any(s.state in (State.KILLING, State.REAPING, State.DRAINING) for s in self.sessions.values()):
+            return []
+        free = [s for s in self.sessions.values() if s.is_free]
+        return min(free, key=lambda s: s.born).handle(ev.Retired("room for a call"), now) if free else []
+
+    def maintain(self, now: float) -> list[Action]:
+        """Replace what is too old, and refill."""
+        orders: list[Action] = []
+        for session in list(self.sessions.values()):
+            if session.state is State.WAITING and session.is_free and now - session.born > self._config.slot_max_age_s:
+                orders += session.handle(ev.Retired("too old"), now)
+        if not self.open or now < self._refill_at:
+            return orders
+        return orders + self._refill(now)
+
+    def next_look(self, now: float) -> float:
+        """When `maintain` is worth calling again."""
+        return max(self._refill_at, now + 0.05) if self._missing(now) else now + 30.0
+
+    def _refill(self, now: float) -> list[Action]:
+        orders: list[Action] = []
+        for key in self._missing(now):
+            if len(self.sessions) >= self._config.max:
+                orders += self._retire_surplus(now)
+                break
+            orders += self._spawn(key, now)[1]
+        return orders
+
+    def _wanted(self, now: float) -> list[LaunchKey]:
+        keys = self.keys(now)
+        return [keys[i % len(keys)] for i in range(self._config.idle)]
+
+    def _missing(self, now: float) -> list[LaunchKey]:
+        free = [s.key for s in self.sessions.values() if s.is_free]
+        missing = []
+        for key in self._wanted(now):
+            if key in free:
+                free.remove(key)
+            else:
+                missing.append(key)
+        return missing
+
+    def _retire_surplus(self, now: float) -> list[Action]:
+        """A free process of a key that is not wanted any more makes room for one that is."""
+        wanted = self._wanted(now)
+        surplus = [s for s in self.sessions.values() if s.is_free and s.key not in wanted]
+        return surplus[0].handle(ev.Retired("key not used lately"), now) if surplus else []
+
+    def changed(self, now: float) -> list[Action]:
+        """`claude` has been updated: what waits is outdated."""
+        orders: list[Action] = []
+        for session in list(self.sessions.values()):
+            if session.is_free:
+                orders += session.handle(ev.Retired("claude was updated"), now)
+        return orders
+
+    def gone(self, session: Session, now: float) -> None:
+        """A process is dead; forget it, and slow down if it never served."""
+        del self.sessions[session.slot]
+        del self.by_secret[session.birth.secret]
+        if session.handed_over is not None:
+            self._backoff_s = 0.0
+
+    def failed_unused(self, now: float) -> None:
+        """A process ended before it served anyone."""
+        self._backoff_s = min(BACKOFF_MAX_S, max(BACKOFF_FIRST_S, self._backoff_s * 2))
+        self._refill_at = now + self._backoff_s
+
+    def _spawn(self, key: LaunchKey, now: float) -> tuple[Session, list[Action]]:
+        near = self._surroundings
+        slot, secret = str(uuid.uuid4()), secrets.token_urlsafe(16)
+        paths = launch.slot_paths(near.state_dir, near.config_dir, near.workspace, slot)
+        env = dict(near.environment)
+        if near.telemetry:
+            env |= environment.telemetry(f"{near.base_url}/telemetry/{secret}/v1/logs")
+        order = launch.build(key, self.claude, slot, paths, near.workspace, f"{near.base_url}/hooks/{secret}", env)
+        birth = Birth(slot, secret, key, order, paths, near.workspace, near.timestamp)
+        session = Session(birth, self._config, now)
+        self.sessions[slot] = session
+        self.by_secret[secret] = session
+        return session, session.start(now)

@@ -1,0 +1,284 @@
+"""The hub: the only module that knows calls and sessions both.
+
+`Relay.handle(event, now)` takes one fact and returns orders; it opens nothing and reads no clock,
+so a run can be replayed from a log. It owns the tables (calls, queue, pool) and moves parts of a
+turn from its session to its call; what they mean is decided there, not here. An unexpected
+exception dooms the one call or session it happened in, never the daemon.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from relayd import codec
+from relayd.anthropic import answer as answers
+from relayd.anthropic import request as requests
+from relayd.anthropic.answer import JSON_TYPE
+from relayd.anthropic.request import Thinking
+from relayd.claude import hooks, telemetry
+from relayd.claude.launch import LaunchKey, key_of
+from relayd.config import Config
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.actions import Action
+from relayd.core.call import Call, Stage
+from relayd.core.pool import Pool, Surroundings
+from relayd.core.session import Session, State
+from relayd.core.turn import Failed
+from relayd.errors import ApiError, internal, invalid, overloaded
+from relayd.http import guard, routes
+from relayd.http.messages import HttpRequest
+
+EMPTY_JSON = b"{}"
+REMEMBERED_KEYS = 4
+
+
+class Relay:
+    """See the module's text."""
+
+    def __init__(self, config: Config, surroundings: Surroundings, keys: list[LaunchKey], port: int) -> None:
+        self.pool = Pool(config, surroundings, keys)
+        self.calls: dict[int, Call] = {}
+        self.queue: deque[int] = deque()
+        self.served = 0
+        self._by_client: dict[int, int] = {}
+        self._config = config
+        self._port = port
+        self._numbers = 0
+        self._ending = False
+        self._look_at = 0.0
+        self._remembered: list[LaunchKey] = []
+
+    def __repr__(self) -> str:
+        return f"<Relay calls={len(self.calls)} queued={len(self.queue)} {self.pool!r}>"
+
+    def start(self, now: float) -> list[Action]:
+        """The first orders: warm the pool."""
+        return self._schedule(now)
+
+    def handle(self, event: Any, now: float) -> list[Action]:
+        """The orders that a fact brings, in the order they must be carried out."""
+        handler = HANDLERS.get(type(event))
+        if handler is not None:
+            orders = handler(self, event, now)
+        else:
+            session = self.pool.sessions.get(event.slot)
+            orders = self._session(session, event, now) if session else []
+        return orders + self._schedule(now)
+
+    # Requests
+
+    def _request(self, event: ev.RequestArrived, now: float) -> list[Action]:
+        request_id = answers.new_id("req_01")
+        try:
+            guard.check(event.request.method, event.request.headers, self._port)
+            route = routes.match(event.request.method, event.request.path)
+            return ROUTE_HANDLERS[route.name](self, event, route, request_id, now)
+        except ApiError as error:
+            return [self._error(event.client, error, request_id)]
+        except Exception:
+            orders: list[Action] = [do.Log("error", f"{request_id} met a bug: {traceback.format_exc()}")]
+            return [*orders, self._error(event.client, internal("Internal server error"), request_id)]
+
+    def _refused(self, event: ev.RequestRefused, now: float) -> list[Action]:
+        request_id = answers.new_id("req_01")
+        return [self._error(event.client, ApiError(event.status, event.message), request_id)]
+
+    def _error(self, client: int, error: ApiError, request_id: str) -> Action:
+        body = answers.to_bytes(answers.error_json(error, request_id))
+        headers = [("content-type", JSON_TYPE), ("request-id", request_id), *answers.error_headers(error)]
+        return do.Respond(client, error.status, headers, body)
+
+    def _json(self, client: int, body: bytes, request_id: str) -> Action:
+        return do.Respond(client, 200, [("content-type", JSON_TYPE), ("request-id", request_id)], body)
+
+    def _hello(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        return [self._json(event.client, EMPTY_JSON, request_id)]
+
+    def _messages(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        if self._ending:
+            raise overloaded("relayd is shutting down", 5)
+        request = requests.parse(event.request.body, event.request.headers)
+        if len(self.queue) >= self._config.queue_max:
+            raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", 10)
+        self._numbers += 1
+        call = Call(self._numbers, event.client, request_id, request, self._config, now)
+        self.calls[call.number] = call
+        self._by_client[event.client] = call.number
+        self.queue.append(call.number)
+        return call.queued(now)
+
+    def _internal(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        """A hook or a telemetry export: answered at once, then worked on."""
+        session = self.pool.by_secret.get(route.secret)
+        if session is None:
+            raise ApiError(404, "Not Found")
+        orders: list[Action] = [self._json(event.client, EMPTY_JSON, request_id)]
+        for fact in self._facts(route.name, event.request):
+            orders += self._session(session, fact, now)
+        return orders
+
+    def _facts(self, name: str, request: HttpRequest) -> list[Any]:
+        try:
+            if name == "hooks":
+                fact = hooks.read(request.body)
+                return [ev.HookArrived(fact)] if fact is not None else []
+            return [ev.WireArrived(fact) for fact in telemetry.read(request.body)]
+        except ValueError as error:
+            raise invalid(f"{name}: {error}") from error
+
+    def _client_left(self, event: ev.ClientLeft, now: float) -> list[Action]:
+        number = self._by_client.get(event.client)
+        return self._abandon(self.calls[number], now) if number is not None else []
+
+    def _abandon(self, call: Call, now: float) -> list[Action]:
+        """Nobody waits for this call any more."""
+        orders = call.close()
+        session = self.pool.sessions.get(call.slot or "")
+        self._drop(call)
+        return orders + (self._session(session, ev.TurnAbandoned(), now) if session else [])
+
+    def _drop(self, call: Call) -> None:
+        self.calls.pop(call.number, None)
+        self._by_client.pop(call.client, None)
+        if call.number in self.queue:
+            self.queue.remove(call.number)
+
+    # Sessions
+
+    def _session(self, session: Session, event: Any, now: float) -> list[Action]:
+        call = self.calls.get(session.call) if session.call is not None else None
+        try:
+            orders = session.handle(event, now)
+        except Exception:
+            orders = self._doom(session, now)
+        parts, session.parts = session.parts, []
+        if session.handed_over is None and any(isinstance(p, Failed) for p in parts):
+            self.pool.failed_unused(now)
+        for part in parts if call is not None else []:
+            assert call is not None
+            orders += call.part(part, now)
+        if call is not None and call.stage is Stage.DONE:
+            self.served += 1
+            self._drop(call)
+        if session.state is State.DEAD and session.slot in self.pool.sessions:
+            self.pool.gone(session, now)
+        return orders
+
+    def _doom(self, session: Session, now: float) -> list[Action]:
+        """A bug of ours: the session may be half-updated, so it ends here."""
+        log = do.Log("error", f"{session!r} met a bug: {traceback.format_exc()}")
+        session.parts.append(Failed(internal("Internal server error")))
+        return [log, do.SignalChild(session.slot, "KILL"), *session.doom(now)]
+
+    # Time, and the end
+
+    def _timer(self, event: ev.TimerFired, now: float) -> list[Action]:
+        kind, number, name = event.key
+        if kind == "slot":
+            session = self.pool.sessions.get(number)
+            fact = ev.DialogSettled() if name == "dialog" else ev.DeadlinePassed(name)
+            return self._session(session, fact, now) if session else []
+        if kind == "call":
+            call = self.calls.get(int(number))
+            return self._call_due(call, name, now) if call else []
+        return self._force_end(now) if name == "force" else []
+
+    def _call_due(self, call: Call, name: str, now: float) -> list[Action]:
+        if name != "queue":
+            return call.due(name, now)
+        orders = call.fail(overloaded("Overloaded: no Claude Code process came free in time", 10))
+        self._drop(call)
+        return orders
+
+    def _claude_changed(self, event: ev.ClaudeChanged, now: float) -> list[Action]:
+        log = do.Log("info", "the claude binary has changed: waiting processes are replaced")
+        return [log, *self.pool.changed(now)]
+
+    def _shutdown(self, event: ev.ShutdownAsked, now: float) -> list[Action]:
+        if self._ending:
+            return self._force_end(now)
+        self._ending = True
+        self.pool.open = False
+        orders: list[Action] = [do.SetTimer(("relay", "", "force"), now + self._config.shutdown_limit_s)]
+        for number in list(self.queue):
+            call = self.calls[number]
+            orders += call.fail(overloaded("relayd is shutting down", 5))
+            self._drop(call)
+        for session in list(self.pool.sessions.values()):
+            if session.is_free:
+                orders += self._session(session, ev.Retired("shutdown"), now)
+        return orders
+
+    def _force_end(self, now: float) -> list[Action]:
+        orders: list[Action] = []
+        for call in list(self.calls.values()):
+            orders += call.fail(internal("relayd was stopped before the answer was complete"))
+            orders += self._abandon(call, now)
+        for session in list(self.pool.sessions.values()):
+            if session.state in (State.SPAWNING, State.WAITING, State.STARTING, State.RUNNING):
+                orders += self._session(session, ev.Retired("shutdown"), now)
+        return orders
+
+    def _schedule(self, now: float) -> list[Action]:
+        """Give waiting calls their processes, in order of arrival; then refill the pool."""
+        orders: list[Action] = []
+        while self.queue:
+            call = self.calls[self.queue[0]]
+            key = key_of(call.request)
+            session, more = self.pool.take(key, now)
+            orders += more
+            if session is None:
+                break
+            self.queue.popleft()
+            orders += call.started(session.slot, now) + self._remember(now)
+            orders += self._session(session, ev.TurnAssigned(call.number, call.request), now)
+        if self._ending:
+            return orders + ([do.Finish()] if not self.pool.sessions else [])
+        if not self.queue:
+            orders += self.pool.maintain(now)
+        look = self.pool.next_look(now)
+        if not now < self._look_at <= look:
+            self._look_at = look
+            orders.append(do.SetTimer(("relay", "", "refill"), look))
+        return orders
+
+    def _remember(self, now: float) -> list[Action]:
+        keys = self.pool.keys(now)[:REMEMBERED_KEYS]
+        if set(keys) == set(self._remembered):
+            return []
+        self._remembered = keys
+        return [do.Remember(dump_keys(keys))]
+
+
+def dump_keys(keys: list[LaunchKey]) -> bytes:
+    """Launch keys as JSON, for the next start."""
+    return codec.dump([[k.model, k.max_tokens, k.thinking.kind, k.thinking.budget, k.effort] for k in keys])
+
+
+def load_keys(data: bytes) -> list[LaunchKey]:
+    """Launch keys of an earlier run; an unreadable file counts as empty."""
+    try:
+        return [LaunchKey(str(m), int(t), Thinking(str(k), int(b)), str(e)) for m, t, k, b, e in codec.parse(data)]
+    except (ValueError, TypeError):
+        return []
+
+
+HANDLERS: dict[type, Callable[[Relay, Any, float], list[Action]]] = {
+    ev.RequestArrived: Relay._request,
+    ev.RequestRefused: Relay._refused,
+    ev.ClientLeft: Relay._client_left,
+    ev.TimerFired: Relay._timer,
+    ev.ClaudeChanged: Relay._claude_changed,
+    ev.ShutdownAsked: Relay._shutdown,
+}
+RouteHandler = Callable[[Relay, ev.RequestArrived, routes.Route, str, float], list[Action]]
+ROUTE_HANDLERS: dict[str, RouteHandler] = {
+    "messages": Relay._messages,
+    "hello": Relay._hello,
+    "hooks": Relay._internal,
+    "telemetry": Relay._internal,
+}

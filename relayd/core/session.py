@@ -1,0 +1,469 @@
+"""The state machine of one Claude Code process.
+
+Rules. All transitions are in `TABLE`; `Session.handle` is the place that assigns the state. An
+event that a state does not list is refused: a bug, after which `doom` leads to the grave. This file
+knows no fds, clients or queues.
+
+Theory. A slot boots until it waits at its gate, is given one conversation, runs one turn and is
+ended: processes are never used for two callers. Dying takes two facts, the child's exit and the
+terminal's end, in either order. What a session wants done comes out as actions; what the caller
+should know as parts of the turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from relayd.anthropic.request import MessagesRequest
+from relayd.claude import compose, screens
+from relayd.claude.hooks import Displayed, Stopped
+from relayd.claude.launch import Launch, LaunchKey, SlotPaths
+from relayd.claude.screens import View
+from relayd.claude.telemetry import RequestDone
+from relayd.claude.transcript import TranscriptReader
+from relayd.config import Config
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.actions import Action
+from relayd.core.turn import Failed, Finished, Part, Turn, Wait
+from relayd.errors import ApiError, Refused
+from relayd.terminal.screen import Screen
+
+
+class State(Enum):
+    """Where a process stands."""
+
+    SPAWNING = "spawning"  # booting, the gate is not reached
+    WAITING = "waiting"  # warm: blocked at the gate
+    STARTING = "starting"  # conversation handed over, no sign of the turn yet
+    RUNNING = "running"  # the turn runs
+    INTERRUPTING = "interrupting"  # Esc was pressed: its upstream request is being aborted
+    KILLING = "killing"  # told to end; child and terminal still there
+    REAPING = "reaping"  # terminal closed, child not reaped
+    DRAINING = "draining"  # child reaped, terminal not closed
+    DEAD = "dead"  # nothing left but its record
+
+
+LIVE = (State.SPAWNING, State.WAITING, State.STARTING, State.RUNNING)
+
+
+@dataclass(frozen=True)
+class Birth:
+    """What a session is made of. `timestamp` gives the wall time for transcripts."""
+
+    slot: str
+    secret: str
+    key: LaunchKey
+    launch: Launch
+    paths: SlotPaths
+    workspace: str
+    timestamp: Callable[[float], str]
+
+
+class Session:
+    """One process. `handle` takes an event and returns actions; parts of the turn collect in `parts`."""
+
+    def __init__(self, birth: Birth, config: Config, now: float) -> None:
+        self.birth = birth
+        self.state = State.SPAWNING
+        self.since = self.born = now
+        self.call: int | None = None
+        self.pid: int | None = None
+        self.parts: list[Part] = []
+        self.turn: Turn | None = None
+        self.screen = Screen(config.columns, config.rows)
+        self.handed_over: float | None = None
+        self._config = config
+        self._request: MessagesRequest | None = None
+        self._reader = TranscriptReader()
+        self._progress = now
+        self._wait = Wait.NOTHING
+        self._dialog_since: float | None = None
+        self._again: list[Any] = []
+
+    def __repr__(self) -> str:
+        call = f" call={self.call}" if self.call is not None else ""
+        return f"<Session {self.slot[:8]} {self.state.value} {self.key}{call}>"
+
+    @property
+    def slot(self) -> str:
+        """Its id, which is also the transcript's session id."""
+        return self.birth.slot
+
+    @property
+    def key(self) -> LaunchKey:
+        """What it is bound to."""
+        return self.birth.key
+
+    @property
+    def is_free(self) -> bool:
+        """True for a process that a call may take: it boots or waits, and is nobody's."""
+        return self.state in (State.SPAWNING, State.WAITING) and self.call is None
+
+    def start(self, now: float) -> list[Action]:
+        """The orders that bring the process to life."""
+        placeholder = compose.placeholder(self.slot, self.birth.workspace, self.birth.timestamp(now))
+        spawn = do.SpawnSlot(self.slot, self.birth.launch, self.birth.paths, placeholder)
+        return [spawn, self._deadline("state", now + self._config.spawn_limit_s)]
+
+    def handle(self, event: Any, now: float) -> list[Action]:
+        """Apply one event and those that follow from it. Raises Refused for one that the state does not list."""
+        self._again = [event]
+        orders: list[Action] = []
+        while self._again:
+            current = self._again.pop(0)
+            entry = TABLE[self.state].get(type(current))
+            if entry is None:
+                raise Refused(f"{self!r} cannot take {type(current).__name__}")
+            target, effect = entry
+            if target is not self.state:
+                self.state, self.since = target, now
+            orders += effect(self, current, now)
+        return orders
+
+    def doom(self, now: float) -> list[Action]:
+        """After a bug: whatever the state was, the process is being killed now."""
+        if self.state not in (State.REAPING, State.DRAINING, State.DEAD):
+            self.state, self.since = State.KILLING, now
+        return [self._deadline("state", now + self._config.kill_limit_s)]
+
+    # Booting and hand-over
+
+    def _spawned(self, event: ev.SlotSpawned, now: float) -> list[Action]:
+        self.pid = event.pid
+        return []
+
+    def _not_spawned(self, event: ev.SpawnFailed, now: float) -> list[Action]:
+        self._lose(f"Claude Code could not be started: {event.reason}")
+        return self._bury(event, now)
+
+    def _assign(self, event: ev.TurnAssigned, now: float) -> list[Action]:
+        self.call, self._request = event.call, event.request
+        return [do.HurryGate(self.slot)]
+
+    def _assign_and_go(self, event: ev.TurnAssigned, now: float) -> list[Action]:
+        self.call, self._request = event.call, event.request
+        return self._hand_over(event, now)
+
+    def _gate_opened(self, event: ev.GateOpened, now: float) -> list[Action]:
+        if self.call is not None and self._request is not None:
+            self._again.append(ev.TurnAssigned(self.call, self._request))
+        return [do.CancelTimer(self._timer("state"))]
+
+    def _hand_over(self, event: Any, now: float) -> list[Action]:
+        request = self._request
+        assert request is not None
+        self.turn = Turn(self.key)
+        self.handed_over = self._progress = now
+        stamp = self.birth.timestamp(now)
+        transcript = compose.conversation(self.slot, self.birth.workspace, stamp, request.model, request.system, request.messages)
+        prompt = compose.system_prompt(request.system)
+        self._request = None  # a conversation can be 32 MB; it is on its way now
+        return [do.HandOver(self.slot, transcript, prompt), self._deadline("state", now + self._config.start_limit_s)]
+
+    def _hand_over_failed(self, event: ev.HandOverFailed, now: float) -> list[Action]:
+        self._lose(f"the conversation could not be handed over: {event.reason}")
+        return self._kill(event, now)
+
+    def _detach(self, event: Any, now: float) -> list[Action]:
+        """The call is gone before anything was handed over: the process is as good as new."""
+        self.call = self._request = None
+        return []
+
+    # The running turn
+
+    def _screen_changed(self, event: ev.PtyOutput, now: float) -> list[Action]:
+        self.screen.feed(event.data)
+        if not self.screen.title and self.state in LIVE:
+            self._look()
+        elif self.state is State.STARTING and screens.is_busy(self.screen.title):
+            self._again.append(ev.TurnSeen())
+        replies = self.screen.take_replies()
+        orders: list[Action] = [do.WritePty(self.slot, replies)] if replies else []
+        if self.state is State.RUNNING:
+            orders += self._watch(now)
+        return orders
+
+    def _look(self) -> None:
+        """Before the title is set there is no conversation on the screen, so a dialog is Claude Code's own."""
+        verdict = screens.look(self.screen.frame(), self.birth.workspace)
+        if verdict.view in screens.TRUST_KEYS:
+            self._again.append(ev.TrustAsked())
+        elif verdict.view is not View.NOTHING:
+            self._again.append(ev.ScreenBlocked(screens.to_api_error(verdict)))
+
+    def _trust(self, event: ev.TrustAsked, now: float) -> list[Action]:
+        """Not at once: keys that come while the dialog is being painted reset it."""
+        if self._dialog_since is not None:
+            return []
+        self._dialog_since = now
+        return [self._deadline("dialog", now + self._config.dialog_settle_s)]
+
+    def _settled(self, event: ev.DialogSettled, now: float) -> list[Action]:
+        """One key, for what the screen shows now."""
+        self._dialog_since = None
+        verdict = screens.look(self.screen.frame(), self.birth.workspace)
+        key = screens.TRUST_KEYS.get(verdict.view)
+        if key is None or self.screen.title:
+            return []
+        log = do.Log("info", f"{self!r} answers the trust dialog of its own empty workspace")
+        return [log, do.WritePty(self.slot, key), *self._trust(ev.TrustAsked(), now)]
+
+    def _blocked(self, event: ev.ScreenBlocked, now: float) -> list[Action]:
+        log = do.Log("warning", f"{self!r} is blocked: {event.error.message}")
+        self.parts.append(Failed(event.error))
+        return [log, *self._kill(event, now)]
+
+    def _seen(self, event: Any, now: float) -> list[Action]:
+        self._progress = now
+        return self._watch(now)
+
+    def _told(self, event: ev.HookArrived, now: float) -> list[Action]:
+        fact, turn = event.fact, self._turn()
+        self._progress = now
+        if isinstance(fact, Displayed):
+            return self._progressed(turn.displayed(fact), now)
+        parts = turn.stopped(fact) if isinstance(fact, Stopped) else turn.failed(fact)
+        return self._progressed(parts, now)
+
+    def _reported(self, event: ev.WireArrived, now: float) -> list[Action]:
+        fact = event.fact
+        self._progress = now
+        orders = self._progressed(self._turn().reported(fact), now)
+        if isinstance(fact, RequestDone) and fact.usage["output_tokens"] >= self.key.max_tokens:
+            # Cut at the limit: Claude Code is about to go on by itself, on the user's account.
+            orders.append(do.WritePty(self.slot, screens.KEY_ESCAPE))
+        return orders
+
+    def _grew(self, event: ev.TranscriptGrew, now: float) -> list[Action]:
+        entries = self._reader.feed(event.data)
+        if entries:
+            self._progress = now
+        return self._progressed(self._turn().read(entries), now)
+
+    def _progressed(self, parts: list[Part], now: float) -> list[Action]:
+        self.parts += parts
+        if any(isinstance(p, (Finished, Failed)) for p in parts):
+            self._again.append(ev.TurnEnded())
+        return self._watch(now)
+
+    def _watch(self, now: float) -> list[Action]:
+        """The deadlines that are in force now."""
+        limit = min(now + self._config.silence_limit_s, self._progress + self._config.turn_limit_s)
+        orders: list[Action] = [self._deadline("state", limit)]
+        wait = self._turn().wait
+        if wait is not self._wait and wait is not Wait.NOTHING:
+            lag = self._config.transcript_lag_s if wait is Wait.TRANSCRIPT else self._config.failure_lag_s
+            orders.append(self._deadline("lag", now + lag))
+        self._wait = wait
+        return orders
+
+    def _late(self, event: ev.DeadlinePassed, now: float) -> list[Action]:
+        """A deadline of the running turn."""
+        if event.name == "lag":
+            return self._progressed(self._turn().expire(), now)
+        silent = now - self._progress < self._config.turn_limit_s
+        limit = "silence_limit_s" if silent else "turn_limit_s"
+        seen = screens.shorten(self.screen.frame().text()) if silent else ""
+        self.parts.append(Failed(_timeout(f"Claude Code gave no sign of progress ({limit})", seen)))
+        self._again.append(ev.TurnEnded())
+        return []
+
+    def _interrupt(self, event: Any, now: float) -> list[Action]:
+        self.call = None
+        return [
+            do.WritePty(self.slot, screens.KEY_ESCAPE),
+            do.CancelTimer(self._timer("lag")),
+            self._deadline("state", now + self._config.interrupt_limit_s),
+        ]
+
+    # Dying
+
+    def _expired(self, event: ev.DeadlinePassed, now: float) -> list[Action]:
+        limit = "spawn_limit_s" if self.handed_over is None else "start_limit_s"
+        seen = screens.shorten(self.screen.frame().text())
+        self.parts.append(Failed(_timeout(f"Claude Code did not start the turn in time ({limit})", seen)))
+        return [do.Log("warning", f"{self!r} passed a deadline; screen: {seen[:200]!r}"), *self._kill(event, now)]
+
+    def _kill(self, event: Any, now: float) -> list[Action]:
+        return [
+            do.SignalChild(self.slot, "TERM"),
+            do.CancelTimer(self._timer("lag")),
+            self._deadline("state", now + self._config.term_limit_s),
+        ]
+
+    def _end_turn(self, event: Any, now: float) -> list[Action]:
+        """Esc aborts a request that Claude Code may have started by itself."""
+        return [do.WritePty(self.slot, screens.KEY_ESCAPE), *self._kill(event, now)]
+
+    def _kill_harder(self, event: ev.DeadlinePassed, now: float) -> list[Action]:
+        return [do.SignalChild(self.slot, "KILL"), self._deadline("state", now + self._config.kill_limit_s)]
+
+    def _lost_terminal(self, event: ev.PtyClosed, now: float) -> list[Action]:
+        self._lose("Claude Code closed its terminal unexpectedly")
+        return self._kill(event, now)
+
+    def _lost_child(self, event: ev.ChildExited, now: float) -> list[Action]:
+        how = f"signal {-event.status}" if event.status < 0 else f"status {event.status}"
+        seen = screens.shorten(self.screen.frame().text())
+        self._lose(f"Claude Code ended unexpectedly ({how})" + (f"; its screen said: {seen}" if seen else ""))
+        return [do.CancelTimer(self._timer("lag")), self._deadline("state", now + self._config.kill_limit_s)]
+
+    def _lose(self, reason: str) -> None:
+        if self.turn is not None:
+            self.parts += self.turn.lost(reason)
+        else:
+            self.parts.append(Failed(ApiError(500, reason)))
+
+    def _bury(self, event: Any, now: float) -> list[Action]:
+        self._request = None
+        return [do.CancelTimer(self._timer("state")), do.CancelTimer(self._timer("lag")), do.RemoveSlot(self.slot)]
+
+    def _ignore(self, event: Any, now: float) -> list[Action]:
+        return []
+
+    def _drain_screen(self, event: ev.PtyOutput, now: float) -> list[Action]:
+        self.screen.feed(event.data)
+        return []
+
+    def _turn(self) -> Turn:
+        assert self.turn is not None
+        return self.turn
+
+    def _timer(self, name: str) -> tuple[str, ...]:
+        return ("slot", self.slot, name)
+
+    def _deadline(self, name: str, at: float) -> Action:
+        return do.SetTimer(self._timer(name), at)
+
+
+def _timeout(text: str, seen: str) -> ApiError:
+    return ApiError(504, text + (f". Its screen says: {seen}" if seen else ""))
+
+
+Effect = Callable[[Session, Any, float], list[Action]]
+Row = dict[type, tuple[State, Effect]]
+S = Session
+
+DYING: Row = {
+    ev.SlotSpawned: (State.KILLING, S._spawned),
+    ev.PtyOutput: (State.KILLING, S._drain_screen),
+    ev.TranscriptGrew: (State.KILLING, S._ignore),
+    ev.HookArrived: (State.KILLING, S._ignore),
+    ev.WireArrived: (State.KILLING, S._ignore),
+    ev.GateOpened: (State.KILLING, S._ignore),
+    ev.HandOverFailed: (State.KILLING, S._ignore),
+    ev.TurnAbandoned: (State.KILLING, S._ignore),
+    ev.TurnEnded: (State.KILLING, S._ignore),
+    ev.TurnSeen: (State.KILLING, S._ignore),
+    ev.ScreenBlocked: (State.KILLING, S._ignore),
+    ev.TrustAsked: (State.KILLING, S._ignore),
+    ev.DialogSettled: (State.KILLING, S._ignore),
+    ev.Retired: (State.KILLING, S._ignore),
+    ev.SpawnFailed: (State.DEAD, S._bury),
+}
+
+
+def _dying(state: State, **changes: tuple[State, Effect]) -> Row:
+    """The row of a dying state: everything late is ignored, in place."""
+    row = {kind: (state if target is State.KILLING else target, effect) for kind, (target, effect) in DYING.items()}
+    return row | {getattr(ev, name): entry for name, entry in changes.items()}
+
+
+TABLE: dict[State, Row] = {
+    State.SPAWNING: {
+        ev.SlotSpawned: (State.SPAWNING, S._spawned),
+        ev.SpawnFailed: (State.DEAD, S._not_spawned),
+        ev.TurnAssigned: (State.SPAWNING, S._assign),
+        ev.TurnAbandoned: (State.SPAWNING, S._detach),
+        ev.GateOpened: (State.WAITING, S._gate_opened),
+        ev.PtyOutput: (State.SPAWNING, S._screen_changed),
+        ev.TrustAsked: (State.SPAWNING, S._trust),
+        ev.DialogSettled: (State.SPAWNING, S._settled),
+        ev.ScreenBlocked: (State.KILLING, S._blocked),
+        ev.DeadlinePassed: (State.KILLING, S._expired),
+        ev.Retired: (State.KILLING, S._kill),
+        ev.PtyClosed: (State.REAPING, S._lost_terminal),
+        ev.ChildExited: (State.DRAINING, S._lost_child),
+    },
+    State.WAITING: {
+        ev.TurnAssigned: (State.STARTING, S._assign_and_go),
+        ev.TurnAbandoned: (State.WAITING, S._detach),
+        ev.PtyOutput: (State.WAITING, S._screen_changed),
+        ev.TrustAsked: (State.WAITING, S._trust),
+        ev.DialogSettled: (State.WAITING, S._settled),
+        ev.ScreenBlocked: (State.KILLING, S._blocked),
+        ev.DeadlinePassed: (State.WAITING, S._ignore),
+        ev.Retired: (State.KILLING, S._kill),
+        ev.PtyClosed: (State.REAPING, S._lost_terminal),
+        ev.ChildExited: (State.DRAINING, S._lost_child),
+    },
+    State.STARTING: {
+        ev.PtyOutput: (State.STARTING, S._screen_changed),
+        ev.TrustAsked: (State.STARTING, S._trust),
+        ev.DialogSettled: (State.STARTING, S._settled),
+        ev.TurnSeen: (State.RUNNING, S._seen),
+        ev.HookArrived: (State.RUNNING, S._told),
+        ev.WireArrived: (State.RUNNING, S._reported),
+        ev.TranscriptGrew: (State.STARTING, S._grew),
+        ev.HandOverFailed: (State.KILLING, S._hand_over_failed),
+        ev.ScreenBlocked: (State.KILLING, S._blocked),
+        ev.DeadlinePassed: (State.KILLING, S._expired),
+        ev.TurnEnded: (State.KILLING, S._end_turn),
+        ev.TurnAbandoned: (State.KILLING, S._end_turn),
+        ev.Retired: (State.KILLING, S._kill),
+        ev.PtyClosed: (State.REAPING, S._lost_terminal),
+        ev.ChildExited: (State.DRAINING, S._lost_child),
+    },
+    State.RUNNING: {
+        ev.PtyOutput: (State.RUNNING, S._screen_changed),
+        ev.TurnSeen: (State.RUNNING, S._ignore),
+        ev.HookArrived: (State.RUNNING, S._told),
+        ev.WireArrived: (State.RUNNING, S._reported),
+        ev.TranscriptGrew: (State.RUNNING, S._grew),
+        ev.HandOverFailed: (State.KILLING, S._hand_over_failed),
+        ev.TrustAsked: (State.RUNNING, S._ignore),
+        ev.DialogSettled: (State.RUNNING, S._ignore),
+        ev.ScreenBlocked: (State.KILLING, S._blocked),
+        ev.DeadlinePassed: (State.RUNNING, S._late),
+        ev.TurnEnded: (State.KILLING, S._end_turn),
+        ev.TurnAbandoned: (State.INTERRUPTING, S._interrupt),
+        ev.Retired: (State.KILLING, S._kill),
+        ev.PtyClosed: (State.REAPING, S._lost_terminal),
+        ev.ChildExited: (State.DRAINING, S._lost_child),
+    },
+    State.INTERRUPTING: _dying(
+        State.INTERRUPTING,
+        DeadlinePassed=(State.KILLING, S._kill),
+        PtyClosed=(State.REAPING, S._kill),
+        ChildExited=(State.DRAINING, S._lost_child),
+    ),
+    State.KILLING: _dying(
+        State.KILLING,
+        DeadlinePassed=(State.KILLING, S._kill_harder),
+        PtyClosed=(State.REAPING, S._ignore),
+        ChildExited=(State.DRAINING, S._ignore),
+    ),
+    State.REAPING: _dying(
+        State.REAPING,
+        DeadlinePassed=(State.REAPING, S._kill_harder),
+        PtyClosed=(State.REAPING, S._ignore),
+        ChildExited=(State.DEAD, S._bury),
+    ),
+    State.DRAINING: _dying(
+        State.DRAINING,
+        DeadlinePassed=(State.DEAD, S._bury),
+        ChildExited=(State.DRAINING, S._ignore),
+        PtyClosed=(State.DEAD, S._bury),
+    ),
+    State.DEAD: _dying(
+        State.DEAD,
+        DeadlinePassed=(State.DEAD, S._ignore),
+        PtyClosed=(State.DEAD, S._ignore),
+        ChildExited=(State.DEAD, S._ignore),
+    )
+    | {ev.SpawnFailed: (State.DEAD, S._ignore)},
+}

@@ -1,0 +1,258 @@
+"""One turn of Claude Code: three channels merged into one answer.
+
+Rules. The transcript is the authority on blocks, usage and stop reason. Hooks bring the text as it
+is shown; what was sent early must be a prefix of the transcript's text, or the turn fails. The first
+message is the answer: Claude Code goes on by itself after `max_tokens`, a refusal or an empty answer,
+and none of that is the client's.
+
+The end. A message is complete when the transcript has it with a stop reason and the Stop hook's text.
+The transcript lags by 0.1 s; where the text alone is the answer (thinking off, one text block) the
+hook's text and the telemetry's usage say the same earlier, and the turn ends on them.
+
+It knows no processes and no clients. `core/session.py` feeds it and passes its parts on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from relayd.anthropic.answer import Answer, Usage, new_id
+from relayd.anthropic.blocks import Block
+from relayd.claude import failures
+from relayd.claude.hooks import Displayed, Stopped, TurnFailed
+from relayd.claude.launch import LaunchKey
+from relayd.claude.telemetry import RequestDone, RequestFailed
+from relayd.claude.transcript import AssistantLine, Entry, ErrorLine
+from relayd.errors import ApiError, internal
+
+# After these Claude Code starts another request by itself, and no Stop hook belongs to the message.
+GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
+UNSIGNED_BLOCKS = ("thinking", "redacted_thinking")
+
+
+@dataclass(frozen=True)
+class TextShown:
+    """A piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class BlockShown:
+    """A whole block of another kind."""
+
+    block: Block
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The answer, complete and exact."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The turn has failed."""
+
+    error: ApiError
+
+
+Part = TextShown | BlockShown | Finished | Failed
+
+
+class Wait(Enum):
+    """What an ended turn still waits for."""
+
+    NOTHING = "nothing"
+    TRANSCRIPT = "its transcript lines"
+    STATUS = "the status of its API error"
+
+
+class Turn:
+    """See the module's text. Each input returns the parts that it brings."""
+
+    def __init__(self, key: LaunchKey) -> None:
+        self._key = key
+        self._display_id: str | None = None
+        self._displayed: list[Displayed] = []
+        self._early: dict[int, Displayed] = {}
+        self._shown = ""  # text of the hooks, in order
+        self._sent = ""  # text already given out
+        self._exact = ""  # text of the transcript
+        self._lines: list[AssistantLine] = []
+        self._stopped: Stopped | None = None
+        self._failed: TurnFailed | None = None
+        self._done: RequestDone | None = None
+        self._wire_failed: RequestFailed | None = None
+        self._over = False  # Claude Code has gone on to a message that is not ours
+        self._ended = False
+
+    def __repr__(self) -> str:
+        return f"<Turn {self._key} shown={len(self._shown)} lines={len(self._lines)} waits for {self.wait.value}>"
+
+    @property
+    def wait(self) -> Wait:
+        """What the turn waits for after a sign of its end."""
+        if self._ended:
+            return Wait.NOTHING
+        if self._failed:
+            return Wait.STATUS
+        return Wait.TRANSCRIPT if self._stopped else Wait.NOTHING
+
+    def displayed(self, fact: Displayed) -> list[Part]:
+        """Text from the MessageDisplay hook; deliveries may come out of order."""
+        if self._display_id is None:
+            self._display_id = fact.message_id
+        if fact.message_id != self._display_id or self._ended:
+            return []
+        self._early[fact.index] = fact
+        parts: list[Part] = []
+        while (piece := self._early.pop(len(self._displayed), None)) is not None:
+            self._displayed.append(piece)
+            self._shown += piece.delta
+        if not self._key.thinking_asked:
+            parts += self._send_up_to(self._shown)
+        return parts + self._settle()
+
+    def read(self, entries: list[Entry]) -> list[Part]:
+        """New lines of the transcript."""
+        parts: list[Part] = []
+        for entry in entries:
+            if self._ended:
+                break
+            if isinstance(entry, AssistantLine):
+                parts += self._line(entry)
+            elif isinstance(entry, ErrorLine):
+                self._failed = self._failed or TurnFailed(entry.error, "", entry.text)
+            elif not entry.has_tool_result:
+                self._over = True
+        return parts + self._settle()
+
+    def stopped(self, fact: Stopped) -> list[Part]:
+        """The Stop hook."""
+        self._stopped = self._stopped or fact
+        return self._settle()
+
+    def failed(self, fact: TurnFailed) -> list[Part]:
+        """The StopFailure hook."""
+        self._failed = fact
+        return self._settle()
+
+    def reported(self, fact: RequestDone | RequestFailed) -> list[Part]:
+        """Telemetry: the first success counts, the last failure."""
+        if isinstance(fact, RequestDone):
+            self._done = self._done or fact
+        else:
+            self._wire_failed = fact
+        return self._settle()
+
+    def expire(self) -> list[Part]:
+        """What the turn waits for has not come in time: end it with what there is."""
+        if self._ended:
+            return []
+        if self._failed:
+            return self._fail(failures.to_api_error(self._failed, self._wire_failed, self._key.model))
+        if self._lines and self._lines[-1].stop_reason:
+            return self._finish(self._answer())
+        return self._fail(internal("Claude Code ended the turn without writing its answer to the transcript"))
+
+    def lost(self, reason: str) -> list[Part]:
+        """The process is gone. An answer that is complete in the transcript is still an answer."""
+        if self._ended:
+            return []
+        if self._lines and self._lines[-1].stop_reason:
+            return self._finish(self._answer())
+        return self._fail(internal(reason))
+
+    def _line(self, line: AssistantLine) -> list[Part]:
+        if self._lines and line.message_id != self._lines[0].message_id:
+            self._over = True
+        if self._over:
+            return []
+        self._lines.append(line)
+        parts: list[Part] = []
+        for block in line.blocks:
+            parts += self._exact_text(block["text"]) if block["type"] == "text" else self._exact_block(block)
+        return parts
+
+    def _exact_text(self, text: str) -> list[Part]:
+        self._exact += text
+        if self._exact.startswith(self._sent):
+            return self._send_up_to(self._exact)
+        if self._sent.startswith(self._exact):
+            return []
+        return self._fail(internal("the text that was streamed differs from the transcript"))
+
+    def _exact_block(self, block: Block) -> list[Part]:
+        if len(self._sent) <= len(self._exact):
+            return [BlockShown(block)]
+        if block["type"] in UNSIGNED_BLOCKS:
+            return []  # not asked for, and text was sent before the transcript named it
+        return self._fail(internal("a block came too late for its place in the stream"))
+
+    def _send_up_to(self, text: str) -> list[Part]:
+        piece = text[len(self._sent) :]
+        self._sent += piece
+        return [TextShown(piece)] if piece else []
+
+    def _settle(self) -> list[Part]:
+        """The end, if everything for it is there."""
+        if self._ended:
+            return []
+        if self._failed:
+            return self.expire() if self._wire_failed else []
+        if self._over:
+            return self._finish(self._answer())
+        if self._lines and self._lines[-1].stop_reason:
+            if self._lines[-1].stop_reason in GOES_ON or (self._stopped and self._caught_up(self._stopped)):
+                return self._finish(self._answer())
+            return []
+        return self._settle_early()
+
+    def _caught_up(self, stopped: Stopped) -> bool:
+        texts = [b["text"] for line in self._lines for b in line.blocks if b["type"] == "text"]
+        last = next((t for t in reversed(texts) if _trim(t)), "")
+        return _trim(last) == _trim(stopped.text) and len(self._exact) >= len(self._shown)
+
+    def _settle_early(self) -> list[Part]:
+        if not (self._stopped and self._done and self._key.thinking_off and self._displayed and self._displayed[-1].final):
+            return []
+        if not self._shown or _trim(self._shown) != _trim(self._stopped.text):
+            return []
+        usage = Usage(self._done.usage)
+        content = ({"type": "text", "text": self._shown},)
+        return self._finish(Answer(new_id("msg_01"), self._done.model, content, "end_turn", usage))
+
+    def _answer(self) -> Answer:
+        if not self._lines:  # an empty answer: no block, so no line
+            usage = Usage(self._done.usage if self._done else {})
+            return Answer(new_id("msg_01"), self._done.model if self._done else self._key.model, (), "end_turn", usage)
+        last = self._lines[-1]
+        blocks = tuple(b for line in self._lines for b in line.blocks if b.get("text") != "")
+        return Answer(
+            id=self._lines[0].message_id,
+            model=last.model,
+            content=blocks,
+            stop_reason=last.stop_reason or "end_turn",
+            usage=Usage(last.usage),
+            stop_sequence=last.stop_sequence,
+            stop_details=last.stop_details,
+        )
+
+    def _finish(self, answer: Answer) -> list[Part]:
+        text = "".join(b["text"] for b in answer.content if b["type"] == "text")
+        if not text.startswith(self._sent):
+            return self._fail(internal("the text that was streamed differs from the transcript"))
+        self._ended = True
+        return [*self._send_up_to(text), Finished(answer)]
+
+    def _fail(self, error: ApiError) -> list[Part]:
+        self._ended = True
+        return [Failed(error)]
+
+
+def _trim(text: str) -> str:
+    """As JavaScript's trim, which the hook's text has been through."""
+    return text.strip().strip("\ufeff").strip()

@@ -1,0 +1,211 @@
+"""The daemon's life around the loop: directories, lock, sweep, port, ready line, end.
+
+Called by `cli.py`. Everything it finds out about the machine goes into `Surroundings`; the core asks
+nothing by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from relayd import __version__
+from relayd.claude import environment, launch
+from relayd.config import LEVELS, Config
+from relayd.core.pool import Surroundings
+from relayd.core.relay import Relay, load_keys
+from relayd.errors import ConfigError
+from relayd.runtime import listener, orphans
+from relayd.runtime.server import Server
+from relayd.runtime.slot import RECORD_NAME
+
+EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_SYSTEM = 0, 100, 101, 111
+INSTALL_HINT = (
+    "relayd: no `claude` found on PATH or in its usual places.\n"
+    "Install Claude Code with either of\n"
+    "  npm install -g @anthropic-ai/claude-code\n"
+    "  the installer described at https://code.claude.com/docs\n"
+    "or name the binary with --claude PATH."
+)
+
+
+class StartError(Exception):
+    """The daemon cannot start; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Directories and files of one daemon, absolute and without links."""
+
+    state: str
+    slots: str
+    workspace: str
+    lock: str
+    keys: str
+
+
+def config_path(environ: Mapping[str, str]) -> str:
+    """Where the configuration file is looked for when none is named."""
+    base = environ.get("XDG_CONFIG_HOME") or os.path.join(_home(environ), ".config")
+    if sys.platform == "darwin":
+        base = os.path.join(_home(environ), "Library", "Application Support")
+    elif sys.platform == "win32":
+        base = environ.get("APPDATA", _home(environ))
+    return os.path.join(base, "relayd", "relayd.toml")
+
+
+def state_directory(config: Config, environ: Mapping[str, str]) -> str:
+    """Where the daemon keeps what lives only while it runs."""
+    if config.state_dir:
+        return os.path.realpath(config.state_dir)
+    base = environ.get("XDG_STATE_HOME") or os.path.join(_home(environ), ".local", "state")
+    if sys.platform == "darwin":
+        base = os.path.join(_home(environ), "Library", "Application Support")
+    elif sys.platform == "win32":
+        base = environ.get("LOCALAPPDATA", _home(environ))
+    return os.path.realpath(os.path.join(base, "relayd"))
+
+
+def find_claude(config: Config, environ: Mapping[str, str]) -> str | None:
+    """The `claude` to run: the configured one, the first on PATH, or one in its usual places."""
+    if config.claude:
+        found = shutil.which(config.claude, path=environ.get("PATH"))
+        return os.path.abspath(found) if found else None
+    on_path = shutil.which("claude", path=environ.get("PATH"))
+    if on_path:
+        return os.path.abspath(on_path)
+    places = environment.usual_places(_home(environ))
+    return next((p for p in places if os.access(p, os.X_OK)), None)
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    return environ.get("HOME") or os.path.expanduser("~")
+
+
+def serve(config: Config, environ: Mapping[str, str], on_ready: Callable[[str], None] | None = None) -> int:
+    """Run the daemon until it is told to end. Returns the exit code. Raises StartError."""
+    claude = find_claude(config, environ)
+    if claude is None:
+        raise StartError(INSTALL_HINT if not config.claude else f"relayd: {config.claude} is not an executable file")
+    os.umask(0o077)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # prompts are in memory
+    places = _places(state_directory(config, environ))
+    with _locked(places.lock):
+        return _serve_locked(config, environ, claude, places, on_ready)
+
+
+def _places(state: str) -> Places:
+    try:
+        os.makedirs(state, mode=0o700, exist_ok=True)
+        os.makedirs(f"{state}/workspace", mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"relayd: the state directory {state} cannot be made: {error.strerror}") from error
+    return Places(state, f"{state}/slots", f"{state}/workspace", f"{state}/lock", f"{state}/launch-keys.json")
+
+
+@contextlib.contextmanager
+def _locked(path: str):  # type: ignore[no-untyped-def]
+    import fcntl  # not on Windows
+
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise StartError(f"relayd: another daemon uses {os.path.dirname(path)}") from error
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def _serve_locked(
+    config: Config, environ: Mapping[str, str], claude: str, places: Places, on_ready: Callable[[str], None] | None
+) -> int:
+    log = logger(config)
+    try:
+        sock = listener.bind(config.host, config.port)
+    except OSError as error:
+        raise StartError(f"relayd: cannot listen on {config.host}:{config.port}: {error.strerror}") from error
+    port = sock.getsockname()[1]
+    config_dir = os.path.realpath(environment.config_directory(environ))
+    ended = orphans.sweep(places.slots, launch.project_directory(config_dir, places.workspace), RECORD_NAME)
+    if ended:
+        log("warning", f"ended {ended} process(es) that an earlier daemon had left")
+    base, notes = environment.child_environment(environ, port)
+    for note in notes:
+        log("warning", note)
+    near = Surroundings(
+        claude=claude,
+        state_dir=places.state,
+        config_dir=config_dir,
+        workspace=places.workspace,
+        base_url=f"http://{_bracket(config.host)}:{port}",
+        environment=base,
+        telemetry=config.telemetry and not environment.has_own_telemetry(environ),
+        timestamp=_timestamps(),
+    )
+    relay = Relay(config, near, load_keys(_read(places.keys)), port)
+    server = Server(config, relay, sock, places.keys, log)
+    log("info", f"relayd {__version__} listens on {near.base_url}, claude is {claude}")
+    if on_ready:
+        on_ready(near.base_url)
+    server.run()
+    log("info", f"relayd ended after {relay.served} calls")
+    return EXIT_OK
+
+
+def _bracket(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(65536)
+    except OSError:
+        return b""
+
+
+def _timestamps() -> Callable[[float], str]:
+    """Monotonic seconds to wall time; a clock that jumps later on does not matter for a transcript."""
+    offset = time.time() - time.monotonic()
+
+    def timestamp(now: float) -> str:
+        moment = datetime.datetime.fromtimestamp(now + offset, datetime.UTC)
+        return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+    return timestamp
+
+
+def logger(config: Config) -> Callable[[str, str], None]:
+    """A line a fact, on standard error, for the terminal or the journal."""
+    lowest = LEVELS.index(config.log_level)
+
+    def log(level: str, text: str) -> None:
+        if LEVELS.index(level) >= lowest:
+            print(f"{level}: {text}", file=sys.stderr, flush=True)
+
+    return log
+
+
+def read_config(path: str | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> str:
+    """The text of the configuration file. Raises ConfigError if a named file cannot be read."""
+    chosen = path or config_path(environ)
+    try:
+        with open(chosen, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError as error:
+        if path:
+            raise ConfigError(f"{path}: no such file") from error
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{chosen}: {error}") from error

@@ -1,0 +1,190 @@
+"""What the stand-in answers: a prompt with directives in, a `Plan` out.
+
+Pure: it opens nothing and knows no clock. `standin.py` performs the plan. A directive is
+written in the last user message as `[[name argument]]`; a prompt with none is echoed. The
+answers depend on the request alone, so a test can say in advance what must come back.
+
+    [[say TEXT]]            answer with TEXT (may hold newlines)
+    [[paragraphs N]]        N short markdown paragraphs
+    [[long N]]              N characters of text, in lines
+    [[think TEXT]]          a thinking block with a signature, before the text
+    [[tool NAME JSON]]      a tool_use block (repeat for parallel calls); stop_reason tool_use
+    [[tools N NAME JSON]]   the same tool call in each of the first N rounds of the turn
+    [[stop REASON]]         stop_reason: max_tokens, refusal, stop_sequence, pause_turn, ...
+    [[error STATUS TEXT]]   an API error with the API's own error type
+    [[retry-after N]]       with `error`: the header
+    [[midway STATUS]]       starts a stream, then sends an SSE error event
+    [[slow SECONDS]]        pause before each piece of text
+    [[wait SECONDS]]        pause before the answer's first byte
+    [[hang]]                accept the request, never answer
+    [[reset]]               close the connection without a byte
+    [[cut]]                 close the connection in the middle of the stream
+    [[count]]               answer with the number of messages and the characters received
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+DIRECTIVE = re.compile(r"\[\[(?P<name>[a-z-]+)(?:[ =:](?P<argument>.*?))?\]\]", re.DOTALL)
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    529: "overloaded_error",
+}
+ECHO_LIMIT_CHARS = 4000
+
+
+@dataclass
+class Plan:
+    """One answer: the blocks to send, how it ends, and what goes wrong on the way."""
+
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+    stop_reason: str = "end_turn"
+    error_status: int | None = None
+    error_text: str = ""
+    retry_after: str | None = None
+    midway_status: int | None = None
+    piece_pause_s: float = 0.0
+    first_pause_s: float = 0.0
+    fault: str | None = None  # hang | reset | cut
+
+
+def last_user_text(messages: list[dict[str, Any]]) -> str:
+    """The text of the last user message that a person wrote: reminders of Claude Code left out."""
+    for message in reversed(messages):
+        if message.get("role") != "user":
+            continue
+        content = message.get("content")
+        if isinstance(content, str):
+            return content
+        texts = [b.get("text", "") for b in content or [] if b.get("type") == "text"]
+        mine = [t for t in texts if not is_envelope(t)]
+        if mine:
+            return "\n".join(mine)
+    return ""
+
+
+def is_envelope(text: str) -> bool:
+    """True for a text block that Claude Code adds around the conversation, not the client."""
+    return text.startswith("<system-reminder>\n") and text.endswith("</system-reminder>\n")
+
+
+def results_since_prompt(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tool_result blocks that came after the last prompt, oldest first."""
+    results: list[dict[str, Any]] = []
+    for message in reversed(messages):
+        content = message.get("content")
+        if message.get("role") != "user":
+            continue
+        if isinstance(content, str):
+            break
+        found = [b for b in content or [] if b.get("type") == "tool_result"]
+        if not found:
+            break
+        results = found + results
+    return results
+
+
+def plan_for(body: dict[str, Any]) -> Plan:
+    """The answer to one Messages request body."""
+    messages = body.get("messages") or []
+    prompt = last_user_text(messages)
+    plan = Plan()
+    text: list[str] = []
+    calls: list[tuple[str, dict[str, Any]]] = []
+    rounds = len(results_since_prompt(messages))
+    for match in DIRECTIVE.finditer(prompt):
+        name, argument = match["name"], match["argument"] or ""
+        if name in ("tool", "tools"):
+            calls += _calls(name, argument, rounds)
+            continue
+        _apply(plan, text, name, argument, body)
+    if calls:
+        _add_calls(plan, calls, body, len(messages))
+        return plan
+    if rounds and DIRECTIVE.search(prompt):
+        text.append("results: " + _results_text(messages))
+    if not text:
+        text.append("echo: " + prompt[:ECHO_LIMIT_CHARS] if prompt else "(nothing to echo)")
+    if text != [""]:
+        plan.blocks.append({"type": "text", "text": "\n".join(text)})
+    return plan
+
+
+def _calls(name: str, argument: str, rounds: int) -> list[tuple[str, dict[str, Any]]]:
+    limit = 1
+    if name == "tools":
+        count, _, argument = argument.partition(" ")
+        limit = int(count)
+    tool, _, raw = argument.partition(" ")
+    return [(tool, json.loads(raw or "{}"))] if rounds < limit else []
+
+
+def _add_calls(plan: Plan, calls: list[tuple[str, dict[str, Any]]], body: dict[str, Any], salt: int) -> None:
+    known = [t.get("name", "") for t in body.get("tools") or []]
+    for number, (tool, value) in enumerate(calls):
+        full = next((k for k in known if k == tool or k.endswith("__" + tool)), tool)
+        call_id = f"toolu_01standin{salt:04d}{number:04d}"
+        plan.blocks.append({"type": "tool_use", "id": call_id, "name": full, "input": value})
+    plan.stop_reason = "tool_use"
+
+
+def _results_text(messages: list[dict[str, Any]]) -> str:
+    parts = []
+    for result in results_since_prompt(messages):
+        content = result.get("content")
+        if isinstance(content, list):
+            content = "".join(b.get("text", f"<{b.get('type')}>") for b in content if not is_envelope(b.get("text", "")))
+        parts.append(f"{content}"[:200])
+    return " | ".join(parts)
+
+
+def _apply(plan: Plan, text: list[str], name: str, argument: str, body: dict[str, Any]) -> None:
+    if name == "say":
+        text.append(argument)
+    elif name == "paragraphs":
+        text.append("\n\n".join(f"Paragraph {n} with *some* `words` in it." for n in range(1, int(argument) + 1)))
+    elif name == "long":
+        text.append(long_text(int(argument)))
+    elif name == "count":
+        size = len(json.dumps(body["messages"]))
+        text.append(f"{len(body['messages'])} messages, {size} characters")
+    elif name == "think":
+        plan.blocks.append({"type": "thinking", "thinking": argument, "signature": "c3RhbmQtaW4gc2lnbmF0dXJl"})
+    elif name == "stop":
+        plan.stop_reason = argument
+    elif name == "error":
+        status, _, message = argument.partition(" ")
+        plan.error_status, plan.error_text = int(status), message or "the stand-in was told to fail"
+    elif name == "retry-after":
+        plan.retry_after = argument
+    elif name == "midway":
+        plan.midway_status = int(argument)
+    elif name == "slow":
+        plan.piece_pause_s = float(argument)
+    elif name == "wait":
+        plan.first_pause_s = float(argument)
+    elif name in ("hang", "reset", "cut"):
+        plan.fault = name
+
+
+def long_text(size_chars: int) -> str:
+    """Text of exactly `size_chars` characters, in numbered lines of 80."""
+    lines, total, number = [], 0, 0
+    while total < size_chars:
+        line = f"{number:06d} " + "the quick brown fox jumps over the lazy dog, twice. " * 2
+        line = line[:79] + "\n"
+        lines.append(line)
+        total += len(line)
+        number += 1
+    return "".join(lines)[:size_chars]

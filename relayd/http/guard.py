@@ -1,0 +1,39 @@
+"""Who may ask: checks that keep web pages from spending the user's plan. Pure.
+
+A page in a browser can reach a loopback port, by DNS rebinding (a foreign Host), from its own
+origin (Origin), or with a form post (no JSON content type). Each is refused before any work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from relayd.errors import ApiError
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+def check(method: str, headers: Mapping[str, str], port: int) -> None:
+    """Raises ApiError 403 or 415 for a request that did not come from a local program."""
+    if not is_own_host(headers.get("host", ""), port):
+        raise ApiError(403, "Host is not this daemon's loopback address")
+    origin = headers.get("origin")
+    if origin is not None and not is_own_origin(origin, port):
+        raise ApiError(403, "Origin is not allowed: web pages may not use this daemon")
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if method == "POST" and kind != "application/json":
+        raise ApiError(415, "content-type must be application/json")
+
+
+def is_own_host(host: str, port: int) -> bool:
+    """True for a loopback name with our port."""
+    name, colon, digits = host.lower().rpartition(":")
+    if not colon or not digits.isdecimal():
+        return False
+    return name in LOOPBACK and int(digits) == port
+
+
+def is_own_origin(origin: str, port: int) -> bool:
+    """True for a page that this daemon itself has served."""
+    scheme, _, host = origin.partition("://")
+    return scheme == "http" and is_own_host(host, port)

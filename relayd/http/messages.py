@@ -1,0 +1,28 @@
+"""What HTTP carries, as values: a request that has arrived, and the refusals of the framing layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """One complete request. Header names are lower case; repeated headers are joined by ", "."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<HttpRequest {self.method} {self.path} body={len(self.body)}>"
+
+
+@dataclass(frozen=True)
+class BadRequest:
+    """The framing is wrong or too large: answer `status` with `message` and close."""
+
+    status: int
+    message: str

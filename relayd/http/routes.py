@@ -1,0 +1,38 @@
+"""The route table: method and path to a name. The manual page and the tests read it. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from relayd.errors import ApiError
+
+# name: (methods, path pattern, what it is). Internal ones are for relayd's own Claude Code processes.
+ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "messages": (("POST",), r"/v1/messages", "The Messages API."),
+    "hello": (("GET", "HEAD"), r"/|/api/hello", "A sign of life, without a body for HEAD."),
+    "hooks": (("POST",), r"/hooks/(?P<secret>[\w-]{16,64})", "Internal: what Claude Code tells about a turn."),
+    "telemetry": (("POST",), r"/telemetry/(?P<secret>[\w-]{16,64})/v1/logs", "Internal: usage and API errors."),
+}
+INTERNAL = ("hooks", "telemetry")
+COMPILED = {name: (methods, re.compile(pattern)) for name, (methods, pattern, _) in ROUTES.items()}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A matched route and the secret in its path, if it has one."""
+
+    name: str
+    secret: str = ""
+
+
+def match(method: str, path: str) -> Route:
+    """The route of a request. Raises ApiError 404, or 405 with `allow`."""
+    for name, (methods, pattern) in COMPILED.items():
+        found = pattern.fullmatch(path)
+        if not found:
+            continue
+        if method not in methods:
+            raise ApiError(405, "Method Not Allowed", headers={"allow": ", ".join(methods)})
+        return Route(name, found.groupdict().get("secret", ""))
+    raise ApiError(404, "Not Found")

@@ -1,0 +1,47 @@
+"""The one reaper: `waitpid` per known pid, never for any child. Owns no terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+SIGNALS = {"TERM": signal.SIGTERM, "KILL": getattr(signal, "SIGKILL", signal.SIGTERM)}
+
+
+class Children:
+    """Pids that run, by slot."""
+
+    def __init__(self) -> None:
+        self._pids: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<Children {len(self._pids)}>"
+
+    def add(self, slot: str, pid: int) -> None:
+        """A child was started."""
+        self._pids[slot] = pid
+
+    def reap(self) -> list[tuple[str, int]]:
+        """(slot, status) of those that have ended since; the status is an exit code or minus a signal."""
+        ended = []
+        for slot, pid in list(self._pids.items()):
+            try:
+                found, raw = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                found, raw = pid, 0
+            if found:
+                del self._pids[slot]
+                ended.append((slot, os.waitstatus_to_exitcode(raw)))
+        return ended
+
+    def signal(self, slot: str, name: str) -> None:
+        """Send a signal to the child's process group; its pid is ours until it is reaped."""
+        pid = self._pids.get(slot)
+        if pid is None:
+            return
+        for send in (os.killpg, os.kill):
+            try:
+                send(pid, SIGNALS[name])
+                return
+            except (ProcessLookupError, PermissionError):
+                continue

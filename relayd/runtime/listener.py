@@ -1,0 +1,96 @@
+"""The listening socket: accepts a bounded number per turn, and rests when the machine is out of fds."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+from relayd.runtime.loop import READ, Loop
+
+REST_S = 1.0
+OUT_OF_FDS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening, non-blocking socket. Raises OSError, as when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(256)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+class Listener:
+    """Hands accepted sockets to `accepted`; `is_full` says when to leave them in the backlog."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        loop: Loop,
+        per_turn: int,
+        accepted: Callable[[socket.socket, float], None],
+        is_full: Callable[[], bool],
+    ) -> None:
+        self._socket = sock
+        self._loop = loop
+        self._per_turn = per_turn
+        self._accepted = accepted
+        self._is_full = is_full
+        self._resting = False
+
+    def __repr__(self) -> str:
+        return f"<Listener fd={self.fileno()} resting={self._resting}>"
+
+    def fileno(self) -> int:
+        """The socket's fd."""
+        return self._socket.fileno()
+
+    def wants(self) -> int:
+        """Read unless (1) resting or (2) there are enough connections."""
+        return 0 if self._resting or self._is_full() else READ
+
+    def ready(self, mask: int, now: float) -> bool:
+        """Accept up to the cap."""
+        for count in range(self._per_turn):
+            if self._is_full():
+                return True
+            try:
+                sock, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return count > 0
+            except OSError as error:
+                if error.errno in OUT_OF_FDS:
+                    self._resting = True
+                    self._loop.set_timer(("listener", "", "rest"), now + REST_S)
+                    return True
+                continue
+            self._welcome(sock, now)
+        return True
+
+    def _welcome(self, sock: socket.socket, now: float) -> None:
+        try:  # a peer that has already left makes setsockopt fail on some systems
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            sock.close()
+            return
+        self._accepted(sock, now)
+
+    def wake(self) -> None:
+        """Accept again."""
+        self._resting = False
+        self._loop.touch(self)
+
+    def flush(self, now: float) -> None:
+        """Nothing to write."""
+
+    def close(self) -> None:
+        """Close the socket. Called by the loop."""
+        self._socket.close()

@@ -1,0 +1,230 @@
+"""Joins the fds with the core: facts are queued for it, its orders are performed. The only module that does.
+
+Facts wait in one queue, so that the core is never entered twice; orders are carried out in the order
+they come. Timers are told apart by the first word of their key: `channel` and `runtime` are the
+runtime's own, everything else belongs to the core.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from relayd.config import Config
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.actions import Action
+from relayd.core.relay import Relay
+from relayd.runtime.channel import Channel
+from relayd.runtime.channel import Stage as ChannelStage
+from relayd.runtime.children import Children
+from relayd.runtime.listener import Listener
+from relayd.runtime.loop import Key, Loop
+from relayd.runtime.slot import Slot, write_private
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else []))
+ENDING = (signal.SIGTERM, signal.SIGINT)
+GOODBYE_S = 1.0  # at the end, how long answers under way may still drain
+Logger = Callable[[str, str], None]
+
+
+class Server:
+    """One daemon: listener, loop, children, core."""
+
+    def __init__(self, config: Config, relay: Relay, listener: socket.socket, keys_path: str, log: Logger) -> None:
+        self.relay = relay
+        self.loop = Loop(self._timer, self._signal)
+        self._config = config
+        self._keys_path = keys_path
+        self._log = log
+        self._facts: deque[Any] = deque()
+        self._children = Children()
+        self._slots: dict[str, Slot] = {}
+        self._channels: dict[int, Channel] = {}
+        self._numbers = 0
+        self._fingerprint = fingerprint(relay.pool.claude)
+        self._listener = Listener(listener, self.loop, config.accepts_per_turn, self._accepted, self._is_full)
+
+    def __repr__(self) -> str:
+        return f"<Server channels={len(self._channels)} slots={len(self._slots)} {self.loop!r}>"
+
+    def run(self) -> None:
+        """Serve until told to end. Returns when nothing is left."""
+        self.loop.catch(SIGNALS)
+        self.loop.touch(self._listener)
+        now = time.monotonic()
+        self.loop.set_timer(("runtime", "", "binary"), now + self._config.binary_check_s)
+        self._perform(self.relay.start(now), now)
+        try:
+            while not self.loop.stopping:
+                self._work()
+                self.loop.turn()
+        finally:
+            self._end()
+
+    def _work(self) -> None:
+        """Let the core take all facts; performing its orders may bring new ones."""
+        while self._facts:
+            fact = self._facts.popleft()
+            now = time.monotonic()
+            if isinstance(fact, ev.ClientLeft):
+                self._channels.pop(fact.client, None)
+                self.loop.touch(self._listener)
+            self._perform(self.relay.handle(fact, now), now)
+
+    def _end(self) -> None:
+        """Give answers a moment to drain, then close without asking."""
+        self.loop.forget(self._listener)
+        deadline = time.monotonic() + GOODBYE_S
+        while (
+            any(c.stage is ChannelStage.CLOSING or c.wants() & 2 for c in self._channels.values()) and time.monotonic() < deadline
+        ):
+            self.loop.turn(0.05)
+        for channel in list(self._channels.values()):
+            channel.abort()
+        for slot in list(self._slots.values()):
+            slot.remove()
+        self.loop.close()
+
+    # What the loop tells
+
+    def _timer(self, key: Key, now: float) -> None:
+        kind, name, what = key
+        if kind == "channel":
+            channel = self._channels.get(int(name))
+            if channel:
+                channel.timer(what, now)
+        elif kind == "runtime" and name:
+            slot = self._slots.get(name)
+            if slot:
+                slot.timer(what, now)
+        elif kind == "runtime":
+            self._check_binary(now)
+        elif kind == "listener":
+            self._listener.wake()
+        else:
+            self._facts.append(ev.TimerFired(key))
+
+    def _signal(self, number: int, now: float) -> None:
+        if number in ENDING:
+            self._log("info", f"{signal.Signals(number).name}: no new calls; running ones may finish")
+            self._facts.append(ev.ShutdownAsked())
+            return
+        for slot, status in self._children.reap():
+            if slot in self._slots:
+                self._slots[slot].exited()
+            self._facts.append(ev.ChildExited(slot, status))
+
+    def _check_binary(self, now: float) -> None:
+        self.loop.set_timer(("runtime", "", "binary"), now + self._config.binary_check_s)
+        found = fingerprint(self.relay.pool.claude)
+        if found != self._fingerprint:
+            self._fingerprint = found
+            self._facts.append(ev.ClaudeChanged(found))
+
+    def _is_full(self) -> bool:
+        return len(self._channels) >= self._config.connections_max
+
+    def _accepted(self, sock: socket.socket, now: float) -> None:
+        self._numbers += 1
+        channel = Channel(self._numbers, sock, self._config, self.loop, self._facts.append, now)
+        self._channels[channel.number] = channel
+        self.loop.touch(channel)
+
+    # What the core orders
+
+    def _perform(self, orders: list[Action], now: float) -> None:
+        for order in orders:
+            PERFORMERS[type(order)](self, order, now)
+
+    def _respond(self, order: do.Respond, now: float) -> None:
+        channel = self._channels.get(order.client)
+        if channel:
+            channel.respond(order.status, order.headers, order.body, now)
+
+    def _start_stream(self, order: do.StartStream, now: float) -> None:
+        channel = self._channels.get(order.client)
+        if channel:
+            channel.start_stream(order.status, order.headers, now)
+
+    def _send_chunk(self, order: do.SendChunk, now: float) -> None:
+        channel = self._channels.get(order.client)
+        if channel:
+            channel.chunk(order.data, now)
+
+    def _end_stream(self, order: do.EndStream, now: float) -> None:
+        channel = self._channels.get(order.client)
+        if channel:
+            channel.end_stream(now)
+
+    def _spawn(self, order: do.SpawnSlot, now: float) -> None:
+        slot = Slot(order, self._config, self.loop, self._children, self._facts.append)
+        self._slots[order.slot] = slot
+        slot.spawn(now)
+
+    def _hurry(self, order: do.HurryGate, now: float) -> None:
+        self._slots[order.slot].hurry(now)
+
+    def _hand_over(self, order: do.HandOver, now: float) -> None:
+        self._slots[order.slot].hand_over(order.transcript, order.system_prompt, now)
+
+    def _write_pty(self, order: do.WritePty, now: float) -> None:
+        self._slots[order.slot].write(order.data)
+
+    def _signal_child(self, order: do.SignalChild, now: float) -> None:
+        self._children.signal(order.slot, order.name)
+
+    def _remove(self, order: do.RemoveSlot, now: float) -> None:
+        self._slots.pop(order.slot).remove()
+
+    def _set_timer(self, order: do.SetTimer, now: float) -> None:
+        self.loop.set_timer(order.key, order.at)
+
+    def _cancel_timer(self, order: do.CancelTimer, now: float) -> None:
+        self.loop.cancel_timer(order.key)
+
+    def _write_log(self, order: do.Log, now: float) -> None:
+        self._log(order.level, order.text)
+
+    def _remember(self, order: do.Remember, now: float) -> None:
+        try:
+            write_private(self._keys_path, order.data)
+        except OSError as error:
+            self._log("warning", f"launch keys could not be kept: {error.strerror}")
+
+    def _finish(self, order: do.Finish, now: float) -> None:
+        self.loop.stopping = True
+
+
+def fingerprint(path: str) -> str:
+    """What tells one `claude` binary from another: the file behind the name, its size and time. Empty if it is gone."""
+    try:
+        real = os.path.realpath(path)
+        info = os.stat(real)
+    except OSError:
+        return ""
+    return f"{real}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}"
+
+
+PERFORMERS: dict[type, Callable[[Server, Any, float], None]] = {
+    do.Respond: Server._respond,
+    do.StartStream: Server._start_stream,
+    do.SendChunk: Server._send_chunk,
+    do.EndStream: Server._end_stream,
+    do.SpawnSlot: Server._spawn,
+    do.HurryGate: Server._hurry,
+    do.HandOver: Server._hand_over,
+    do.WritePty: Server._write_pty,
+    do.SignalChild: Server._signal_child,
+    do.RemoveSlot: Server._remove,
+    do.SetTimer: Server._set_timer,
+    do.CancelTimer: Server._cancel_timer,
+    do.Log: Server._write_log,
+    do.Remember: Server._remember,
+    do.Finish: Server._finish,
+}

@@ -1,0 +1,160 @@
+"""The fds and files of one Claude Code process: terminal, gate, transcript. Performs what the core orders.
+
+Everything it makes is 0600 or 0700 and is removed by `remove`. It decides nothing: facts go to
+`emit`. The process is in `Children` too, which reaps it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from relayd.config import Config
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.runtime.children import Children
+from relayd.runtime.gate import Gate
+from relayd.runtime.loop import Loop
+from relayd.runtime.orphans import identity
+from relayd.runtime.pty_posix import Pty
+from relayd.runtime.tail import Tail
+
+LAST_WORDS_READS = 64  # a grandchild may hold the terminal and write for ever
+RECORD_NAME = "process"  # pid and birth of the process, for the sweep after a crash
+
+
+def write_private(path: str, data: bytes) -> None:
+    """(Over)write a file that only this user may read."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+
+
+class Slot:
+    """See the module's text."""
+
+    def __init__(self, order: do.SpawnSlot, config: Config, loop: Loop, children: Children, emit: Callable[[Any], None]) -> None:
+        self.name = order.slot
+        self._order = order
+        self._config = config
+        self._loop = loop
+        self._children = children
+        self._emit = emit
+        self._pty = Pty(loop, config.read_chunk_bytes, self._output, self._hung_up)
+        self._gate = Gate(order.paths.fifo, loop, self._gate_failed)
+        self._gate_interval_s = config.gate_interval_s
+        self._tail: Tail | None = None
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.name[:8]} {self._pty!r} {self._gate!r} {self._tail!r}>"
+
+    def spawn(self, now: float) -> None:
+        """Make the files and start the process."""
+        try:
+            self._make_files()
+            launch = self._order.launch
+            pid = self._pty.spawn(list(launch.argv), launch.env, launch.cwd, self._config.rows, self._config.columns)
+        except Exception as error:  # ptyprocess reports a failed exec as a plain Exception of many kinds
+            self._emit(ev.SpawnFailed(self.name, f"{type(error).__name__}: {error}"))
+            return
+        self._children.add(self.name, pid)
+        with contextlib.suppress(OSError):
+            write_private(f"{self._order.paths.directory}/{RECORD_NAME}", identity(pid).encode())
+        self._emit(ev.SlotSpawned(self.name, pid))
+        self._loop.set_timer(self._timer("gate"), now + self._gate_interval_s)
+
+    def _make_files(self) -> None:
+        paths = self._order.paths
+        os.makedirs(os.path.dirname(paths.transcript), mode=0o700, exist_ok=True)
+        os.makedirs(paths.directory, mode=0o700, exist_ok=True)
+        os.mkfifo(paths.fifo, 0o600)
+        for path, data in self._order.launch.files.items():
+            write_private(path, data)
+        write_private(paths.transcript, self._order.placeholder)
+
+    def hurry(self, now: float) -> None:
+        """A call waits: ask the gate more often."""
+        self._gate_interval_s = self._config.gate_hurry_s
+        if self._gate.fileno() < 0:
+            self._loop.set_timer(self._timer("gate"), now)
+
+    def timer(self, name: str, now: float) -> None:
+        """One of the slot's own timers: look at the gate, or at the transcript."""
+        if name == "tail":
+            self._read_tail()
+            self._loop.set_timer(self._timer("tail"), now + self._config.tail_interval_s)
+            return
+        try:
+            opened = self._gate.try_open()
+        except OSError as error:
+            self._emit(ev.SpawnFailed(self.name, f"the gate is gone: {error.strerror}"))
+            return
+        if opened:
+            self._emit(ev.GateOpened(self.name))
+        else:
+            self._loop.set_timer(self._timer("gate"), now + self._gate_interval_s)
+
+    def hand_over(self, transcript: bytes, prompt: bytes, now: float) -> None:
+        """The conversation first, then the gate: the process reads them in the other order."""
+        path = self._order.paths.transcript
+        try:
+            write_private(path, transcript)
+        except OSError as error:
+            self._emit(ev.HandOverFailed(self.name, f"{error.strerror}"))
+            return
+        self._tail = Tail(path, len(transcript), self._config.read_chunk_bytes)
+        self._gate.send(prompt)
+        self._loop.set_timer(self._timer("tail"), now + self._config.tail_interval_s)
+
+    def write(self, data: bytes) -> None:
+        """Keys, or answers to terminal queries."""
+        self._pty.write(data)
+
+    def exited(self) -> None:
+        """The process was reaped: take its last words before the core hears of it."""
+        for _ in range(LAST_WORDS_READS):
+            if not self._pty.drain():
+                break
+        while self._read_tail():
+            pass
+        self._loop.cancel_timer(self._timer("gate"))
+        self._loop.cancel_timer(self._timer("tail"))
+
+    def _read_tail(self) -> bool:
+        data = self._tail.read() if self._tail else b""
+        if data:
+            self._emit(ev.TranscriptGrew(self.name, data))
+        return bool(data)
+
+    def remove(self) -> None:
+        """Close and delete everything."""
+        self._pty.hang_up()
+        self._gate.shut()
+        if self._tail:
+            self._tail.close()
+        for name in ("gate", "tail"):
+            self._loop.cancel_timer(self._timer(name))
+        remove_files(self._order.paths.directory, self._order.paths.transcript)
+
+    def _output(self, data: bytes) -> None:
+        self._emit(ev.PtyOutput(self.name, data))
+
+    def _hung_up(self) -> None:
+        self._emit(ev.PtyClosed(self.name))
+
+    def _gate_failed(self, reason: str) -> None:
+        self._emit(ev.HandOverFailed(self.name, reason))
+
+    def _timer(self, name: str) -> tuple[str, ...]:
+        return ("runtime", self.name, name)
+
+
+def remove_files(directory: str, transcript: str) -> None:
+    """Delete a slot's files and what Claude Code has put beside its transcript."""
+    with contextlib.suppress(OSError):
+        os.unlink(transcript)
+    shutil.rmtree(transcript.removesuffix(".jsonl"), ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)

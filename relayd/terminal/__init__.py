@@ -1,0 +1,1 @@
+"""A terminal without I/O: bytes to actions (`vt`), actions to a grid and replies (`screen`)."""
