@@ -27,13 +27,6 @@ from relayd.runtime.server import Server
 from relayd.runtime.slot import RECORD_NAME
 
 EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_SYSTEM = 0, 100, 101, 111
-INSTALL_HINT = (
-    "relayd: no `claude` found on PATH or in its usual places.\n"
-    "Install Claude Code with either of\n"
-    "  npm install -g @anthropic-ai/claude-code\n"
-    "  the installer described at https://code.claude.com/docs\n"
-    "or name the binary with --claude PATH."
-)
 
 
 class StartError(Exception):
@@ -93,7 +86,7 @@ def serve(config: Config, environ: Mapping[str, str], on_ready: Callable[[str], 
     """Run the daemon until it is told to end. Returns the exit code. Raises StartError."""
     claude = find_claude(config, environ)
     if claude is None:
-        raise StartError(INSTALL_HINT if not config.claude else f"relayd: {config.claude} is not an executable file")
+        raise StartError(environment.INSTALL_HINT if not config.claude else f"relayd: {config.claude} is not an executable file")
     os.umask(0o077)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # prompts are in memory

@@ -22,7 +22,8 @@ SAMPLING = ("temperature", "top_p", "top_k")
 NOT_HONOURED = (*SAMPLING, "service_tier", "inference_geo", "speed", "container", "context_management", "diagnostics")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 THINKING_KINDS = ("adaptive", "enabled", "disabled", "between_tools")
-INTERRUPTED_TEXT = "[Request interrupted by user]"
+# Claude Code's own marks of an interruption: as a whole last message they start no turn.
+INTERRUPTED_TEXTS = ("[Request interrupted by user]", "[Request interrupted by user for tool use]")
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,8 @@ def _check_tool_pairs(messages: tuple[Message, ...]) -> None:
 
 def _check_last(message: Message) -> None:
     texts = [b["text"] for b in message.content if b["type"] == "text"]
-    if texts == [INTERRUPTED_TEXT] and len(message.content) == 1:
-        raise invalid(f"messages: Claude Code does not answer a last message that is exactly {INTERRUPTED_TEXT!r}")
+    if len(message.content) == 1 and texts and texts[0] in INTERRUPTED_TEXTS:
+        raise invalid(f"messages: Claude Code does not answer a last message that is exactly {texts[0]!r}")
 
 
 def _system(value: Any) -> tuple[str, ...]:

@@ -54,7 +54,8 @@ class Composer:
     def message(self, message: Message) -> None:
         """One message of the conversation."""
         if message.role == "user":
-            self._add("user", {"message": {"role": "user", "content": list(message.content)}})
+            # Without the source, a last text that starts with "<bash-input>" counts as a shell line and starts no turn.
+            self._add("user", {"promptSource": "sdk", "message": {"role": "user", "content": list(message.content)}})
             return
         body = {
             "id": f"msg_{uuid.uuid4().hex[:24]}",
@@ -91,9 +92,14 @@ def conversation(
 
 
 def placeholder(session_id: str, cwd: str, timestamp: str) -> bytes:
-    """What stands in the transcript of a slot that waits: enough for the session to be found."""
-    text = Message("user", ({"type": "text", "text": "(waiting)"},))
-    return conversation(session_id, cwd, timestamp, "", (), (text,))
+    """What stands in the transcript of a slot that waits: enough for the session to be found.
+
+    It ends in an answer. If the daemon dies, its FIFOs close and the processes go on; a transcript
+    that ended in a question would then be sent upstream.
+    """
+    text = ({"type": "text", "text": "(waiting)"},)
+    messages = (Message("user", text), Message("assistant", text))
+    return conversation(session_id, cwd, timestamp, "none", (), messages)
 
 
 def system_prompt(system: tuple[str, ...]) -> bytes:

@@ -64,6 +64,14 @@ OURS = {
     "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
 }
 
+INSTALL_HINT = (
+    "relayd: no `claude` found on PATH or in its usual places.\n"
+    "Install Claude Code with either of\n"
+    "  npm install -g @anthropic-ai/claude-code\n"
+    "  the installer described at https://code.claude.com/docs\n"
+    "or name the binary with --claude PATH."
+)
+
 
 def child_environment(environ: Mapping[str, str], own_port: int) -> tuple[dict[str, str], list[str]]:
     """The base environment of every child, and notes for the log (names only, never values)."""

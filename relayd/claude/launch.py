@@ -50,12 +50,13 @@ class LaunchKey:
 
 @dataclass(frozen=True)
 class SlotPaths:
-    """Files of one slot. `transcript` is in Claude Code's own config directory, the rest in ours."""
+    """Files of one slot. `transcript` and `beside` (what it may put there) are in Claude Code's own directory."""
 
     directory: str
     fifo: str
     settings: str
     transcript: str
+    beside: str
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def project_directory(config_dir: str, cwd: str) -> str:
 def slot_paths(state_dir: str, config_dir: str, workspace: str, session_id: str) -> SlotPaths:
     """The paths of a slot, all named by its session id."""
     directory = f"{state_dir}/slots/{session_id}"
-    transcript = f"{project_directory(config_dir, workspace)}/{session_id}.jsonl"
-    return SlotPaths(directory, f"{directory}/system-prompt", f"{directory}/settings.json", transcript)
+    beside = f"{project_directory(config_dir, workspace)}/{session_id}"
+    return SlotPaths(directory, f"{directory}/system-prompt", f"{directory}/settings.json", f"{beside}.jsonl", beside)
 
 
 def build(

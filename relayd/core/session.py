@@ -41,6 +41,7 @@ class State(Enum):
     STARTING = "starting"  # conversation handed over, no sign of the turn yet
     RUNNING = "running"  # the turn runs
     INTERRUPTING = "interrupting"  # Esc was pressed: its upstream request is being aborted
+    HUNG_UP = "hung up"  # the terminal closed by itself; the exit that explains it is on its way
     KILLING = "killing"  # told to end; child and terminal still there
     REAPING = "reaping"  # terminal closed, child not reaped
     DRAINING = "draining"  # child reaped, terminal not closed
@@ -286,7 +287,7 @@ class Session:
         limit = "spawn_limit_s" if self.handed_over is None else "start_limit_s"
         seen = screens.shorten(self.screen.frame().text())
         self.parts.append(Failed(_timeout(f"Claude Code did not start the turn in time ({limit})", seen)))
-        return [do.Log("warning", f"{self!r} passed a deadline; screen: {seen[:200]!r}"), *self._kill(event, now)]
+        return [do.Log("warning", f"{self!r} passed {limit}"), *self._kill(event, now)]
 
     def _kill(self, event: Any, now: float) -> list[Action]:
         return [
@@ -295,6 +296,10 @@ class Session:
             self._deadline("state", now + self._config.term_limit_s),
         ]
 
+    def _kill_at_gate(self, event: Any, now: float) -> list[Action]:
+        """A process that boots or is blocked at its gate cannot act on TERM, and has nothing to tidy up."""
+        return [do.SignalChild(self.slot, "KILL"), self._deadline("state", now + self._config.kill_limit_s)]
+
     def _end_turn(self, event: Any, now: float) -> list[Action]:
         """Esc aborts a request that Claude Code may have started by itself."""
         return [do.WritePty(self.slot, screens.KEY_ESCAPE), *self._kill(event, now)]
@@ -302,9 +307,23 @@ class Session:
     def _kill_harder(self, event: ev.DeadlinePassed, now: float) -> list[Action]:
         return [do.SignalChild(self.slot, "KILL"), self._deadline("state", now + self._config.kill_limit_s)]
 
-    def _lost_terminal(self, event: ev.PtyClosed, now: float) -> list[Action]:
+    def _hung_up(self, event: ev.PtyClosed, now: float) -> list[Action]:
+        """Most often the process has ended, and its status says more than a closed terminal."""
+        return [do.CancelTimer(self._timer("lag")), self._deadline("state", now + self._config.exit_lag_s)]
+
+    def _last_words(self, event: Any, now: float) -> list[Action]:
+        """What was on its way when the terminal closed may complete the answer."""
+        if self.turn is not None and isinstance(event, ev.TranscriptGrew):
+            self.parts += self.turn.read(self._reader.feed(event.data))
+        return []
+
+    def _lost_terminal(self, event: ev.DeadlinePassed, now: float) -> list[Action]:
         self._lose("Claude Code closed its terminal unexpectedly")
         return self._kill(event, now)
+
+    def _lost_both(self, event: ev.ChildExited, now: float) -> list[Action]:
+        self._lost_child(event, now)
+        return self._bury(event, now)
 
     def _lost_child(self, event: ev.ChildExited, now: float) -> list[Action]:
         how = f"signal {-event.status}" if event.status < 0 else f"status {event.status}"
@@ -385,8 +404,8 @@ TABLE: dict[State, Row] = {
         ev.DialogSettled: (State.SPAWNING, S._settled),
         ev.ScreenBlocked: (State.KILLING, S._blocked),
         ev.DeadlinePassed: (State.KILLING, S._expired),
-        ev.Retired: (State.KILLING, S._kill),
-        ev.PtyClosed: (State.REAPING, S._lost_terminal),
+        ev.Retired: (State.KILLING, S._kill_at_gate),
+        ev.PtyClosed: (State.HUNG_UP, S._hung_up),
         ev.ChildExited: (State.DRAINING, S._lost_child),
     },
     State.WAITING: {
@@ -397,8 +416,8 @@ TABLE: dict[State, Row] = {
         ev.DialogSettled: (State.WAITING, S._settled),
         ev.ScreenBlocked: (State.KILLING, S._blocked),
         ev.DeadlinePassed: (State.WAITING, S._ignore),
-        ev.Retired: (State.KILLING, S._kill),
-        ev.PtyClosed: (State.REAPING, S._lost_terminal),
+        ev.Retired: (State.KILLING, S._kill_at_gate),
+        ev.PtyClosed: (State.HUNG_UP, S._hung_up),
         ev.ChildExited: (State.DRAINING, S._lost_child),
     },
     State.STARTING: {
@@ -415,7 +434,7 @@ TABLE: dict[State, Row] = {
         ev.TurnEnded: (State.KILLING, S._end_turn),
         ev.TurnAbandoned: (State.KILLING, S._end_turn),
         ev.Retired: (State.KILLING, S._kill),
-        ev.PtyClosed: (State.REAPING, S._lost_terminal),
+        ev.PtyClosed: (State.HUNG_UP, S._hung_up),
         ev.ChildExited: (State.DRAINING, S._lost_child),
     },
     State.RUNNING: {
@@ -432,7 +451,7 @@ TABLE: dict[State, Row] = {
         ev.TurnEnded: (State.KILLING, S._end_turn),
         ev.TurnAbandoned: (State.INTERRUPTING, S._interrupt),
         ev.Retired: (State.KILLING, S._kill),
-        ev.PtyClosed: (State.REAPING, S._lost_terminal),
+        ev.PtyClosed: (State.HUNG_UP, S._hung_up),
         ev.ChildExited: (State.DRAINING, S._lost_child),
     },
     State.INTERRUPTING: _dying(
@@ -440,6 +459,13 @@ TABLE: dict[State, Row] = {
         DeadlinePassed=(State.KILLING, S._kill),
         PtyClosed=(State.REAPING, S._kill),
         ChildExited=(State.DRAINING, S._lost_child),
+    ),
+    State.HUNG_UP: _dying(
+        State.HUNG_UP,
+        TranscriptGrew=(State.HUNG_UP, S._last_words),
+        DeadlinePassed=(State.REAPING, S._lost_terminal),
+        PtyClosed=(State.HUNG_UP, S._ignore),
+        ChildExited=(State.DEAD, S._lost_both),
     ),
     State.KILLING: _dying(
         State.KILLING,

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Mapping
 
 from relayd import daemon
+from relayd.claude import environment
 from relayd.config import Config
 from relayd.doctor.isolation import Isolation
 from relayd.doctor.standin import StandIn
@@ -24,7 +25,7 @@ NOTICE = """\
 relayd --demo: the answers below come from a stand-in for the Anthropic API on this machine.
 No account is used and nothing leaves the machine. The Claude Code in between is the real one."""
 SAMPLE_TEXT = "Hello from the sample call.\n\nThis is the second paragraph."
-SAMPLE_MODEL = "claude-sonnet-4-5"
+SAMPLE_MODEL = "claude-sonnet-4-6"
 SAMPLE = {
     "model": SAMPLE_MODEL,
     "max_tokens": 1024,
@@ -36,7 +37,7 @@ def serve(config: Config, environ: Mapping[str, str]) -> int:
     """Serve in demo mode until told to end. Returns the exit code."""
     claude = daemon.find_claude(config, environ)
     if claude is None:
-        raise daemon.StartError(daemon.INSTALL_HINT)
+        raise daemon.StartError(environment.INSTALL_HINT)
     state = os.path.join(daemon.state_directory(config, environ), "demo")
     print(NOTICE, flush=True)
     with StandIn(keep=100) as api:

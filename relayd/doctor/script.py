@@ -76,7 +76,7 @@ def last_user_text(messages: list[dict[str, Any]]) -> str:
 
 def is_envelope(text: str) -> bool:
     """True for a text block that Claude Code adds around the conversation, not the client."""
-    return text.startswith("<system-reminder>\n") and text.endswith("</system-reminder>\n")
+    return text.startswith("<system-reminder>\n") and text.rstrip("\n").endswith("</system-reminder>")
 
 
 def results_since_prompt(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -61,8 +61,10 @@ class Server:
         self.loop.set_timer(("runtime", "", "binary"), now + self._config.binary_check_s)
         self._perform(self.relay.start(now), now)
         try:
-            while not self.loop.stopping:
+            while True:
                 self._work()
+                if self.loop.stopping:
+                    break
                 self.loop.turn()
         finally:
             self._end()

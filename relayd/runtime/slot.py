@@ -137,7 +137,11 @@ class Slot:
             self._tail.close()
         for name in ("gate", "tail"):
             self._loop.cancel_timer(self._timer(name))
-        remove_files(self._order.paths.directory, self._order.paths.transcript)
+        paths = self._order.paths
+        with contextlib.suppress(OSError):
+            os.unlink(paths.transcript)
+        for directory in (paths.beside, paths.directory):
+            shutil.rmtree(directory, ignore_errors=True)
 
     def _output(self, data: bytes) -> None:
         self._emit(ev.PtyOutput(self.name, data))
@@ -150,11 +154,3 @@ class Slot:
 
     def _timer(self, name: str) -> tuple[str, ...]:
         return ("runtime", self.name, name)
-
-
-def remove_files(directory: str, transcript: str) -> None:
-    """Delete a slot's files and what Claude Code has put beside its transcript."""
-    with contextlib.suppress(OSError):
-        os.unlink(transcript)
-    shutil.rmtree(transcript.removesuffix(".jsonl"), ignore_errors=True)
-    shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,97 @@
+"""What several test files share: splits for byte parsers, a small HTTP client that shows raw bytes."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def splits(data: bytes, seed: int = 1) -> Iterator[list[bytes]]:
+    """The same bytes whole, one by one, and at random places."""
+    yield [data]
+    yield [data[i : i + 1] for i in range(len(data))]
+    chance = random.Random(seed)
+    for _ in range(20):
+        cuts = sorted(chance.randrange(len(data) + 1) for _ in range(chance.randint(1, 8)))
+        yield [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+
+
+def connect(url: str) -> socket.socket:
+    """A socket to a daemon."""
+    parts = urlsplit(url)
+    sock = socket.create_connection((parts.hostname, parts.port), timeout=30)
+    sock.settimeout(30)
+    return sock
+
+
+def request_bytes(url: str, body: Any, path: str = "/v1/messages", **headers: str) -> bytes:
+    """One POST as bytes."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    fields = {"host": urlsplit(url).netloc, "content-type": "application/json", "content-length": str(len(data))}
+    fields |= {k.replace("_", "-"): v for k, v in headers.items()}
+    head = "".join(f"{k}: {v}\r\n" for k, v in fields.items())
+    return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + data
+
+
+def read_answer(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """One answer from a socket: status, headers, body (sized or chunked)."""
+    file = sock.makefile("rb")
+    status = int(file.readline().split()[1])
+    headers = {}
+    while (line := file.readline().strip()):
+        name, _, value = line.decode().partition(": ")
+        headers[name.lower()] = value
+    if headers.get("transfer-encoding") == "chunked":
+        body = b""
+        while size := int(file.readline(), 16):
+            body += file.read(size)
+            file.readline()
+        file.readline()
+    else:
+        body = file.read(int(headers.get("content-length", 0)))
+    return status, headers, body
+
+
+def post(url: str, body: Any, path: str = "/v1/messages", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """One call on a connection of its own."""
+    with connect(url) as sock:
+        sock.sendall(request_bytes(url, body, path, **headers))
+        return read_answer(sock)
+
+
+def ask(text: str, **fields: Any) -> dict[str, Any]:
+    """A small request body."""
+    return {"model": "claude-sonnet-4-6", "max_tokens": 1024, "messages": [{"role": "user", "content": text}], **fields}
+
+
+def text_of(body: bytes) -> str:
+    """The text of a message answer."""
+    return "".join(b["text"] for b in json.loads(body)["content"] if b["type"] == "text")
+
+
+def events_of(body: bytes) -> list[dict[str, Any]]:
+    """The data of SSE events, with their names checked."""
+    events = []
+    for piece in body.decode().split("\n\n"):
+        if piece:
+            name, data = piece.split("\n", 1)
+            value = json.loads(data.removeprefix("data: "))
+            assert name == f"event: {value['type']}"
+            events.append(value)
+    return events
+
+
+def until(condition: Callable[[], Any], limit_s: float = 20.0) -> Any:
+    """Wait for a condition, polled; its value. Fails after `limit_s`, which is for hung tests only."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError("the condition did not come true in time")

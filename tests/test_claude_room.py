@@ -1,0 +1,194 @@
+"""What relayd tells Claude Code and what it understands: launch, environment, transcripts, hooks, telemetry."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.anthropic.request import Message, MessagesRequest, Thinking
+from relayd.claude import compose, environment, hooks, launch, telemetry
+from relayd.claude.launch import LaunchKey
+from relayd.claude.transcript import AssistantLine, ErrorLine, TranscriptReader, UserLine
+from tests.helpers import splits
+
+
+def made(key: LaunchKey) -> launch.Launch:
+    paths = launch.slot_paths("/state", "/home/u/.claude", "/state/workspace", "0-1")
+    return launch.build(key, "/bin/claude", "0-1", paths, "/state/workspace", "http://127.0.0.1:1/hooks/s", {"A": "1"})
+
+
+def test_a_launch_carries_no_word_of_a_call() -> None:
+    order = made(LaunchKey("opus", 10))
+    assert order.argv[:3] == ("/bin/claude", "--resume", "0-1")
+    assert order.env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "10"
+    assert order.env["A"] == "1"
+    settings = json.loads(order.files["/state/slots/0-1/settings.json"])
+    assert set(settings["hooks"]) == {"MessageDisplay", "Stop", "StopFailure"}
+
+
+def test_transcripts_lie_where_claude_code_looks_for_them() -> None:
+    paths = launch.slot_paths("/state", "/home/u/.claude", "/home/ü/a.b_c", "0-1")
+    assert paths.transcript == "/home/u/.claude/projects/-home---a-b-c/0-1.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("key", "variable", "off", "asked"),
+    [
+        (LaunchKey("claude-sonnet-4-5", 9), "0", True, False),
+        (LaunchKey("claude-sonnet-4-5-20250929", 9), "0", True, False),
+        (LaunchKey("claude-opus-4-6", 9, Thinking("disabled")), "0", True, False),
+        (LaunchKey("claude-sonnet-4-5", 9000, Thinking("enabled", 2000)), "2000", False, True),
+        (LaunchKey("claude-opus-4-6", 9, Thinking("adaptive")), None, False, True),
+        (LaunchKey("claude-opus-5-5", 9), None, False, False),
+        (LaunchKey("claude-sonnet-5", 9), None, False, False),
+        (LaunchKey("claude-sonnet-5", 9, Thinking("disabled")), "0", True, False),
+        (LaunchKey("claude-opus-5-5", 9, Thinking("disabled")), "0", False, False),
+        (LaunchKey("opus", 9), None, False, False),
+    ],
+)
+def test_thinking_as_the_api_defaults_it(key: LaunchKey, variable: str | None, off: bool, asked: bool) -> None:
+    assert made(key).env.get("MAX_THINKING_TOKENS") == variable
+    assert (key.thinking_off, key.thinking_asked) == (off, asked)
+
+
+def test_the_environment_lets_logins_through_and_nothing_else() -> None:
+    mine = {
+        "ANTHROPIC_API_KEY": "k",
+        "CLAUDE_CODE_OAUTH_TOKEN": "t",
+        "CLAUDE_CODE_USE_BEDROCK": "1",
+        "AWS_PROFILE": "p",
+        "HTTPS_PROXY": "http://proxy",
+        "NO_PROXY": "corp.example",
+        "CLAUDE_CODE_SKIP_PROMPT_HISTORY": "1",
+        "CLAUDECODE": "1",
+        "CLAUDE_CODE_ENTRYPOINT": "cli",
+        "SECRET_OF_SOMETHING_ELSE": "x",
+        "ANTHROPIC_BASE_URL": "https://api.anthropic.com",
+    }
+    env, notes = environment.child_environment(mine, 7421)
+    assert set(mine) - set(env) == {"CLAUDE_CODE_SKIP_PROMPT_HISTORY", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "SECRET_OF_SOMETHING_ELSE"}
+    assert env["NO_PROXY"] == "corp.example,127.0.0.1,localhost,::1"
+    assert not notes
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:7421", "http://localhost:7421/", "http://[::1]:7421/v1"])
+def test_a_base_url_that_is_the_daemon_itself_is_not_handed_on(url: str) -> None:
+    env, notes = environment.child_environment({"ANTHROPIC_BASE_URL": url}, 7421)
+    assert "ANTHROPIC_BASE_URL" not in env
+    assert notes
+    assert url not in notes[0]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9999", "https://api.anthropic.com", "http://127.0.0.1:bad", ""])
+def test_other_base_urls_are(url: str) -> None:
+    assert not environment.points_at(url, 7421)
+
+
+def test_a_users_own_telemetry_is_left_alone() -> None:
+    assert environment.has_own_telemetry({"OTEL_EXPORTER_OTLP_ENDPOINT": "x"})
+    assert environment.has_own_telemetry({"CLAUDE_CODE_ENABLE_TELEMETRY": "1"})
+    assert not environment.has_own_telemetry({"HOME": "/"})
+
+
+def lines(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def test_a_conversation_is_a_chain_that_starts_with_the_snapshot() -> None:
+    messages = (
+        Message("user", ({"type": "text", "text": "a"},)),
+        Message("assistant", ({"type": "tool_use", "id": "t", "name": "f", "input": {}},)),
+        Message("user", ({"type": "tool_result", "tool_use_id": "t", "content": "r"},)),
+    )
+    found = lines(compose.conversation("0-1", "/w", "now", "m", ("one", "two"), messages))
+    assert [line["type"] for line in found] == ["attachment", "user", "assistant", "user"]
+    assert found[0]["attachment"]["systemPrompt"] == ["one", "two"]
+    assert [line["parentUuid"] for line in found] == [None, *(line["uuid"] for line in found[:-1])]
+    assert found[2]["message"]["stop_reason"] == "tool_use"
+    assert all(isinstance(line["message"]["content"], list) for line in found[1:])
+
+
+def test_a_process_let_go_by_accident_has_nothing_to_answer() -> None:
+    """The write end of its FIFO closes when the daemon dies; a placeholder that ended in a question would be sent upstream."""
+    assert lines(compose.placeholder("0-1", "/w", "now"))[-1]["type"] == "assistant"
+
+
+def test_the_system_prompt_is_never_empty() -> None:
+    assert compose.system_prompt(()) == b" "
+    assert compose.system_prompt(("a", "b")) == b"a\n\nb"
+
+
+USAGE = {"input_tokens": 1, "output_tokens": 2}
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    message = {"id": "msg_1", "model": "m", "content": [{"type": "text", "text": "zwölf ✳"}], "stop_reason": "end_turn", "usage": USAGE}
+    return {"type": "assistant", "isSidechain": False, "message": message | changes, "requestId": "req_1"}
+
+
+TRANSCRIPT = b"".join(
+    line + b"\n"
+    for line in (
+        b'{"type":"api-request-blob","message":{"role":"user","content":"x"}}',
+        json.dumps(record()).encode(),
+        b"not json \xff",
+        b"",
+        b"[1,2]",
+        b'{"type":"assistant"}',
+        json.dumps(record() | {"isSidechain": True}).encode(),
+        json.dumps(record(model="<synthetic>") | {"error": "rate_limit"}).encode(),
+        b'{"type":"user","message":{"role":"user","content":[{"type":"tool_result"}]}}',
+        b'{"type":"user","message":{"role":"user","content":"hidden"}}',
+    )
+)
+
+
+def test_transcript_lines_do_not_depend_on_splits() -> None:
+    for pieces in splits(TRANSCRIPT):
+        reader = TranscriptReader()
+        entries = [entry for piece in pieces for entry in reader.feed(piece)]
+        assert [type(e) for e in entries] == [AssistantLine, ErrorLine, UserLine, UserLine]
+        assert isinstance(entries[0], AssistantLine)
+        assert entries[0].blocks == ({"type": "text", "text": "zwölf ✳"},)
+        assert [e.has_tool_result for e in entries if isinstance(e, UserLine)] == [True, False]
+        assert reader.skipped == 3
+
+
+def test_hooks() -> None:
+    value = {"hook_event_name": "MessageDisplay", "message_id": "u", "index": 2, "final": True, "delta": "x"}
+    assert hooks.read(json.dumps(value).encode()) == hooks.Displayed("u", 2, True, "x")
+    assert hooks.read(b'{"hook_event_name":"Stop"}') == hooks.Stopped("")
+    assert hooks.read(b'{"hook_event_name":"StopFailure","error":"e","error_details":null}') == hooks.TurnFailed("e", "", "")
+    assert hooks.read(b'{"hook_event_name":"SessionStart"}') is None
+
+
+@given(st.binary(max_size=80) | st.text(max_size=40).map(lambda t: json.dumps({"hook_event_name": t, "index": t}).encode()))
+def test_any_hook_or_telemetry_body_is_a_fact_or_a_value_error(body: bytes) -> None:
+    for read in (hooks.read, telemetry.read):
+        try:
+            read(body)
+        except ValueError:
+            continue
+
+
+def test_telemetry_of_side_requests_does_not_count() -> None:
+    def export(**fields: Any) -> bytes:
+        attributes = [{"key": k.replace("__", "."), "value": {"intValue" if isinstance(v, int) else "stringValue": v}} for k, v in fields.items()]
+        return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"attributes": attributes}]}]}]}).encode()
+
+    main = {"event__name": "api_request", "query_source": "repl_main_thread", "input_tokens": 4, "output_tokens": "5", "model": "m"}
+    found = telemetry.read(export(**main))
+    assert isinstance(found[0], telemetry.RequestDone)
+    assert (found[0].usage["input_tokens"], found[0].usage["output_tokens"]) == (4, 5)
+    assert telemetry.read(export(**(main | {"query_source": "generate_session_title"}))) == []
+    error = {"event__name": "api_error", "query_source": "repl_main_thread", "status_code": 529, "error": "Overloaded"}
+    assert telemetry.read(export(**error)) == [telemetry.RequestFailed(529, "Overloaded", "")]
+
+
+def test_a_key_is_what_a_request_fixes_at_the_start() -> None:
+    request = MessagesRequest("m", 5, (), thinking=Thinking("adaptive"), effort="low")
+    assert launch.key_of(request) == LaunchKey("m", 5, Thinking("adaptive"), "low")

@@ -1,0 +1,205 @@
+"""The daemon as clients see it over HTTP, with a scripted claude behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+
+from relayd.doctor.harness import Harness
+from tests.helpers import ask, connect, events_of, post, read_answer, request_bytes, text_of, until
+
+Make = Callable[..., Harness]
+
+
+def test_whole_and_streamed_answers(daemon: Make) -> None:
+    url = daemon().url
+    status, headers, body = post(url, ask("echo hello world"))
+    assert (status, text_of(body)) == (200, "hello world")
+    assert headers["request-id"].startswith("req_")
+    status, headers, body = post(url, ask("echo a\n\nb\nc", stream=True))
+    assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    events = events_of(body)
+    assert "".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta") == "a\n\nb\nc"
+    assert events[-1]["type"] == "message_stop"
+
+
+def test_both_versions_both_keys_and_the_beta_path(daemon: Make) -> None:
+    url = daemon().url
+    for headers in ({"x_api_key": "k"}, {"authorization": "Bearer k", "anthropic_version": "2026-10-21", "anthropic_beta": "a,b"}):
+        status, _, body = post(url, ask("echo ok"), "/v1/messages?beta=true", **headers)
+        assert (status, text_of(body)) == (200, "ok")
+
+
+def test_what_was_ignored_is_named_in_a_header(daemon: Make) -> None:
+    _, headers, _ = post(daemon().url, ask("echo x", temperature=0.5, service_tier="auto"))
+    assert headers["x-relayd-ignored"] == "temperature, service_tier"
+
+
+def test_requests_on_one_connection_are_answered_in_order(daemon: Make) -> None:
+    url = daemon().url
+    with connect(url) as sock:
+        sock.sendall(b"".join(request_bytes(url, ask(f"echo {n}")) for n in range(4)))
+        buffer = bytearray()
+        answers = [read_answer_kept(sock, buffer) for _ in range(4)]
+    assert [text_of(body) for _, body in answers] == ["0", "1", "2", "3"]
+
+
+def read_answer_kept(sock: socket.socket, buffer: bytearray) -> tuple[int, bytes]:
+    """One sized answer of several on a connection; what follows stays in `buffer`."""
+    while b"\r\n\r\n" not in buffer:
+        buffer += sock.recv(65536)
+    head, _, rest = bytes(buffer).partition(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    while len(rest) < length:
+        rest += sock.recv(65536)
+    buffer[:] = rest[length:]
+    return int(head.split()[1]), rest[:length]
+
+
+def test_a_request_byte_by_byte_and_one_in_chunks(daemon: Make) -> None:
+    url = daemon().url
+    with connect(url) as sock:
+        for byte in request_bytes(url, ask("echo slowly")):
+            sock.send(bytes([byte]))
+        assert text_of(read_answer(sock)[2]) == "slowly"
+    data = json.dumps(ask("echo chunked")).encode()
+    host = url.removeprefix("http://")
+    with connect(url) as sock:
+        head = f"POST /v1/messages HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        sock.sendall(head.encode() + b"".join(b"%x\r\n%b\r\n" % (len(data[i : i + 7]), data[i : i + 7]) for i in range(0, len(data), 7)))
+        sock.sendall(b"0\r\n\r\n")
+        assert text_of(read_answer(sock)[2]) == "chunked"
+
+
+def test_expect_continue(daemon: Make) -> None:
+    url = daemon().url
+    head, _, body = request_bytes(url, ask("echo after"), expect="100-continue").partition(b"\r\n\r\n")
+    with connect(url) as sock:
+        sock.sendall(head + b"\r\n\r\n")
+        assert sock.recv(100).startswith(b"HTTP/1.1 100")
+        sock.sendall(body)
+        assert text_of(read_answer(sock)[2]) == "after"
+
+
+def test_a_body_over_the_limit_gets_its_413_although_it_is_still_being_sent(daemon: Make) -> None:
+    """A close right after the answer would reset the connection and lose the answer: the close is staged."""
+    url = daemon(body_max_bytes=100_000).url
+    with connect(url) as sock:
+        sock.sendall(request_bytes(url, b"x" * 5_000_000)[:2_000_000])
+        status, headers, body = read_answer(sock)
+    assert status == 413
+    assert json.loads(body)["error"] == {"type": "request_too_large", "message": "Request exceeds the maximum size"}
+    assert headers["connection"] == "close"
+
+
+def test_slow_headers_and_idle_connections_are_ended(daemon: Make) -> None:
+    url = daemon(header_limit_s=0.2, idle_limit_s=0.2, body_limit_s=0.2).url
+    with connect(url) as idle, connect(url) as loris, connect(url) as stuck:
+        loris.sendall(b"POST /v1/messages HT")
+        stuck.sendall(request_bytes(url, ask("x"))[:-3])
+        assert idle.recv(100) == b""
+        assert read_answer(loris)[0] == 408
+        assert read_answer(stuck)[0] == 408
+
+
+def test_errors_have_the_apis_shape(daemon: Make) -> None:
+    url = daemon().url
+    for path, body, status, kind in (
+        ("/v1/messages", b"{", 400, "invalid_request_error"),
+        ("/v1/nothing", {}, 404, "not_found_error"),
+    ):
+        found, headers, answer = post(url, body, path)
+        error = json.loads(answer)
+        assert (found, error["type"], error["error"]["type"]) == (status, "error", kind)
+        assert error["request_id"] == headers["request-id"]
+    with connect(url) as sock:
+        sock.sendall(b"GET /v1/messages HTTP/1.1\r\nhost: " + url.removeprefix("http://").encode() + b"\r\n\r\n")
+        status, headers, _ = read_answer(sock)
+        assert (status, headers["allow"]) == (405, "POST")
+
+
+def test_web_pages_are_refused(daemon: Make) -> None:
+    url = daemon().url
+    assert post(url, ask("echo x"), origin="https://evil.example")[0] == 403
+    assert post(url, ask("echo x"), content_type="text/plain")[0] == 415
+
+
+def test_a_slow_reader_holds_up_nobody_and_loses_nothing(daemon: Make) -> None:
+    url = daemon().url
+    text = "line of text\n" * 500_000
+    with connect(url) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        slow.sendall(request_bytes(url, ask("echo " + text, stream=True)))
+        assert slow.recv(1) == b"H"
+        for number in range(3):
+            assert text_of(post(url, ask(f"echo {number}"))[2]) == str(number)
+        status_line = b"H"
+        while chunk := slow.recv(65536):
+            status_line += chunk
+            if status_line.endswith(b"0\r\n\r\n"):
+                break
+    assert status_line.count(b"line of text") == 500_000
+
+
+def test_a_reader_that_takes_nothing_is_dropped_at_the_limit(daemon: Make) -> None:
+    harness = daemon(out_max_bytes=200_000)
+    with connect(harness.url) as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.sendall(request_bytes(harness.url, ask("echo " + "line of text\n" * 1_000_000, stream=True)))
+        until(lambda: tcp_state(stuck) != 1)
+    assert text_of(post(harness.url, ask("echo alive"))[2]) == "alive"
+
+
+def tcp_state(sock: socket.socket) -> int:
+    """The kernel's state of a TCP socket; 1 is established."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[0]
+
+
+def test_a_client_that_hangs_up_frees_its_process(daemon: Make) -> None:
+    harness = daemon(max=1, idle=0)
+    for how in ("close", "half-close", "reset"):
+        with connect(harness.url) as sock:
+            sock.sendall(request_bytes(harness.url, ask("hang")))
+            until(lambda: children(harness))
+            if how == "half-close":
+                sock.shutdown(socket.SHUT_WR)
+                assert sock.recv(10) == b""
+            elif how == "reset":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        assert text_of(post(harness.url, ask("echo next"))[2]) == "next"
+
+
+def children(harness: Harness) -> list[int]:
+    """Pids of the daemon's processes."""
+    with open(f"/proc/{harness.pid}/task/{harness.pid}/children") as file:
+        return [int(p) for p in file.read().split()]
+
+
+def fds(harness: Harness) -> int:
+    """How many fds the daemon has."""
+    return len(os.listdir(f"/proc/{harness.pid}/fd"))
+
+
+def test_twenty_clients_on_five_processes_are_not_mixed_up_and_leave_nothing(daemon: Make) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    harness = daemon(max=5, idle=0, term_limit_s=0.2)
+    before = fds(harness)
+    with ThreadPoolExecutor(20) as workers:
+        answers = list(workers.map(lambda n: text_of(post(harness.url, ask(f"echo {n} " * 20))[2]), range(60)))
+    assert answers == [(f"echo {n} " * 20).removeprefix("echo ") for n in range(60)]
+    until(lambda: not children(harness))
+    until(lambda: fds(harness) <= before)
+    assert not os.listdir(f"{harness.state_dir}/slots")
+
+
+def test_more_connections_than_allowed_wait_and_are_served(daemon: Make) -> None:
+    url = daemon(connections_max=8).url
+    idle = [connect(url) for _ in range(20)]
+    for sock in idle[:15]:
+        sock.close()
+    assert text_of(post(url, ask("echo served"))[2]) == "served"
+    for sock in idle[15:]:
+        sock.close()

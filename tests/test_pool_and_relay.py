@@ -1,0 +1,293 @@
+"""The pool and the hub, driven by facts alone: who gets a process, who waits, who is told no."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from relayd.config import Config
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.pool import Surroundings
+from relayd.core.relay import Relay, dump_keys, load_keys
+from relayd.core.session import State
+from relayd.http.messages import HttpRequest
+
+HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
+NEAR = Surroundings("/bin/claude", "/state", "/claude", "/state/workspace", "http://127.0.0.1:7421", {}, True, lambda now: "t")
+
+
+class World:
+    """A relay with a clock, its orders so far, and shorthands for facts."""
+
+    def __init__(self, **flags: Any) -> None:
+        self.config = Config(**flags)
+        self.relay = Relay(self.config, NEAR, [], 7421)
+        self.now = 100.0
+        self.orders: list[do.Action] = []
+        self.clients = 0
+        self.take(self.relay.start(self.now))
+
+    def take(self, orders: list[do.Action]) -> list[do.Action]:
+        self.orders += orders
+        return orders
+
+    def tell(self, event: Any) -> list[do.Action]:
+        return self.take(self.relay.handle(event, self.now))
+
+    def ask(self, text: str = "hi", **fields: Any) -> int:
+        self.clients += 1
+        value = {"model": "claude-sonnet-5", "max_tokens": 1024, "messages": [{"role": "user", "content": text}], **fields}
+        self.tell(ev.RequestArrived(self.clients, HttpRequest("POST", "/v1/messages", "", HEADERS, json.dumps(value).encode())))
+        return self.clients
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.tell(ev.TimerFired(("relay", "", "refill")))
+
+    def boot(self) -> None:
+        for session in list(self.relay.pool.sessions.values()):
+            if session.state is State.SPAWNING:
+                self.tell(ev.SlotSpawned(session.slot, 1))
+                self.tell(ev.GateOpened(session.slot))
+
+    def die(self, slot: str) -> None:
+        self.tell(ev.ChildExited(slot, 0))
+        self.tell(ev.PtyClosed(slot))
+
+    def hook(self, slot: str, **value: Any) -> list[do.Action]:
+        secret = self.relay.pool.sessions[slot].birth.secret
+        self.clients += 1
+        return self.tell(ev.RequestArrived(self.clients, HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, json.dumps(value).encode())))
+
+    def finish(self, slot: str, text: str = "ok") -> None:
+        self.hook(slot, hook_event_name="MessageDisplay", message_id="u", index=0, final=True, delta=text)
+        self.hook(slot, hook_event_name="Stop", last_assistant_message=text)
+        line = {
+            "type": "assistant",
+            "message": {"id": "msg_1", "model": "m", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": {}},
+        }
+        self.tell(ev.TranscriptGrew(slot, json.dumps(line).encode() + b"\n"))
+
+    def answer(self, client: int) -> tuple[int, Any]:
+        found = [o for o in self.orders if isinstance(o, do.Respond) and o.client == client]
+        assert len(found) == 1, found
+        return found[0].status, json.loads(found[0].body)
+
+    def states(self) -> list[str]:
+        return sorted(s.state.value for s in self.relay.pool.sessions.values())
+
+    def slot_of(self, client: int) -> str:
+        call = next(c for c in self.relay.calls.values() if c.client == client)
+        assert call.slot
+        return call.slot
+
+
+def test_the_pool_is_warm_before_the_first_call_and_refilled_after_it() -> None:
+    world = World()
+    world.boot()
+    assert world.states() == ["waiting", "waiting"]
+    client = world.ask()
+    assert world.states() == ["starting", "waiting"]
+    world.wait(1.0)
+    assert world.states() == ["spawning", "starting", "waiting"]
+    world.finish(world.slot_of(client))
+    assert world.answer(client)[0] == 200
+
+
+def test_a_key_that_nobody_waits_for_is_started_cold_and_then_kept_warm() -> None:
+    world = World()
+    world.boot()
+    client = world.ask(model="claude-opus-5-5")
+    assert world.relay.pool.sessions[world.slot_of(client)].key.model == "claude-opus-5-5"
+    assert world.states() == ["spawning", "waiting", "waiting"]
+    world.wait(1.0)
+    free = [s.key.model for s in world.relay.pool.sessions.values() if s.is_free]
+    assert free.count("claude-opus-5-5") == 2
+
+
+def test_calls_beyond_the_limit_wait_in_order_and_get_their_turn() -> None:
+    world = World(max=2, idle=1)
+    clients = [world.ask(str(n)) for n in range(4)]
+    assert [c.stage.value for c in world.relay.calls.values()] == ["held", "held", "queued", "queued"]
+    world.boot()
+    slot = world.slot_of(clients[0])
+    world.finish(slot)
+    world.die(slot)
+    assert [c.stage.value for c in world.relay.calls.values()] == ["held", "held", "queued"]
+    assert world.slot_of(clients[2])
+
+
+def test_a_free_process_of_another_key_makes_room() -> None:
+    world = World(max=2, idle=2)
+    world.boot()
+    world.ask(model="claude-opus-5-5")
+    assert sorted(world.states()) == ["killing", "waiting"]
+    world.die(next(s.slot for s in world.relay.pool.sessions.values() if s.state is State.KILLING))
+    assert [c.stage.value for c in world.relay.calls.values()] == ["held"]
+
+
+def test_a_full_queue_and_a_long_wait_are_529_with_retry_after() -> None:
+    world = World(max=1, idle=0, queue_max=1)
+    first, second, third = world.ask(), world.ask(), world.ask()
+    assert world.answer(third)[0] == 529
+    number = next(n for n, c in world.relay.calls.items() if c.client == second)
+    world.tell(ev.TimerFired(("call", str(number), "queue")))
+    status, error = world.answer(second)
+    assert (status, error["error"]["type"]) == (529, "overloaded_error")
+    headers = next(o.headers for o in world.orders if isinstance(o, do.Respond) and o.client == second)
+    assert dict(headers)["retry-after"]
+    assert first in [c.client for c in world.relay.calls.values()]
+
+
+def test_old_and_outdated_processes_are_replaced() -> None:
+    world = World(slot_max_age_s=60.0)
+    world.boot()
+    old = set(world.relay.pool.sessions)
+    world.wait(61.0)
+    assert world.states() == ["killing", "killing", "spawning", "spawning"]
+    for slot in old:
+        world.die(slot)
+    world.boot()
+    fresh = set(world.relay.pool.sessions)
+    world.tell(ev.ClaudeChanged("new"))
+    assert all(world.relay.pool.sessions[s].state is State.KILLING for s in fresh)
+
+
+def test_a_claude_that_dies_at_once_is_not_started_in_a_loop() -> None:
+    world = World(idle=1)
+    spawned = 0
+    for _ in range(50):
+        for slot in list(world.relay.pool.sessions):
+            spawned += 1
+            world.die(slot)
+        world.wait(1.0)
+    assert spawned < 12
+
+
+def test_a_client_that_leaves_frees_its_place_in_the_queue_or_its_process() -> None:
+    world = World(max=1, idle=0)
+    first, second = world.ask(), world.ask()
+    world.tell(ev.ClientLeft(second))
+    assert not world.relay.queue
+    world.boot()
+    slot = world.slot_of(first)
+    world.tell(ev.ClientLeft(first))
+    assert world.relay.pool.sessions[slot].state is State.KILLING
+    assert not world.relay.calls
+
+
+def test_hooks_with_a_wrong_secret_or_body_change_nothing() -> None:
+    world = World()
+    world.boot()
+    path = "/hooks/" + "x" * 22
+    world.tell(ev.RequestArrived(99, HttpRequest("POST", path, "", HEADERS, b"{}")))
+    assert world.answer(99)[0] == 404
+    slot = next(iter(world.relay.pool.sessions))
+    secret = world.relay.pool.sessions[slot].birth.secret
+    for client, body in enumerate((b"nonsense", b"[]", b'{"hook_event_name":"Stop"}'), start=200):
+        world.tell(ev.RequestArrived(client, HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, body)))
+    assert world.answer(200)[0] == 400
+    assert world.answer(201)[0] == 400
+
+
+def test_a_bug_dooms_the_session_it_met_and_nothing_else() -> None:
+    """A hook for a process that waits is impossible; if it comes all the same, that process ends and the daemon goes on."""
+    world = World()
+    world.boot()
+    first, second = list(world.relay.pool.sessions)
+    world.hook(first, hook_event_name="Stop", last_assistant_message="?")
+    assert world.relay.pool.sessions[first].state is State.KILLING
+    assert world.relay.pool.sessions[second].state is State.WAITING
+    assert any(isinstance(o, do.Log) and o.level == "error" for o in world.orders)
+    client = world.ask()
+    world.finish(world.slot_of(client))
+    assert world.answer(client)[0] == 200
+
+
+def test_every_answer_carries_a_request_id_that_the_error_repeats() -> None:
+    world = World()
+    for client, (method, path, status) in enumerate((("GET", "/nope", 404), ("GET", "/v1/messages", 405), ("POST", "/v1/messages", 400)), start=50):
+        world.tell(ev.RequestArrived(client, HttpRequest(method, path, "", HEADERS, b"")))
+        found, error = world.answer(client)
+        headers = dict(next(o.headers for o in world.orders if isinstance(o, do.Respond) and o.client == client))
+        assert found == status
+        assert headers["request-id"] == error["request_id"]
+
+
+def test_a_held_stream_gives_a_real_status_to_an_early_error_and_an_event_to_a_late_one() -> None:
+    world = World()
+    world.boot()
+    early, late = world.ask(stream=True), world.ask(stream=True)
+    slots = {c: world.slot_of(c) for c in (early, late)}
+    world.hook(slots[early], hook_event_name="StopFailure", error="server_error", last_assistant_message="API Error: 529 Overloaded")
+    world.tell(ev.TimerFired(("slot", slots[early], "lag")))
+    assert world.answer(early)[0] == 529
+    number = next(str(n) for n, c in world.relay.calls.items() if c.client == late)
+    world.tell(ev.TimerFired(("call", number, "hold")))
+    assert [o.status for o in world.orders if isinstance(o, do.StartStream) and o.client == late] == [200]
+    world.hook(slots[late], hook_event_name="StopFailure", error="server_error", last_assistant_message="API Error: 529 Overloaded")
+    world.tell(ev.TimerFired(("slot", slots[late], "lag")))
+    sent = b"".join(o.data for o in world.orders if isinstance(o, do.SendChunk) and o.client == late)
+    assert sent.count(b"event: error") == 1
+    assert any(isinstance(o, do.EndStream) and o.client == late for o in world.orders)
+
+
+def test_a_silent_stream_is_kept_alive_by_pings() -> None:
+    world = World()
+    world.boot()
+    client = world.ask(stream=True)
+    slot = world.slot_of(client)
+    world.hook(slot, hook_event_name="MessageDisplay", message_id="u", index=0, final=False, delta="a\n")
+    number = next(str(n) for n, c in world.relay.calls.items() if c.client == client)
+    orders = world.tell(ev.TimerFired(("call", number, "ping")))
+    assert b"event: ping" in b"".join(o.data for o in orders if isinstance(o, do.SendChunk))
+
+
+def test_shutdown_lets_running_calls_finish_and_then_ends() -> None:
+    world = World(max=2, idle=2)
+    world.boot()
+    running, other = world.ask(), world.ask()
+    queued = world.ask()
+    world.tell(ev.ShutdownAsked())
+    assert world.answer(queued)[0] == 529
+    refused = world.ask()
+    assert world.answer(refused)[0] == 529
+    slots = [world.slot_of(running), world.slot_of(other)]
+    for slot in slots:
+        world.finish(slot)
+        world.die(slot)
+    assert world.answer(running)[0] == 200
+    assert any(isinstance(o, do.Finish) for o in world.orders)
+
+
+def test_shutdown_does_not_wait_for_ever() -> None:
+    world = World(max=1, idle=1)
+    world.boot()
+    client = world.ask()
+    slot = world.slot_of(client)
+    world.tell(ev.ShutdownAsked())
+    world.tell(ev.TimerFired(("relay", "", "force")))
+    assert world.answer(client)[0] == 500
+    world.die(slot)
+    assert any(isinstance(o, do.Finish) for o in world.orders)
+
+
+def test_launch_keys_survive_a_restart() -> None:
+    world = World()
+    world.ask(model="claude-opus-5-5", max_tokens=7000, thinking={"type": "adaptive"}, output_config={"effort": "low"})
+    remembered = [o.data for o in world.orders if isinstance(o, do.Remember)]
+    keys = load_keys(remembered[-1])
+    assert [str(k) for k in keys] == ["claude-opus-5-5/7000/adaptive/low"]
+    assert load_keys(dump_keys(keys)) == keys
+    assert load_keys(b"broken") == load_keys(b'[["x"]]') == []
+
+
+def test_late_facts_about_the_dead_change_nothing() -> None:
+    """Facts about processes that are long gone are not an error: fds and children are reported late."""
+    world = World()
+    world.boot()
+    slot = next(iter(world.relay.pool.sessions))
+    world.die(slot)
+    for late in (ev.PtyOutput(slot, b"x"), ev.ChildExited(slot, 0), ev.TranscriptGrew(slot, b"x"), ev.TimerFired(("slot", slot, "state"))):
+        assert not [o for o in world.tell(late) if isinstance(o, do.RemoveSlot)]

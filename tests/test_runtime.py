@@ -1,0 +1,263 @@
+"""The thin shell on real fds: loop, timers, byte queue, tail, gate, children, orphans."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.runtime import orphans
+from relayd.runtime.children import Children
+from relayd.runtime.fifo import ByteQueue
+from relayd.runtime.gate import Gate
+from relayd.runtime.listener import Listener, bind
+from relayd.runtime.loop import READ, SPIN_LIMIT, WRITE, Loop
+from relayd.runtime.pty_posix import Pty
+from relayd.runtime.tail import Tail
+from tests.helpers import until
+
+
+class Spy:
+    """A handler on one end of a socket pair that writes down what happens to it."""
+
+    def __init__(self, sock: socket.socket, wanted: int = READ) -> None:
+        self.sock = sock
+        self.sock.setblocking(False)
+        self.wanted = wanted
+        self.seen: list[int] = []
+        self.moves = True
+        self.closed = False
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def wants(self) -> int:
+        return self.wanted
+
+    def ready(self, mask: int, now: float) -> bool:
+        self.seen.append(mask)
+        return self.moves
+
+    def flush(self, now: float) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+        self.sock.close()
+
+
+@pytest.fixture
+def fired() -> list[tuple[str, ...]]:
+    return []
+
+
+@pytest.fixture
+def loop(fired: list[tuple[str, ...]]):  # type: ignore[no-untyped-def]
+    made = Loop(lambda key, now: fired.append(key), lambda number, now: fired.append(("signal", str(number))))
+    yield made
+    made.close()
+
+
+def test_timers_fire_once_in_order_and_not_when_cancelled_or_reset(loop: Loop, fired: list[tuple[str, ...]]) -> None:
+    now = time.monotonic()
+    for name, at in (("c", now - 1), ("a", now - 3), ("b", now - 2), ("gone", now - 9), ("later", now - 9)):
+        loop.set_timer((name,), at)
+    loop.cancel_timer(("gone",))
+    loop.set_timer(("later",), now + 1000)
+    loop.turn(0)
+    loop.turn(0)
+    assert fired == [("a",), ("b",), ("c",)]
+
+
+def test_cancelled_timers_do_not_pile_up(loop: Loop) -> None:
+    for number in range(10_000):
+        loop.set_timer(("same",), time.monotonic() + 100 + number)
+    assert len(loop._timers) < 200
+
+
+def test_a_registration_that_is_not_theirs_any_more_is_not_dispatched(loop: Loop) -> None:
+    """Two fds ready in one batch: the first handler's work forgets the second, whose number may be reused at once."""
+    a, a_peer = socket.socketpair()
+    b, b_peer = socket.socketpair()
+    first, second = Spy(a), Spy(b)
+    order: list[Spy] = []
+
+    def forget_other(own: Spy, other: Spy) -> bool:
+        order.append(own)
+        loop.forget(other)
+        return True
+
+    first.ready = lambda mask, now: forget_other(first, second)  # type: ignore[method-assign]
+    second.ready = lambda mask, now: forget_other(second, first)  # type: ignore[method-assign]
+    loop.touch(first)
+    loop.touch(second)
+    loop.turn(0)
+    a_peer.send(b"x")
+    b_peer.send(b"x")
+    loop.turn(1)
+    assert len(order) == 1
+    assert (second if order[0] is first else first).closed
+    a_peer.close()
+    b_peer.close()
+
+
+def test_a_handler_that_never_moves_a_byte_is_ended(loop: Loop) -> None:
+    a, peer = socket.socketpair()
+    spy = Spy(a, READ)
+    spy.moves = False
+    loop.touch(spy)
+    peer.send(b"unread")
+    for _ in range(SPIN_LIMIT + 5):
+        loop.turn(0)
+    assert spy.closed
+    assert loop.spins_ended == 1
+    peer.close()
+
+
+def test_no_interest_means_no_registration(loop: Loop) -> None:
+    """An interest of 0 is accepted by epoll and spins when the peer hangs up."""
+    a, peer = socket.socketpair()
+    spy = Spy(a, WRITE)
+    loop.touch(spy)
+    loop.turn(0)
+    assert spy.seen
+    spy.wanted = 0
+    loop.touch(spy)
+    loop.turn(0)
+    peer.close()
+    spy.seen.clear()
+    loop.turn(0)
+    assert not spy.seen
+    loop.forget(spy)
+
+
+def test_signals_wake_the_loop(loop: Loop, fired: list[tuple[str, ...]]) -> None:
+    old = signal.getsignal(signal.SIGUSR1)
+    loop.catch((signal.SIGUSR1,))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    loop.turn(5)
+    assert fired == [("signal", str(int(signal.SIGUSR1)))]
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGUSR1, old)
+
+
+@given(st.lists(st.binary(max_size=6000) | st.integers(1, 9000), max_size=30))
+def test_a_byte_queue_gives_back_what_it_was_given(steps: list[bytes | int]) -> None:
+    queue, model = ByteQueue(), b""
+    for step in steps:
+        if isinstance(step, bytes):
+            queue.append(step)
+            model += step
+        else:
+            head = bytes(queue.head(step))
+            assert model.startswith(head)
+            assert bool(head) == bool(model)
+            queue.drop(len(head))
+            model = model[len(head) :]
+        assert queue.size == len(model)
+
+
+def test_a_tail_reads_what_is_appended_and_survives_what_is_not_there(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "t"
+    tail = Tail(str(path), 3, 4)
+    assert tail.read() == b""
+    path.write_bytes(b"oldnewer")
+    assert [tail.read(), tail.read(), tail.read()] == [b"newe", b"r", b""]
+    with path.open("ab") as file:
+        file.write(b"!")
+    assert tail.read() == b"!"
+    path.write_bytes(b"")
+    assert tail.read() == b""
+    tail.close()
+
+
+def test_a_gate_opens_when_somebody_reads_and_carries_more_than_a_pipe_holds(loop: Loop, tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    failures: list[str] = []
+    gate = Gate(path, loop, failures.append)
+    assert not gate.try_open()
+    program = "import sys; sys.stdout.write(str(len(open(sys.argv[1]).read())))"
+    reader = subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE)
+    until(gate.try_open)
+    gate.send(b"x" * 300_000)
+    until(lambda: loop.turn(0.01) or reader.poll() is not None)
+    out, _ = reader.communicate()
+    assert out == b"300000"
+    assert not failures
+
+
+def test_a_gate_whose_reader_dies_says_so(loop: Loop, tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    failures: list[str] = []
+    gate = Gate(path, loop, failures.append)
+    reader = subprocess.Popen([sys.executable, "-c", "import sys, time; f = open(sys.argv[1]); time.sleep(60)", path])
+    until(gate.try_open)
+    reader.kill()
+    reader.wait()
+    gate.send(b"x")
+    assert len(failures) == 1
+    loop.turn(0)
+
+
+def test_a_terminal_reports_output_end_and_exit(loop: Loop) -> None:
+    output: list[bytes] = []
+    closed: list[bool] = []
+    children = Children()
+    pty = Pty(loop, 4096, output.append, lambda: closed.append(True))
+    pid = pty.spawn(["/bin/sh", "-c", "stty -echo; read line; echo got $line; exit 7"], {"PATH": "/usr/bin:/bin"}, "/", 24, 80)
+    children.add("s", pid)
+    pty.write(b"keys\r")
+    until(lambda: loop.turn(0.01) or closed)
+    ended = until(children.reap)
+    assert ended == [("s", 7)]
+    assert b"got keys" in b"".join(output)
+    assert closed == [True]
+    assert children.reap() == []
+
+
+def test_a_program_that_cannot_be_started_is_an_error(loop: Loop) -> None:
+    pty = Pty(loop, 4096, lambda data: None, lambda: None)
+    with pytest.raises(Exception, match="not found|No such file"):
+        pty.spawn(["/nonexistent/claude"], {}, "/", 24, 80)
+
+
+def test_orphans_are_ended_only_if_their_birth_fits(tmp_path: pathlib.Path) -> None:
+    """A pid that was used again by somebody else's process must not be touched."""
+    slots, project = tmp_path / "slots", tmp_path / "project"
+    project.mkdir()
+    (project / "0.jsonl").write_text("{}")
+    sleepers = [subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in range(2)]
+    for number, record in enumerate((orphans.identity(sleepers[0].pid), f"{sleepers[1].pid} 12345", "nonsense")):
+        (slots / str(number)).mkdir(parents=True)
+        (slots / str(number) / "process").write_text(record)
+    assert orphans.sweep(str(slots), str(project), "process") == 1
+    assert sleepers[0].wait(5) == -signal.SIGTERM
+    assert sleepers[1].poll() is None
+    assert not slots.exists()
+    assert not project.exists()
+    sleepers[1].kill()
+    sleepers[1].wait()
+
+
+def test_a_listener_that_is_full_leaves_clients_in_the_backlog(loop: Loop) -> None:
+    accepted: list[socket.socket] = []
+    sock = bind("127.0.0.1", 0)
+    listener = Listener(sock, loop, 2, lambda s, now: accepted.append(s), lambda: len(accepted) >= 3)
+    loop.touch(listener)
+    clients = [socket.create_connection(sock.getsockname()) for _ in range(5)]
+    for _ in range(5):
+        loop.turn(0.05)
+    assert len(accepted) == 3
+    for each in [*clients, *accepted]:
+        each.close()
+    loop.forget(listener)

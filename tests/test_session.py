@@ -1,0 +1,231 @@
+"""The state machine of one process: its table, and scripts of events and orders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from relayd.anthropic.request import Message, MessagesRequest
+from relayd.claude.hooks import Displayed, Stopped
+from relayd.claude.launch import Launch, LaunchKey, SlotPaths
+from relayd.claude.telemetry import RequestDone
+from relayd.config import Config
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.session import TABLE, Birth, Session, State
+from relayd.core.turn import Failed, Finished
+from relayd.errors import Refused
+
+KEY = LaunchKey("claude-sonnet-4-5", 100)
+WORKSPACE = "/state/workspace"
+REQUEST = MessagesRequest("claude-sonnet-4-5", 100, (Message("user", ({"type": "text", "text": "hi"},)),))
+PATHS = SlotPaths("/d", "/d/fifo", "/d/settings", "/c/t.jsonl", "/c/t")
+DONE = RequestDone("claude-sonnet-4-5", {"input_tokens": 1, "output_tokens": 2}, "r")
+TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I trust this folder\r\n Enter to confirm"
+
+
+def session(config: Config | None = None) -> Session:
+    birth = Birth("slot-1", "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, lambda now: "2026-01-01T00:00:00.000Z")
+    return Session(birth, config or Config(), 0.0)
+
+
+def feed(s: Session, *events: Any, now: float = 1.0) -> list[do.Action]:
+    orders: list[do.Action] = []
+    for event in events:
+        orders += s.handle(event, now)
+    return orders
+
+
+def of(orders: list[do.Action], kind: type) -> list[Any]:
+    return [o for o in orders if isinstance(o, kind)]
+
+
+def busy() -> ev.PtyOutput:
+    return ev.PtyOutput("slot-1", "\x1b]0;◐ Claude Code\x07".encode())
+
+
+def running() -> Session:
+    s = session()
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy())
+    assert s.state is State.RUNNING
+    return s
+
+
+def test_the_table_is_whole() -> None:
+    """Every state has a row, every target is a state, every effect is callable, and each state leads to the end."""
+    assert set(TABLE) == set(State)
+    for row in TABLE.values():
+        for target, effect in row.values():
+            assert target in State
+            assert callable(effect)
+    for start in State:
+        reached, todo = {start}, [start]
+        while todo:
+            for target, _ in TABLE[todo.pop()].values():
+                if target not in reached:
+                    reached.add(target)
+                    todo.append(target)
+        assert State.DEAD in reached
+
+
+def test_every_state_takes_what_the_runtime_can_say_at_any_time() -> None:
+    late = {ev.PtyOutput, ev.PtyClosed, ev.ChildExited, ev.DeadlinePassed, ev.TurnAbandoned, ev.Retired, ev.DialogSettled}
+    for state in State:
+        assert late <= set(TABLE[state]), f"{state} lacks {late - set(TABLE[state])}"
+
+
+def test_an_event_that_a_state_does_not_list_is_refused_by_name() -> None:
+    with pytest.raises(Refused, match=r"spawning.*HookArrived"):
+        session().handle(ev.HookArrived(Stopped("x")), 0.0)
+
+
+def test_a_call_from_hand_over_to_the_grave() -> None:
+    s = session()
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"))
+    assert s.state is State.WAITING
+    orders = feed(s, ev.TurnAssigned(1, REQUEST))
+    assert s.state is State.STARTING
+    assert b'"text":"hi"' in of(orders, do.HandOver)[0].transcript
+    orders = feed(s, ev.HookArrived(Displayed("u", 0, True, "yo")), ev.HookArrived(Stopped("yo")), ev.WireArrived(DONE))
+    assert s.state is State.KILLING
+    assert [type(p) for p in s.parts if isinstance(p, Finished)] == [Finished]
+    assert of(orders, do.SignalChild) == [do.SignalChild("slot-1", "TERM")]
+    orders = feed(s, ev.ChildExited("slot-1", 0), ev.PtyClosed("slot-1"))
+    assert s.state is State.DEAD
+    assert of(orders, do.RemoveSlot)
+
+
+def test_a_call_that_comes_while_the_process_boots_waits_for_the_gate() -> None:
+    s = session()
+    orders = feed(s, ev.SlotSpawned("slot-1", 7), ev.TurnAssigned(1, REQUEST))
+    assert of(orders, do.HurryGate)
+    orders = feed(s, ev.GateOpened("slot-1"))
+    assert s.state is State.STARTING
+    assert of(orders, do.HandOver)
+
+
+def test_a_client_that_leaves_before_the_hand_over_leaves_the_process_as_new() -> None:
+    s = session()
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.TurnAssigned(1, REQUEST), ev.TurnAbandoned(), ev.GateOpened("slot-1"))
+    assert s.state is State.WAITING
+    assert s.is_free
+
+
+def test_a_client_that_leaves_in_the_turn_interrupts_it() -> None:
+    s = running()
+    orders = feed(s, ev.TurnAbandoned())
+    assert s.state is State.INTERRUPTING
+    assert of(orders, do.WritePty) == [do.WritePty("slot-1", b"\x1b")]
+    orders = feed(s, ev.DeadlinePassed("state"))
+    assert s.state is State.KILLING
+    assert of(orders, do.SignalChild)
+
+
+def test_our_own_workspace_is_trusted_key_by_key() -> None:
+    """Keys that came while the dialog was still being painted reset it, so each waits and looks again."""
+    s = session()
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST))
+    orders = feed(s, ev.PtyOutput("slot-1", TRUST.format(WORKSPACE).encode()))
+    assert not of(orders, do.WritePty)
+    assert of(orders, do.SetTimer)[-1].key == ("slot", "slot-1", "dialog")
+    orders = feed(s, ev.DialogSettled())
+    assert of(orders, do.WritePty) == [do.WritePty("slot-1", b"\x1b[B")]
+    feed(s, ev.PtyOutput("slot-1", b"\x1b[3;1H   No, exit \r\n \xe2\x9d\xaf Yes, I trust this folder"))
+    orders = feed(s, ev.DialogSettled())
+    assert of(orders, do.WritePty) == [do.WritePty("slot-1", b"\r")]
+
+
+@pytest.mark.parametrize(
+    ("screen", "status", "words"),
+    [
+        (TRUST.format("/home/user/project"), 500, "dialog"),
+        ("\x1b[2J\x1b[H Welcome to Claude Code v2\r\n Choose the text style", 500, "has not been set up"),
+        ("\x1b[2J\x1b[H Select login method:\r\n ❯ 1. Claude account", 401, "not logged in"),
+        ("\x1b[2J\x1b[H Brand new question?\r\n ❯ 1. Yes\r\n Enter to confirm", 500, "Brand new question?"),
+    ],
+)
+def test_a_dialog_that_is_not_ours_to_answer_is_reported(screen: str, status: int, words: str) -> None:
+    s = session()
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST))
+    orders = feed(s, ev.PtyOutput("slot-1", screen.encode()))
+    assert s.state is State.KILLING
+    assert all(o.data != b"\r" for o in of(orders, do.WritePty))
+    error = s.parts[0].error  # type: ignore[union-attr]
+    assert error.status == status
+    assert words in error.message
+
+
+def test_a_conversation_on_the_screen_is_never_taken_for_a_dialog() -> None:
+    """The screen shows the client's own texts once the title is set; none of them may press a key."""
+    s = running()
+    orders = feed(s, ev.PtyOutput("slot-1", TRUST.format(WORKSPACE).encode()), ev.DialogSettled())
+    assert s.state is State.RUNNING
+    assert not of(orders, do.WritePty)
+
+
+@pytest.mark.parametrize("first", [ev.ChildExited("slot-1", -9), ev.PtyClosed("slot-1")])
+@pytest.mark.parametrize("state", ["spawning", "waiting", "starting", "running"])
+def test_a_process_may_die_in_any_state_and_in_either_order(first: Any, state: str) -> None:
+    s = session()
+    events = [ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy()]
+    feed(s, *events[: ["spawning", "waiting", "starting", "running"].index(state) + 1])
+    assert s.state.value == state
+    second = ev.PtyClosed("slot-1") if isinstance(first, ev.ChildExited) else ev.ChildExited("slot-1", -9)
+    orders = feed(s, first, second)
+    assert s.state is State.DEAD
+    assert [type(p) for p in s.parts] == [Failed]
+    assert len(of(orders, do.RemoveSlot)) == 1
+
+
+@pytest.mark.parametrize(
+    ("prepare", "status", "words"),
+    [
+        (lambda s: feed(s, ev.SlotSpawned("slot-1", 7), ev.TurnAssigned(1, REQUEST)), 504, "spawn_limit_s"),
+        (lambda s: feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST)), 504, "start_limit_s"),
+        (lambda s: feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy()), 504, "silence_limit_s"),
+    ],
+)
+def test_each_state_has_a_named_deadline(prepare: Callable[[Session], Any], status: int, words: str) -> None:
+    s = session()
+    prepare(s)
+    s.handle(ev.DeadlinePassed("state"), 100.0)
+    assert s.state is State.KILLING
+    error = s.parts[0].error  # type: ignore[union-attr]
+    assert error.status == status
+    assert words in error.message
+
+
+def test_a_turn_that_only_redraws_its_screen_ends_at_the_turn_limit() -> None:
+    s = running()
+    s.handle(ev.PtyOutput("slot-1", b"spinner"), 590.0)
+    s.handle(ev.DeadlinePassed("state"), 602.0)
+    assert "turn_limit_s" in s.parts[0].error.message  # type: ignore[union-attr]
+
+
+def test_one_that_ignores_term_gets_kill_and_one_that_ignores_kill_is_given_up() -> None:
+    s = running()
+    feed(s, ev.TurnAbandoned(), ev.DeadlinePassed("state"))
+    orders = feed(s, ev.DeadlinePassed("state"))
+    assert of(orders, do.SignalChild) == [do.SignalChild("slot-1", "KILL")]
+    feed(s, ev.ChildExited("slot-1", -9))
+    feed(s, ev.DeadlinePassed("state"))
+    assert s.state is State.DEAD
+
+
+def test_waiting_for_the_transcript_has_one_deadline_that_is_not_put_off() -> None:
+    s = running()
+    orders = feed(s, ev.HookArrived(Stopped("text")))
+    assert [o.at for o in of(orders, do.SetTimer) if o.key[2] == "lag"] == [1.0 + Config().transcript_lag_s]
+    orders = feed(s, busy(), now=3.0)
+    assert not [o for o in of(orders, do.SetTimer) if o.key[2] == "lag"]
+    feed(s, ev.DeadlinePassed("lag"))
+    assert "without writing its answer" in s.parts[0].error.message  # type: ignore[union-attr]
+
+
+def test_an_answer_cut_at_max_tokens_is_interrupted_before_it_goes_on() -> None:
+    s = running()
+    full = dataclasses.replace(DONE, usage={"output_tokens": 100})
+    assert do.WritePty("slot-1", b"\x1b") in feed(s, ev.WireArrived(full))
