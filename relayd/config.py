@@ -45,7 +45,7 @@ class Config:
     slot_max_age_s: float = knob(
         3600.0, "Age at which a waiting process is replaced, so that logins and settings do not go stale."
     )
-    refill_delay_s: float = knob(0.4, "Pause before a used process is replaced: booting one slows the call that is starting.")
+    refill_delay_s: float = knob(1.0, "Pause before a used process is replaced: booting one slows the call that is starting.")
     binary_check_s: float = knob(5.0, "How often the `claude` binary is looked at; a change replaces the waiting processes.")
 
     # Deadlines of one process

@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, settings
 from relayd.doctor.harness import Harness
 
 # No test may depend on a clock, nor on chance: the volume runs are scripts.
-settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], max_examples=150
+)
 settings.load_profile("suite")
 
 FAKE = pathlib.Path(__file__).with_name("fake_claude.py")
@@ -32,7 +34,7 @@ def claude() -> str:
 def fake_claude(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A program that stands for claude and does what prompts tell it, faults included."""
     path = tmp_path_factory.mktemp("fake") / "claude"
-    path.write_text(f"#!/bin/sh\nexec {sys.executable} -S -E {FAKE} \"$@\"\n")
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {FAKE} "$@"\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
 

@@ -70,8 +70,14 @@ def append(value):
 def assistant(text, stop_reason="end_turn", **extra):
     usage = {"input_tokens": 5, "output_tokens": 3, "cache_read_input_tokens": 2, "cache_creation_input_tokens": 1}
     message = {
-        "id": f"msg_fake{uuid.uuid4().hex[:16]}", "type": "message", "role": "assistant", "model": option("--model"),
-        "content": [{"type": "text", "text": text}], "stop_reason": stop_reason, "stop_sequence": None, "usage": usage,
+        "id": f"msg_fake{uuid.uuid4().hex[:16]}",
+        "type": "message",
+        "role": "assistant",
+        "model": option("--model"),
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "usage": usage,
     }
     return {"type": "assistant", "isSidechain": False, "message": message, "requestId": "req_fake", **extra}
 

@@ -43,7 +43,7 @@ def read_answer(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
     file = sock.makefile("rb")
     status = int(file.readline().split()[1])
     headers = {}
-    while (line := file.readline().strip()):
+    while line := file.readline().strip():
         name, _, value = line.decode().partition(": ")
         headers[name.lower()] = value
     if headers.get("transfer-encoding") == "chunked":

@@ -26,7 +26,14 @@ def test_a_message_has_every_field_that_sdks_declare() -> None:
 
 def test_a_stream_is_what_the_api_sends() -> None:
     encoder = StreamEncoder("msg_01x", "m")
-    data = encoder.start() + encoder.block(THINKING) + encoder.text("Hel") + encoder.ping() + encoder.text("lo") + encoder.block(TOOL)
+    data = (
+        encoder.start()
+        + encoder.block(THINKING)
+        + encoder.text("Hel")
+        + encoder.ping()
+        + encoder.text("lo")
+        + encoder.block(TOOL)
+    )
     data += encoder.finish(Answer("msg_01x", "m", (), "tool_use", USAGE))
     events = events_of(data)
     assert [e["type"] for e in events if e["type"] != "ping"] == [
@@ -46,7 +53,9 @@ def test_a_stream_is_what_the_api_sends() -> None:
 
 def test_a_late_error_is_an_event() -> None:
     data = StreamEncoder("msg_01x", "m").error(overloaded("Overloaded", 3), "req_1")
-    assert events_of(data) == [{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "request_id": "req_1"}]
+    assert events_of(data) == [
+        {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "request_id": "req_1"}
+    ]
 
 
 def test_errors_say_whether_to_retry() -> None:

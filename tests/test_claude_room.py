@@ -70,7 +70,12 @@ def test_the_environment_lets_logins_through_and_nothing_else() -> None:
         "ANTHROPIC_BASE_URL": "https://api.anthropic.com",
     }
     env, notes = environment.child_environment(mine, 7421)
-    assert set(mine) - set(env) == {"CLAUDE_CODE_SKIP_PROMPT_HISTORY", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "SECRET_OF_SOMETHING_ELSE"}
+    assert set(mine) - set(env) == {
+        "CLAUDE_CODE_SKIP_PROMPT_HISTORY",
+        "CLAUDECODE",
+        "CLAUDE_CODE_ENTRYPOINT",
+        "SECRET_OF_SOMETHING_ELSE",
+    }
     assert env["NO_PROXY"] == "corp.example,127.0.0.1,localhost,::1"
     assert not notes
 
@@ -126,7 +131,13 @@ USAGE = {"input_tokens": 1, "output_tokens": 2}
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    message = {"id": "msg_1", "model": "m", "content": [{"type": "text", "text": "zwölf ✳"}], "stop_reason": "end_turn", "usage": USAGE}
+    message = {
+        "id": "msg_1",
+        "model": "m",
+        "content": [{"type": "text", "text": "zwölf ✳"}],
+        "stop_reason": "end_turn",
+        "usage": USAGE,
+    }
     return {"type": "assistant", "isSidechain": False, "message": message | changes, "requestId": "req_1"}
 
 
@@ -177,10 +188,19 @@ def test_any_hook_or_telemetry_body_is_a_fact_or_a_value_error(body: bytes) -> N
 
 def test_telemetry_of_side_requests_does_not_count() -> None:
     def export(**fields: Any) -> bytes:
-        attributes = [{"key": k.replace("__", "."), "value": {"intValue" if isinstance(v, int) else "stringValue": v}} for k, v in fields.items()]
+        attributes = [
+            {"key": k.replace("__", "."), "value": {"intValue" if isinstance(v, int) else "stringValue": v}}
+            for k, v in fields.items()
+        ]
         return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"attributes": attributes}]}]}]}).encode()
 
-    main = {"event__name": "api_request", "query_source": "repl_main_thread", "input_tokens": 4, "output_tokens": "5", "model": "m"}
+    main = {
+        "event__name": "api_request",
+        "query_source": "repl_main_thread",
+        "input_tokens": 4,
+        "output_tokens": "5",
+        "model": "m",
+    }
     found = telemetry.read(export(**main))
     assert isinstance(found[0], telemetry.RequestDone)
     assert (found[0].usage["input_tokens"], found[0].usage["output_tokens"]) == (4, 5)

@@ -55,7 +55,14 @@ def test_each_fault_is_one_clear_error_and_the_next_call_works(
 
 @pytest.mark.parametrize(
     "prompt",
-    ["echo words garbage", "echo words twice", "echo words\n\nand\nmore backwards", "echo words stop-lag 0.5", "echo words no-usage", "echo words flood 300000"],
+    [
+        "echo words garbage",
+        "echo words twice",
+        "echo words\n\nand\nmore backwards",
+        "echo words stop-lag 0.5",
+        "echo words no-usage",
+        "echo words flood 300000",
+    ],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_can_be_put_right_is(daemon: Make, prompt: str, stream: bool) -> None:

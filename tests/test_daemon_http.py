@@ -27,7 +27,10 @@ def test_whole_and_streamed_answers(daemon: Make) -> None:
 
 def test_both_versions_both_keys_and_the_beta_path(daemon: Make) -> None:
     url = daemon().url
-    for headers in ({"x_api_key": "k"}, {"authorization": "Bearer k", "anthropic_version": "2026-10-21", "anthropic_beta": "a,b"}):
+    for headers in (
+        {"x_api_key": "k"},
+        {"authorization": "Bearer k", "anthropic_version": "2026-10-21", "anthropic_beta": "a,b"},
+    ):
         status, _, body = post(url, ask("echo ok"), "/v1/messages?beta=true", **headers)
         assert (status, text_of(body)) == (200, "ok")
 
@@ -67,8 +70,12 @@ def test_a_request_byte_by_byte_and_one_in_chunks(daemon: Make) -> None:
     data = json.dumps(ask("echo chunked")).encode()
     host = url.removeprefix("http://")
     with connect(url) as sock:
-        head = f"POST /v1/messages HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
-        sock.sendall(head.encode() + b"".join(b"%x\r\n%b\r\n" % (len(data[i : i + 7]), data[i : i + 7]) for i in range(0, len(data), 7)))
+        head = (
+            f"POST /v1/messages HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        sock.sendall(
+            head.encode() + b"".join(b"%x\r\n%b\r\n" % (len(data[i : i + 7]), data[i : i + 7]) for i in range(0, len(data), 7))
+        )
         sock.sendall(b"0\r\n\r\n")
         assert text_of(read_answer(sock)[2]) == "chunked"
 

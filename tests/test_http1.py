@@ -10,8 +10,9 @@ from relayd.http.http1 import Connection, Phase
 from relayd.http.messages import BadRequest, HttpRequest
 from tests.helpers import splits
 
-SIZED = b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 5\r\n\r\nhello"
-CHUNKED = b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+HEAD = b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a: 2\r\n"
+SIZED = HEAD + b"Content-Length: 5\r\n\r\nhello"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
 
 
 def connection() -> Connection:
@@ -30,7 +31,12 @@ def test_a_request_does_not_depend_on_splits(data: bytes) -> None:
         request = [f for f in found if f is not None]
         assert len(request) == 1
         assert isinstance(request[0], HttpRequest)
-        assert (request[0].method, request[0].path, request[0].query, request[0].body) == ("POST", "/v1/messages", "beta=true", b"hello")
+        assert (request[0].method, request[0].path, request[0].query, request[0].body) == (
+            "POST",
+            "/v1/messages",
+            "beta=true",
+            b"hello",
+        )
         assert request[0].headers["x-a"] == "1, 2"
 
 
@@ -97,7 +103,9 @@ def test_head_has_no_body_and_old_clients_are_not_chunked() -> None:
     assert old.phase is Phase.CLOSING
 
 
-@pytest.mark.parametrize(("data", "phase"), [(b"", Phase.IDLE), (b"GE", Phase.HEAD), (SIZED[:-1], Phase.BODY), (SIZED, Phase.ANSWERING)])
+@pytest.mark.parametrize(
+    ("data", "phase"), [(b"", Phase.IDLE), (b"GE", Phase.HEAD), (SIZED[:-1], Phase.BODY), (SIZED, Phase.ANSWERING)]
+)
 def test_the_phase_says_what_is_awaited(data: bytes, phase: Phase) -> None:
     http = connection()
     http.receive(data) if data else None

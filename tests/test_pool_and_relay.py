@@ -58,14 +58,22 @@ class World:
     def hook(self, slot: str, **value: Any) -> list[do.Action]:
         secret = self.relay.pool.sessions[slot].birth.secret
         self.clients += 1
-        return self.tell(ev.RequestArrived(self.clients, HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, json.dumps(value).encode())))
+        return self.tell(
+            ev.RequestArrived(self.clients, HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, json.dumps(value).encode()))
+        )
 
     def finish(self, slot: str, text: str = "ok") -> None:
         self.hook(slot, hook_event_name="MessageDisplay", message_id="u", index=0, final=True, delta=text)
         self.hook(slot, hook_event_name="Stop", last_assistant_message=text)
         line = {
             "type": "assistant",
-            "message": {"id": "msg_1", "model": "m", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": {}},
+            "message": {
+                "id": "msg_1",
+                "model": "m",
+                "content": [{"type": "text", "text": text}],
+                "stop_reason": "end_turn",
+                "usage": {},
+            },
         }
         self.tell(ev.TranscriptGrew(slot, json.dumps(line).encode() + b"\n"))
 
@@ -207,7 +215,9 @@ def test_a_bug_dooms_the_session_it_met_and_nothing_else() -> None:
 
 def test_every_answer_carries_a_request_id_that_the_error_repeats() -> None:
     world = World()
-    for client, (method, path, status) in enumerate((("GET", "/nope", 404), ("GET", "/v1/messages", 405), ("POST", "/v1/messages", 400)), start=50):
+    for client, (method, path, status) in enumerate(
+        (("GET", "/nope", 404), ("GET", "/v1/messages", 405), ("POST", "/v1/messages", 400)), start=50
+    ):
         world.tell(ev.RequestArrived(client, HttpRequest(method, path, "", HEADERS, b"")))
         found, error = world.answer(client)
         headers = dict(next(o.headers for o in world.orders if isinstance(o, do.Respond) and o.client == client))
@@ -220,13 +230,17 @@ def test_a_held_stream_gives_a_real_status_to_an_early_error_and_an_event_to_a_l
     world.boot()
     early, late = world.ask(stream=True), world.ask(stream=True)
     slots = {c: world.slot_of(c) for c in (early, late)}
-    world.hook(slots[early], hook_event_name="StopFailure", error="server_error", last_assistant_message="API Error: 529 Overloaded")
+    world.hook(
+        slots[early], hook_event_name="StopFailure", error="server_error", last_assistant_message="API Error: 529 Overloaded"
+    )
     world.tell(ev.TimerFired(("slot", slots[early], "lag")))
     assert world.answer(early)[0] == 529
     number = next(str(n) for n, c in world.relay.calls.items() if c.client == late)
     world.tell(ev.TimerFired(("call", number, "hold")))
     assert [o.status for o in world.orders if isinstance(o, do.StartStream) and o.client == late] == [200]
-    world.hook(slots[late], hook_event_name="StopFailure", error="server_error", last_assistant_message="API Error: 529 Overloaded")
+    world.hook(
+        slots[late], hook_event_name="StopFailure", error="server_error", last_assistant_message="API Error: 529 Overloaded"
+    )
     world.tell(ev.TimerFired(("slot", slots[late], "lag")))
     sent = b"".join(o.data for o in world.orders if isinstance(o, do.SendChunk) and o.client == late)
     assert sent.count(b"event: error") == 1
@@ -289,5 +303,10 @@ def test_late_facts_about_the_dead_change_nothing() -> None:
     world.boot()
     slot = next(iter(world.relay.pool.sessions))
     world.die(slot)
-    for late in (ev.PtyOutput(slot, b"x"), ev.ChildExited(slot, 0), ev.TranscriptGrew(slot, b"x"), ev.TimerFired(("slot", slot, "state"))):
+    for late in (
+        ev.PtyOutput(slot, b"x"),
+        ev.ChildExited(slot, 0),
+        ev.TranscriptGrew(slot, b"x"),
+        ev.TimerFired(("slot", slot, "state")),
+    ):
         assert not [o for o in world.tell(late) if isinstance(o, do.RemoveSlot)]

@@ -64,18 +64,29 @@ def test_parameters_reach_the_model(real: Harness) -> None:
     sent = upstream(real)
     assert (sent["model"], sent["max_tokens"], sent["tools"]) == ("claude-sonnet-4-6", 777, [])
     assert sent["thinking"] == {"type": "disabled"}
-    post(real.url, ask("x", max_tokens=4000, thinking={"type": "enabled", "budget_tokens": 2000}))
+    post(real.url, ask("x", model="claude-haiku-4-5", max_tokens=4000, thinking={"type": "enabled", "budget_tokens": 2000}))
     assert upstream(real)["thinking"]["budget_tokens"] == 2000
 
 
 @pytest.mark.parametrize(
-    "text", ["\n\n  lead", "trail \n\n", "a\r\nb\tc\x1b[31m", "<x>1</x>\n\n```py\nx\n```\n", "👩‍👩‍👧 e\u0301 \u2028\ufeff", "one line " * 2000, "par\n\n" * 300]
+    "text",
+    [
+        "\n\n  lead",
+        "trail \n\n",
+        "a\r\nb\tc\x1b[31m",
+        "<x>1</x>\n\n```py\nx\n```\n",
+        "👩‍👩‍👧 e\u0301 \u2028\ufeff",
+        "one line " * 2000,
+        "par\n\n" * 300,
+    ],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_answers_come_back_byte_for_byte(real: Harness, text: str, stream: bool) -> None:
     status, _, body = post(real.url, ask(f"[[say {text}]]", stream=stream))
     assert status == 200
-    found = "".join(e["delta"]["text"] for e in events_of(body) if e["type"] == "content_block_delta") if stream else text_of(body)
+    found = (
+        "".join(e["delta"]["text"] for e in events_of(body) if e["type"] == "content_block_delta") if stream else text_of(body)
+    )
     assert found == text
 
 
@@ -89,7 +100,12 @@ def test_usage_is_the_models_own(real: Harness) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_thinking_that_was_asked_for_comes_first(real: Harness, stream: bool) -> None:
-    request = ask("[[think deep thoughts]][[say done\n\nnow]]", stream=stream, max_tokens=4000, thinking={"type": "enabled", "budget_tokens": 2000})
+    request = ask(
+        "[[think deep thoughts]][[say done\n\nnow]]",
+        stream=stream,
+        max_tokens=4000,
+        thinking={"type": "enabled", "budget_tokens": 2000},
+    )
     _, _, body = post(real.url, request)
     if stream:
         starts = [e["content_block"]["type"] for e in events_of(body) if e["type"] == "content_block_start"]
@@ -165,7 +181,9 @@ def test_twenty_clients_on_five_processes_are_answered_and_not_mixed_up(claude: 
 
 def test_nothing_of_a_call_is_left_on_disk(claude: str, tmp_path: pathlib.Path) -> None:
     with Harness(str(tmp_path), claude, {"warm_model": "claude-sonnet-4-6"}) as harness:
-        for number, prompt in enumerate(("[[say SECRET-WORDS]]", "[[error 500 SECRET-WORDS]]", "[[long 200000]] SECRET-WORDS [[slow 0.2]]")):
+        for number, prompt in enumerate(
+            ("[[say SECRET-WORDS]]", "[[error 500 SECRET-WORDS]]", "[[long 200000]] SECRET-WORDS [[slow 0.2]]")
+        ):
             if number < 2:
                 post(harness.url, ask(prompt, system="SECRET-WORDS too"))
             else:
@@ -201,7 +219,12 @@ def test_first_start_screens_and_missing_logins_are_reported(claude: str, tmp_pa
 
 
 def test_the_demo_says_what_it_is_and_answers(claude: str, tmp_path: pathlib.Path) -> None:
-    environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONUNBUFFERED": "1"}
+    environ = {
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "PYTHONUNBUFFERED": "1",
+    }
     command = [sys.executable, "-m", "relayd", "serve", "--demo", "--port", "0", "--claude", claude]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
@@ -228,6 +251,10 @@ def test_a_conversation_past_the_models_window_is_the_apis_error_not_a_summary(r
 
 def test_a_long_conversation_in_one_call(real: Harness) -> None:
     body = conversation(7)
-    body["messages"] = [{"role": "user", "content": "x" * 200_000}, {"role": "assistant", "content": "ok"}, {"role": "user", "content": "y"}]
+    body["messages"] = [
+        {"role": "user", "content": "x" * 200_000},
+        {"role": "assistant", "content": "ok"},
+        {"role": "user", "content": "y"},
+    ]
     assert post(real.url, {"model": "claude-sonnet-4-6", "max_tokens": 1024, **body})[0] == 200
     assert differences(body, upstream(real)) == []

@@ -28,7 +28,9 @@ TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I 
 
 
 def session(config: Config | None = None) -> Session:
-    birth = Birth("slot-1", "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, lambda now: "2026-01-01T00:00:00.000Z")
+    birth = Birth(
+        "slot-1", "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, lambda now: "2026-01-01T00:00:00.000Z"
+    )
     return Session(birth, config or Config(), 0.0)
 
 
@@ -184,8 +186,16 @@ def test_a_process_may_die_in_any_state_and_in_either_order(first: Any, state: s
     ("prepare", "status", "words"),
     [
         (lambda s: feed(s, ev.SlotSpawned("slot-1", 7), ev.TurnAssigned(1, REQUEST)), 504, "spawn_limit_s"),
-        (lambda s: feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST)), 504, "start_limit_s"),
-        (lambda s: feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy()), 504, "silence_limit_s"),
+        (
+            lambda s: feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST)),
+            504,
+            "start_limit_s",
+        ),
+        (
+            lambda s: feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy()),
+            504,
+            "silence_limit_s",
+        ),
     ],
 )
 def test_each_state_has_a_named_deadline(prepare: Callable[[Session], Any], status: int, words: str) -> None:

@@ -124,6 +124,17 @@ def test_what_claude_code_goes_on_with_is_not_the_clients(reason: str) -> None:
     assert run(turn, UserLine(False), line(text("more"), name="msg_2"), Stopped("more")) == []
 
 
+def test_a_refusal_is_an_answer_although_claude_code_calls_it_a_failure() -> None:
+    """With its own retry turned off, 2.1.330 reports StopFailure for a refusal; the transcript has the API's answer."""
+    turn = Turn(OFF)
+    parts = run(
+        turn, show(0, "so far", final=True), DONE, TurnFailed("invalid_request", "", "API Error: it can't help with this")
+    )
+    assert turn.wait is Wait.TRANSCRIPT
+    parts += run(turn, line(text("so far"), stop="refusal"), ErrorLine("invalid_request", "API Error: it can't help"))
+    assert (answer(parts).stop_reason, answer(parts).content) == ("refusal", (text("so far"),))
+
+
 def test_an_empty_answer_has_no_content() -> None:
     """Claude Code asks again by itself when there was nothing to show; the API's answer was the empty one."""
     parts = run(Turn(OFF), DONE, UserLine(False), line(text("filler"), name="msg_2"))
@@ -144,19 +155,39 @@ def test_a_text_that_differs_from_the_transcript_is_an_error() -> None:
         (TurnFailed("unknown", "", "API Error: 400 boom"), RequestFailed(400, "boom", ""), 400, "boom"),
         (TurnFailed("authentication_failed", "", "Please run /login · API Error: 401 bad key"), None, 401, "bad key"),
         (TurnFailed("authentication_failed", "", "Please run /login · API Error: 403 not you"), None, 403, "not you"),
-        (TurnFailed("authentication_failed", "", "Not logged in · Please run /login"), None, 401, "Claude Code is not logged in."),
+        (
+            TurnFailed("authentication_failed", "", "Not logged in · Please run /login"),
+            None,
+            401,
+            "Claude Code is not logged in.",
+        ),
         (TurnFailed("model_not_found", "", "There's an issue with the selected model"), None, 404, "model: claude-sonnet-4-5"),
         (TurnFailed("model_not_found", "", "There's an issue"), RequestFailed(404, "model: x", ""), 404, "model: x"),
         (TurnFailed("rate_limit", "", "API Error: Request rejected (429) · slow down"), None, 429, "slow down"),
-        (TurnFailed("server_error", "", "API Error: 529 Overloaded. This is a server-side issue, usually"), None, 529, "Overloaded"),
-        (TurnFailed("server_error", "", "API Error: Connection dropped"), RequestFailed(0, "Connection error.", ""), 500, "Connection error."),
+        (
+            TurnFailed("server_error", "", "API Error: 529 Overloaded. This is a server-side issue, usually"),
+            None,
+            529,
+            "Overloaded",
+        ),
+        (
+            TurnFailed("server_error", "", "API Error: Connection dropped"),
+            RequestFailed(0, "Connection error.", ""),
+            500,
+            "Connection error.",
+        ),
         (
             TurnFailed("invalid_request", 'request_too_large: 413 {"error":{"message":"too big"}}', "Request too large"),
             None,
             413,
             "too big",
         ),
-        (TurnFailed("invalid_request", '400 {"error":{"message":"prompt is too long: 2 > 1"}}', "Prompt is too long"), None, 400, "prompt is too long: 2 > 1"),
+        (
+            TurnFailed("invalid_request", '400 {"error":{"message":"prompt is too long: 2 > 1"}}', "Prompt is too long"),
+            None,
+            400,
+            "prompt is too long: 2 > 1",
+        ),
     ],
 )
 def test_failures_become_the_apis_errors(failed: TurnFailed, wire: RequestFailed | None, status: int, message: str) -> None:
@@ -183,7 +214,16 @@ def test_a_lost_process_leaves_the_answer_it_had_written() -> None:
 
 
 def test_hooks_that_come_twice_change_nothing() -> None:
-    facts = [show(0, "a\n"), show(0, "a\n"), show(1, "b", final=True), show(1, "b", final=True), Stopped("a\nb"), Stopped("a\nb"), DONE, DONE]
+    facts = [
+        show(0, "a\n"),
+        show(0, "a\n"),
+        show(1, "b", final=True),
+        show(1, "b", final=True),
+        Stopped("a\nb"),
+        Stopped("a\nb"),
+        DONE,
+        DONE,
+    ]
     parts = run(Turn(OFF), *facts)
     assert shown(parts) == "a\nb"
     assert answer(parts).content == (text("a\nb"),)

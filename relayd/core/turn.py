@@ -26,7 +26,7 @@ from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, Entry, ErrorLine
 from relayd.errors import ApiError, internal
 
-# After these Claude Code starts another request by itself, and no Stop hook belongs to the message.
+# After these Claude Code starts another request by itself or reports a failure; no Stop hook belongs to the message.
 GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
 UNSIGNED_BLOCKS = ("thinking", "redacted_thinking")
 
@@ -97,9 +97,9 @@ class Turn:
         """What the turn waits for after a sign of its end."""
         if self._ended:
             return Wait.NOTHING
-        if self._failed:
+        if self._failed and not self._done:
             return Wait.STATUS
-        return Wait.TRANSCRIPT if self._stopped else Wait.NOTHING
+        return Wait.TRANSCRIPT if self._stopped or self._failed else Wait.NOTHING
 
     def displayed(self, fact: Displayed) -> list[Part]:
         """Text from the MessageDisplay hook; deliveries may come out of order."""
@@ -152,10 +152,10 @@ class Turn:
         """What the turn waits for has not come in time: end it with what there is."""
         if self._ended:
             return []
-        if self._failed:
-            return self._fail(failures.to_api_error(self._failed, self._wire_failed, self._key.model))
         if self._lines and self._lines[-1].stop_reason:
             return self._finish(self._answer())
+        if self._failed:
+            return self._fail(failures.to_api_error(self._failed, self._wire_failed, self._key.model))
         return self._fail(internal("Claude Code ended the turn without writing its answer to the transcript"))
 
     def lost(self, reason: str) -> list[Part]:
@@ -201,14 +201,13 @@ class Turn:
         """The end, if everything for it is there."""
         if self._ended:
             return []
+        reason = self._lines[-1].stop_reason if self._lines else None
+        if self._over or reason in GOES_ON:
+            return self._finish(self._answer())
         if self._failed:
             return self.expire() if self._wire_failed else []
-        if self._over:
-            return self._finish(self._answer())
-        if self._lines and self._lines[-1].stop_reason:
-            if self._lines[-1].stop_reason in GOES_ON or (self._stopped and self._caught_up(self._stopped)):
-                return self._finish(self._answer())
-            return []
+        if reason:
+            return self._finish(self._answer()) if self._stopped and self._caught_up(self._stopped) else []
         return self._settle_early()
 
     def _caught_up(self, stopped: Stopped) -> bool:

@@ -84,6 +84,9 @@ class Screen:
     # Text and controls
 
     def _print(self, text: str) -> None:
+        if text.isascii():
+            self._print_narrow(text)
+            return
         for char in text:
             width = _width(char)
             if width == 0:
@@ -97,6 +100,19 @@ class Screen:
                 self._grid[self._y][self._x + 1] = ""
             self._x += width
             self._last = char
+
+    def _print_narrow(self, text: str) -> None:
+        """Text of one cell a character, a row at a time: most of what a TUI redraws."""
+        position = 0
+        while position < len(text):
+            if self._x >= self.columns:
+                self._x = 0
+                self._line_feed()
+            piece = text[position : position + self.columns - self._x]
+            self._grid[self._y][self._x : self._x + len(piece)] = piece
+            self._x += len(piece)
+            position += len(piece)
+        self._last = text[-1]
 
     def _combine(self, char: str) -> None:
         if self._x:

@@ -1,0 +1,88 @@
+"""The manual says what the program does: options, states, exit codes, knobs, routes."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from relayd import __version__, daemon
+from relayd.cli import main, parser
+from relayd.config import FIELDS
+from relayd.core.session import State
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+MAN = (ROOT / "man" / "relayd.1").read_text()
+
+
+def knob_table() -> str:
+    """The configuration reference as the README must have it."""
+    rows = [f"| `{name}` | `{field.default!r}` | {field.metadata['text']} |" for name, field in FIELDS.items()]
+    return "\n".join(["| key | default | meaning and trade-off |", "| --- | --- | --- |", *rows])
+
+
+def test_the_readme_lists_every_knob_as_it_is() -> None:
+    found = re.search(r"<!-- knobs -->\n(.*?)\n<!-- /knobs -->", README, re.DOTALL)
+    assert found, "no table of knobs"
+    assert found[1] == knob_table()
+
+
+def options(command: argparse.ArgumentParser) -> set[str]:
+    return {o for action in command._actions for o in action.option_strings if o.startswith("--") and o != "--help"}
+
+
+def test_the_manual_page_has_every_option_and_no_other() -> None:
+    subparsers = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    known = options(parser()) | {o for command in subparsers.choices.values() for o in options(command)}
+    described = {f"--{name}" for name in re.findall(r"^\.It Fl -([\w-]+)", MAN, re.MULTILINE)}
+    assert described == known
+    assert set(subparsers.choices) == set(re.findall(r"^\.Cm (\w+)", MAN, re.MULTILINE))
+
+
+def test_the_manual_page_lists_the_states() -> None:
+    text = MAN.partition(".Sh PROCESS STATES")[2].partition(".Sh")[0].replace("\n", " ").strip().rstrip(".")
+    assert [s.strip() for s in text.split(",")] == [s.value for s in State]
+
+
+def test_exit_codes_are_those_in_the_manual(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
+    assert f"0 fine, {daemon.EXIT_USAGE} wrong usage" in MAN
+    assert f"{daemon.EXIT_SYSTEM} the system said no, {daemon.EXIT_BUG} a bug" in MAN
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == f"relayd {__version__}\n"
+    with pytest.raises(SystemExit) as wrong:
+        main(["serve", "--nonsense"])
+    assert wrong.value.code == daemon.EXIT_USAGE
+    assert main(["serve", "--config", str(tmp_path / "none.toml")]) == daemon.EXIT_USAGE
+    assert main(["serve", "--claude", "/nonexistent", "--state-dir", str(tmp_path / "state")]) == daemon.EXIT_SYSTEM
+
+
+def test_a_taken_port_is_said_plainly(tmp_path: pathlib.Path) -> None:
+    from relayd.runtime.listener import bind
+
+    with bind("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "relayd", "serve", "--port", port, "--claude", "/bin/true", "--state-dir", str(tmp_path)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=ROOT, env={"HOME": str(tmp_path), "PATH": "/bin"}
+        )
+    assert done.returncode == daemon.EXIT_SYSTEM
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
+
+
+def test_the_manual_page_is_sound() -> None:
+    if not shutil.which("mandoc"):
+        pytest.skip("no mandoc on this machine")
+    done = subprocess.run(
+        ["mandoc", "-Tlint", "-W", "warning", str(ROOT / "man" / "relayd.1")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == ""
+
+
+def test_the_version_is_the_packages() -> None:
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
