@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pathlib
 import random
 import socket
 import time
@@ -95,3 +98,15 @@ def until(condition: Callable[[], Any], limit_s: float = 20.0) -> Any:
             return value
         time.sleep(0.01)
     raise AssertionError("the condition did not come true in time")
+
+
+def files_holding(root: pathlib.Path, words: bytes) -> list[pathlib.Path]:
+    """Regular files below `root` that hold these words. What vanishes meanwhile does not count."""
+    found = []
+    for directory, _, names in os.walk(root):
+        for name in names:
+            path = pathlib.Path(directory, name)
+            with contextlib.suppress(OSError):
+                if path.is_file() and words in path.read_bytes():
+                    found.append(path)
+    return found

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from relayd.doctor.harness import Harness
-from tests.helpers import ask, connect, events_of, post, read_answer, request_bytes, text_of, until
+from tests.helpers import ask, connect, events_of, files_holding, post, read_answer, request_bytes, text_of, until
 from tests.test_daemon_http import children
 
 Make = Callable[..., Harness]
@@ -158,7 +158,7 @@ def test_after_a_kill_the_next_start_ends_orphans_and_sweeps(daemon: Make) -> No
     harness = daemon(idle=0)
     with connect(harness.url) as sock:
         sock.sendall(request_bytes(harness.url, ask("hang ignore-term SECRET-WORDS")))
-        transcripts = until(lambda: holding(harness, "SECRET-WORDS"))
+        transcripts = until(lambda: files_holding(pathlib.Path(harness.root), b"SECRET-WORDS"))
         until(lambda: ignores_hang_up(children(harness)[0]))
         stubborn = children(harness)[0]
         harness.kill()
@@ -167,11 +167,6 @@ def test_after_a_kill_the_next_start_ends_orphans_and_sweeps(daemon: Make) -> No
     assert not any(t.exists() for t in transcripts)
     until(lambda: not psutil.pid_exists(stubborn) or psutil.Process(stubborn).status() == psutil.STATUS_ZOMBIE)
     assert text_of(post(harness.url, ask("echo again"))[2]) == "again"
-
-
-def holding(harness: Harness, words: str) -> list[pathlib.Path]:
-    """Files below the isolated home that hold these words."""
-    return [p for p in pathlib.Path(harness.root).rglob("*.jsonl") if words in p.read_text()]
 
 
 def ignores_hang_up(pid: int) -> bool:

@@ -17,7 +17,7 @@ from relayd.doctor.conversations import conversation
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
 from relayd.doctor.volume import check
-from tests.helpers import ask, connect, events_of, post, request_bytes, text_of, until
+from tests.helpers import ask, connect, events_of, files_holding, post, request_bytes, text_of, until
 from tests.test_daemon_http import children, fds
 
 pytestmark = pytest.mark.real
@@ -191,19 +191,10 @@ def test_nothing_of_a_call_is_left_on_disk(claude: str, tmp_path: pathlib.Path) 
                     sock.sendall(request_bytes(harness.url, ask(prompt)))
                     until(lambda: len(harness.api.messages()) > 2)
         until(lambda: len(os.listdir(f"{harness.state_dir}/slots")) <= 2)
-        until(lambda: not holding(tmp_path))
+        until(lambda: not files_holding(tmp_path, b"SECRET-WORDS"))
         harness.stop()
         assert not os.listdir(f"{harness.state_dir}/slots")
-        assert not holding(tmp_path)
-
-
-def holding(root: pathlib.Path) -> list[pathlib.Path]:
-    """Files that hold the marked words."""
-    found = []
-    for path in root.rglob("*"):
-        if path.is_file() and b"SECRET-WORDS" in path.read_bytes():
-            found.append(path)
-    return found
+        assert not files_holding(tmp_path, b"SECRET-WORDS")
 
 
 def test_first_start_screens_and_missing_logins_are_reported(claude: str, tmp_path: pathlib.Path) -> None:
