@@ -55,6 +55,12 @@ def test_thinking_as_the_api_defaults_it(key: LaunchKey, variable: str | None, o
     assert (key.thinking_off, key.thinking_asked) == (off, asked)
 
 
+def test_stop_sequences_and_sampling_are_the_models_business() -> None:
+    order = made(LaunchKey("m", 9, stop_sequences=("END", "\n\n"), sampling=(("temperature", 0.5),)))
+    assert json.loads(order.env["CLAUDE_CODE_EXTRA_BODY"]) == {"stop_sequences": ["END", "\n\n"], "temperature": 0.5}
+    assert "CLAUDE_CODE_EXTRA_BODY" not in made(LaunchKey("m", 9)).env
+
+
 def test_the_environment_lets_logins_through_and_nothing_else() -> None:
     mine = {
         "ANTHROPIC_API_KEY": "k",

@@ -36,8 +36,8 @@ def test_both_versions_both_keys_and_the_beta_path(daemon: Make) -> None:
 
 
 def test_what_was_ignored_is_named_in_a_header(daemon: Make) -> None:
-    _, headers, _ = post(daemon().url, ask("echo x", temperature=0.5, service_tier="auto"))
-    assert headers["x-relayd-ignored"] == "temperature, service_tier"
+    _, headers, _ = post(daemon().url, ask("echo x", inference_geo="eu", service_tier="auto"))
+    assert headers["x-relayd-ignored"] == "service_tier, inference_geo"
 
 
 def test_requests_on_one_connection_are_answered_in_order(daemon: Make) -> None:

@@ -18,7 +18,7 @@ ROOMS = {
     "terminal": {"errors"},
     "claude": {"config", "anthropic", "terminal", *BASE},
     "http": {"config", *BASE},
-    "core": {"config", "anthropic", "claude", "terminal", "http", *BASE},
+    "core": {"config", "anthropic", "claude", "terminal", "http", *BASE, "__init__"},
     "runtime": {"core", "http", "config", *BASE},
     "service": {"config"},
     "daemon": {"runtime", "core", "claude", "config", "http", *BASE, "__init__"},

@@ -287,6 +287,26 @@ def test_shutdown_does_not_wait_for_ever() -> None:
     assert any(isinstance(o, do.Finish) for o in world.orders)
 
 
+def test_small_questions_are_answered_without_a_process() -> None:
+    world = World()
+    world.boot()
+    answers = {}
+    for client, path in enumerate(("health", "version", "availability", "license"), start=70):
+        world.tell(ev.RequestArrived(client, HttpRequest("GET", f"/v1/{path}", "", HEADERS, b"")))
+        status, answers[path] = world.answer(client)
+        assert status == 200
+    assert answers["health"]["pool"]["processes"] == {"waiting": 2}
+    assert (answers["availability"], answers["license"]["valid"]) == ({"available": True}, True)
+    world.tell(ev.RequestArrived(80, HttpRequest("POST", "/v1/license/refresh", "", HEADERS, b"{}")))
+    assert world.answer(80)[0] == 200
+
+
+def test_words_of_a_call_are_not_remembered() -> None:
+    world = World()
+    world.ask(model="claude-opus-5-5", stop_sequences=["SECRET"])
+    assert not any(b"SECRET" in o.data for o in world.orders if isinstance(o, do.Remember))
+
+
 def test_launch_keys_survive_a_restart() -> None:
     world = World()
     world.ask(model="claude-opus-5-5", max_tokens=7000, thinking={"type": "adaptive"}, output_config={"effort": "low"})

@@ -90,6 +90,22 @@ def test_answers_come_back_byte_for_byte(real: Harness, text: str, stream: bool)
     assert found == text
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_stop_sequences_stop_the_model_itself(real: Harness, stream: bool) -> None:
+    request = ask("[[say one two END three]]", stop_sequences=["four", "END"], temperature=0.25, stream=stream)
+    status, _, body = post(real.url, request)
+    assert status == 200
+    assert (upstream(real)["stop_sequences"], upstream(real)["temperature"]) == (["four", "END"], 0.25)
+    if stream:
+        events = events_of(body)
+        assert "".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta") == "one two "
+        end = events[-2]["delta"]
+    else:
+        assert text_of(body) == "one two "
+        end = json.loads(body)
+    assert (end["stop_reason"], end["stop_sequence"]) == ("stop_sequence", "END")
+
+
 def test_usage_is_the_models_own(real: Harness) -> None:
     _, _, body = post(real.url, ask("[[say abc]]"))
     usage = json.loads(body)["usage"]

@@ -77,6 +77,10 @@ REFUSED = [
     (body(system=[{"type": "text", "text": ""}]), "system: text content blocks must be non-empty"),
     (body(stream="yes"), "stream: Input should be a valid boolean"),
     (body(temperature="warm"), "temperature: Input should be a valid number"),
+    (body(temperature=2), "temperature: range: 0..1"),
+    (body(stop_sequences="x"), "stop_sequences: Input should be a valid list"),
+    (body(stop_sequences=[" "]), "stop_sequences: each stop sequence must contain non-whitespace"),
+    (body(stop_sequences=["x" * 5000]), "stop_sequences: together at most"),
     (
         body(thinking={"type": "enabled", "budget_tokens": 100}),
         "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
@@ -97,8 +101,8 @@ def test_refusals_in_the_apis_words(data: bytes, message: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_p", "top_k"])
-def test_the_new_version_refuses_sampling_and_the_old_one_reports_it_ignored(name: str) -> None:
-    assert parse(body(**{name: 1}), {}).ignored == (name,)
+def test_the_new_version_refuses_sampling_and_the_old_one_passes_it_on(name: str) -> None:
+    assert parse(body(**{name: 1}), {}).sampling == ((name, 1),)
     with pytest.raises(ApiError, match=f"{name}: Extra inputs are not permitted"):
         parse(body(**{name: 1}), NEW)
 

@@ -16,6 +16,7 @@ from relayd.core.turn import BlockShown, Failed, Finished, Part, TextShown, Turn
 
 OFF = LaunchKey("claude-sonnet-4-5", 100)
 ON = LaunchKey("claude-sonnet-4-5", 4000, Thinking("enabled", 2000))
+STOPS = LaunchKey("claude-sonnet-4-5", 100, stop_sequences=("END",))
 BY_DEFAULT = LaunchKey("claude-opus-5-5", 4000)
 USAGE = {"input_tokens": 5, "output_tokens": 3}
 DONE = RequestDone("claude-sonnet-4-5", USAGE, "req_1")
@@ -82,6 +83,14 @@ def test_an_answer_does_not_depend_on_the_order_of_its_channels(order: tuple[int
 def test_the_transcript_is_not_waited_for_where_the_hooks_say_the_same() -> None:
     parts = run(Turn(OFF), show(0, "all", final=True), Stopped("all"), DONE)
     assert answer(parts).content == (text("all"),)
+
+
+def test_a_stop_sequence_is_named_by_the_transcript_which_is_waited_for() -> None:
+    turn = Turn(STOPS)
+    assert not [p for p in run(turn, show(0, "all", final=True), Stopped("all"), DONE) if isinstance(p, Finished)]
+    stopped = AssistantLine("msg_1", "m", (text("all"),), "stop_sequence", "END", None, USAGE, "req_1")
+    found = answer(run(turn, stopped))
+    assert (found.stop_reason, found.stop_sequence) == ("stop_sequence", "END")
 
 
 def test_two_text_blocks_are_told_apart_by_the_transcript() -> None:

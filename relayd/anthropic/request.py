@@ -19,7 +19,8 @@ from relayd.errors import ApiError, invalid
 VERSION_OLD = "2023-06-01"
 VERSION_NEW = "2026-10-21"  # refuses the sampling parameters, even at their defaults
 SAMPLING = ("temperature", "top_p", "top_k")
-NOT_HONOURED = (*SAMPLING, "service_tier", "inference_geo", "speed", "container", "context_management", "diagnostics")
+NOT_HONOURED = ("service_tier", "inference_geo", "speed", "container", "context_management", "diagnostics")
+STOP_MAX = 4096  # stop sequences of one request, in characters of JSON: they travel in the environment
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 THINKING_KINDS = ("adaptive", "enabled", "disabled", "between_tools")
 # Claude Code's own marks of an interruption: as a whole last message they start no turn.
@@ -53,6 +54,8 @@ class MessagesRequest:
     stream: bool = False
     thinking: Thinking = Thinking()
     effort: str = ""
+    stop_sequences: tuple[str, ...] = ()
+    sampling: tuple[tuple[str, float], ...] = ()
     ignored: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -75,7 +78,9 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
         stream=checks.boolean(value.get("stream") or False, "stream"),
         thinking=_thinking(value.get("thinking"), max_tokens),
         effort=_effort(value.get("output_config")),
-        ignored=_ignored(value, version),
+        stop_sequences=_stop_sequences(value.get("stop_sequences")),
+        sampling=_sampling(value, version),
+        ignored=tuple(name for name in NOT_HONOURED if value.get(name) is not None),
     )
 
 
@@ -196,23 +201,41 @@ def _effort(value: Any) -> str:
     return "" if effort is None else checks.one_of(effort, EFFORTS, "output_config.effort")
 
 
-def _ignored(value: dict[str, Any], version: str) -> tuple[str, ...]:
-    if version == VERSION_NEW:
-        for name in SAMPLING:
-            if name in value:
-                raise invalid(f"{name}: Extra inputs are not permitted")
+def _stop_sequences(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    found = []
+    for number, item in enumerate(checks.listing(value, "stop_sequences")):
+        text = checks.text(item, f"stop_sequences.{number}")
+        if not text.strip():
+            raise invalid("stop_sequences: each stop sequence must contain non-whitespace")
+        found.append(text)
+    if sum(map(len, found)) > STOP_MAX:
+        raise invalid(f"stop_sequences: together at most {STOP_MAX} characters")
+    return tuple(found)
+
+
+def _sampling(value: dict[str, Any], version: str) -> tuple[tuple[str, float], ...]:
+    """The sampling parameters that were given. The newer API version refuses them, even at their defaults."""
+    found = []
     for name in SAMPLING:
+        if name in value and version == VERSION_NEW:
+            raise invalid(f"{name}: Extra inputs are not permitted")
         number = value.get(name)
-        if number is not None and (isinstance(number, bool) or not isinstance(number, (int, float))):
+        if number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
             raise invalid(f"{name}: Input should be a valid number")
-    return tuple(name for name in NOT_HONOURED if value.get(name) is not None)
+        if name != "top_k" and not 0 <= number <= 1:
+            raise invalid(f"{name}: range: 0..1")
+        found.append((name, number))
+    return tuple(found)
 
 
 def _refuse_unsupported(value: dict[str, Any]) -> None:
     """What would change the answer and cannot be done yet is refused, never dropped."""
     unsupported = {
         "tools": "tools: not supported by this version of relayd",
-        "stop_sequences": "stop_sequences: not supported by this version of relayd",
         "mcp_servers": "mcp_servers: not supported by relayd",
     }
     for name, message in unsupported.items():

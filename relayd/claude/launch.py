@@ -28,10 +28,19 @@ class LaunchKey:
     max_tokens: int
     thinking: Thinking = Thinking()
     effort: str = ""
+    stop_sequences: tuple[str, ...] = ()
+    sampling: tuple[tuple[str, float], ...] = ()
 
     def __str__(self) -> str:
         thinking = self.thinking.kind + (f":{self.thinking.budget}" if self.thinking.budget else "")
-        return f"{self.model}/{self.max_tokens}/{thinking}" + (f"/{self.effort}" if self.effort else "")
+        extra = f"/{len(self.stop_sequences)} stops" if self.stop_sequences else ""
+        extra += "".join(f"/{name}={value}" for name, value in self.sampling)
+        return f"{self.model}/{self.max_tokens}/{thinking}" + (f"/{self.effort}" if self.effort else "") + extra
+
+    @property
+    def text_says_all(self) -> bool:
+        """True if an answer that ended well is known by its text: no thinking block, no stop sequence to name."""
+        return self.thinking_off and not self.stop_sequences
 
     @property
     def thinking_off(self) -> bool:
@@ -71,7 +80,9 @@ class Launch:
 
 def key_of(request: MessagesRequest) -> LaunchKey:
     """The launch key that a request needs."""
-    return LaunchKey(request.model, request.max_tokens, request.thinking, request.effort)
+    return LaunchKey(
+        request.model, request.max_tokens, request.thinking, request.effort, request.stop_sequences, request.sampling
+    )
 
 
 def project_directory(config_dir: str, cwd: str) -> str:
@@ -131,4 +142,8 @@ def _key_env(key: LaunchKey) -> dict[str, str]:
         env["MAX_THINKING_TOKENS"] = str(key.thinking.budget)
     if key.effort:
         env["CLAUDE_CODE_EFFORT_LEVEL"] = key.effort
+    if key.stop_sequences or key.sampling:
+        # Claude Code's own way to add parameters to its API requests: the model stops, nothing is cut here.
+        stops = {"stop_sequences": list(key.stop_sequences)} if key.stop_sequences else {}
+        env["CLAUDE_CODE_EXTRA_BODY"] = codec.dump(stops | dict(key.sampling)).decode()
     return env

@@ -9,12 +9,13 @@ exception dooms the one call or session it happened in, never the daemon.
 from __future__ import annotations
 
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from relayd import codec
+from relayd import __version__, codec
 from relayd.anthropic import answer as answers
+from relayd.anthropic import models
 from relayd.anthropic import request as requests
 from relayd.anthropic.answer import JSON_TYPE
 from relayd.anthropic.request import Thinking
@@ -97,6 +98,26 @@ class Relay:
 
     def _hello(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
         return [self._json(event.client, EMPTY_JSON, request_id)]
+
+    def _models(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        value = models.model(route.argument) if route.name == "model" else models.page(event.request.query)
+        return [self._json(event.client, codec.dump(value), request_id)]
+
+    def _status(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        return [self._json(event.client, codec.dump(self._facts_for(route.name)), request_id)]
+
+    def _facts_for(self, name: str) -> dict[str, Any]:
+        """Answers of the small GET routes. States and counts only."""
+        room = not self._ending and len(self.queue) < self._config.queue_max
+        if name == "version":
+            return {"name": "relayd", "version": __version__}
+        if name == "availability":
+            return {"available": room}
+        if name.startswith("license"):
+            return {"valid": True, "license": "MIT"}
+        states = Counter(session.state.value for session in self.pool.sessions.values())
+        pool = {"processes": dict(states), "max": self._config.max, "queued": len(self.queue), "running": len(self.calls)}
+        return {"status": "ending" if self._ending else "ok", "version": __version__, "served": self.served, "pool": pool}
 
     def _messages(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
         if self._ending:
@@ -247,7 +268,8 @@ class Relay:
         return orders
 
     def _remember(self, now: float) -> list[Action]:
-        keys = self.pool.keys(now)[:REMEMBERED_KEYS]
+        # Stop sequences are words of a call, and words of a call are not kept.
+        keys = [k for k in self.pool.keys(now) if not k.stop_sequences and not k.sampling][:REMEMBERED_KEYS]
         if set(keys) == set(self._remembered):
             return []
         self._remembered = keys
@@ -278,6 +300,13 @@ HANDLERS: dict[type, Callable[[Relay, Any, float], list[Action]]] = {
 RouteHandler = Callable[[Relay, ev.RequestArrived, routes.Route, str, float], list[Action]]
 ROUTE_HANDLERS: dict[str, RouteHandler] = {
     "messages": Relay._messages,
+    "models": Relay._models,
+    "model": Relay._models,
+    "health": Relay._status,
+    "version": Relay._status,
+    "availability": Relay._status,
+    "license": Relay._status,
+    "license_refresh": Relay._status,
     "hello": Relay._hello,
     "hooks": Relay._internal,
     "telemetry": Relay._internal,

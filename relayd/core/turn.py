@@ -216,7 +216,7 @@ class Turn:
         return _trim(last) == _trim(stopped.text) and len(self._exact) >= len(self._shown)
 
     def _settle_early(self) -> list[Part]:
-        if not (self._stopped and self._done and self._key.thinking_off and self._displayed and self._displayed[-1].final):
+        if not (self._stopped and self._done and self._key.text_says_all and self._displayed and self._displayed[-1].final):
             return []
         if not self._shown or _trim(self._shown) != _trim(self._stopped.text):
             return []

@@ -50,6 +50,7 @@ class Plan:
 
     blocks: list[dict[str, Any]] = field(default_factory=list)
     stop_reason: str = "end_turn"
+    stop_sequence: str | None = None
     error_status: int | None = None
     error_text: str = ""
     retry_after: str | None = None
@@ -117,8 +118,18 @@ def plan_for(body: dict[str, Any]) -> Plan:
     if not text:
         text.append("echo: " + prompt[:ECHO_LIMIT_CHARS] if prompt else "(nothing to echo)")
     if text != [""]:
-        plan.blocks.append({"type": "text", "text": "\n".join(text)})
+        plan.blocks.append({"type": "text", "text": _stopped("\n".join(text), plan, body.get("stop_sequences") or [])})
     return plan
+
+
+def _stopped(text: str, plan: Plan, sequences: list[str]) -> str:
+    """The text up to the first stop sequence, which is then named, as the API does it."""
+    found = [(text.find(s), s) for s in sequences if s in text]
+    if not found:
+        return text
+    position, plan.stop_sequence = min(found)
+    plan.stop_reason = "stop_sequence"
+    return text[:position]
 
 
 def _calls(name: str, argument: str, rounds: int) -> list[tuple[str, dict[str, Any]]]:

@@ -10,6 +10,13 @@ from relayd.errors import ApiError
 # name: (methods, path pattern, what it is). Internal ones are for relayd's own Claude Code processes.
 ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "messages": (("POST",), r"/v1/messages", "The Messages API."),
+    "models": (("GET",), r"/v1/models", "The models list, with the API's pagination; OpenAI clients read it too."),
+    "model": (("GET",), r"/v1/models/(?P<name>[\w.:-]{1,128})", "One model, by id or alias."),
+    "health": (("GET",), r"/v1/health", "Whether calls can be answered, and what the pool does."),
+    "version": (("GET",), r"/v1/version", "The version of relayd."),
+    "availability": (("GET",), r"/v1/availability", "Whether a call would be taken now."),
+    "license": (("GET",), r"/v1/license", "Always valid: no licence is needed."),
+    "license_refresh": (("POST",), r"/v1/license/refresh", "The same."),
     "hello": (("GET", "HEAD"), r"/|/api/hello", "A sign of life, without a body for HEAD."),
     "hooks": (("POST",), r"/hooks/(?P<secret>[\w-]{16,64})", "Internal: what Claude Code tells about a turn."),
     "telemetry": (("POST",), r"/telemetry/(?P<secret>[\w-]{16,64})/v1/logs", "Internal: usage and API errors."),
@@ -20,10 +27,11 @@ COMPILED = {name: (methods, re.compile(pattern)) for name, (methods, pattern, _)
 
 @dataclass(frozen=True)
 class Route:
-    """A matched route and the secret in its path, if it has one."""
+    """A matched route, and the secret or the name in its path, if it has one."""
 
     name: str
     secret: str = ""
+    argument: str = ""
 
 
 def match(method: str, path: str) -> Route:
@@ -34,5 +42,6 @@ def match(method: str, path: str) -> Route:
             continue
         if method not in methods:
             raise ApiError(405, "Method Not Allowed", headers={"allow": ", ".join(methods)})
-        return Route(name, found.groupdict().get("secret", ""))
+        groups = found.groupdict()
+        return Route(name, groups.get("secret", ""), groups.get("name", ""))
     raise ApiError(404, "Not Found")

@@ -1,0 +1,100 @@
+"""The models list: what clients may name, in the API's shape and, in the same objects, OpenAI's. Pure.
+
+relayd cannot ask which models a login may use; this is what the SDKs of 2026-11 know, newest first. A
+model that is not listed can still be called: Claude Code and the API decide. Release dates that are
+not known are the epoch, as the API's own documentation has it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from relayd.anthropic import checks
+from relayd.errors import ApiError, invalid
+
+EPOCH = "1970-01-01T00:00:00Z"
+# id, display name, created_at, its unix seconds
+KNOWN = (
+    ("claude-fable-5-2", "Claude Fable 5.2", EPOCH, 0),
+    ("claude-mythos-5-2", "Claude Mythos 5.2", EPOCH, 0),
+    ("claude-haiku-5-5", "Claude Haiku 5.5", EPOCH, 0),
+    ("claude-sonnet-5-5", "Claude Sonnet 5.5", EPOCH, 0),
+    ("claude-fable-5-1", "Claude Fable 5.1", EPOCH, 0),
+    ("claude-opus-5-5", "Claude Opus 5.5", "2026-09-15T00:00:00Z", 1789430400),
+    ("claude-mythos-5-1", "Claude Mythos 5.1", EPOCH, 0),
+    ("claude-sonnet-5", "Claude Sonnet 5", EPOCH, 0),
+    ("claude-fable-5", "Claude Fable 5", EPOCH, 0),
+    ("claude-mythos-5", "Claude Mythos 5", EPOCH, 0),
+    ("claude-opus-5", "Claude Opus 5", EPOCH, 0),
+    ("claude-opus-4-8", "Claude Opus 4.8", EPOCH, 0),
+    ("claude-opus-4-7", "Claude Opus 4.7", EPOCH, 0),
+    ("claude-opus-4-6", "Claude Opus 4.6", EPOCH, 0),
+    ("claude-sonnet-4-6", "Claude Sonnet 4.6", EPOCH, 0),
+    ("claude-haiku-4-5-20251001", "Claude Haiku 4.5", "2025-10-01T00:00:00Z", 1759276800),
+    ("claude-opus-4-5-20251101", "Claude Opus 4.5", "2025-11-01T00:00:00Z", 1761955200),
+    ("claude-sonnet-4-5-20250929", "Claude Sonnet 4.5", "2025-09-29T00:00:00Z", 1759104000),
+)
+ALIASES = {
+    "claude-haiku-4-5": "claude-haiku-4-5-20251001",
+    "claude-opus-4-5": "claude-opus-4-5-20251101",
+    "claude-sonnet-4-5": "claude-sonnet-4-5-20250929",
+    "opus": "claude-opus-5-5",
+    "sonnet": "claude-sonnet-5-5",
+    "haiku": "claude-haiku-5-5",
+}
+DEFAULT_LIMIT, MAX_LIMIT = 20, 1000
+
+
+def model(name: str) -> dict[str, Any]:
+    """One model by id or alias. Raises ApiError 404."""
+    wanted = ALIASES.get(name, name)
+    for entry in KNOWN:
+        if entry[0] == wanted:
+            return _as_json(entry)
+    raise ApiError(404, f"model: {name}")
+
+
+def page(query: str) -> dict[str, Any]:
+    """One page for a query string: `limit`, `after_id`, `before_id`. Raises ApiError 400."""
+    given = parse_qs(query, keep_blank_values=True)
+    limit = _limit(given.get("limit", [str(DEFAULT_LIMIT)])[-1])
+    entries = list(KNOWN)
+    if "after_id" in given:
+        entries = entries[_position(given["after_id"][-1]) + 1 :]
+        shown = entries[:limit]
+    elif "before_id" in given:
+        entries = entries[: _position(given["before_id"][-1])]
+        shown = entries[-limit:]
+    else:
+        shown = entries[:limit]
+    return {
+        "data": [_as_json(e) for e in shown],
+        "has_more": len(shown) < len(entries),
+        "first_id": shown[0][0] if shown else None,
+        "last_id": shown[-1][0] if shown else None,
+        "object": "list",
+    }
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or len(text) > 6:
+        raise invalid("limit: Input should be a valid integer")
+    limit = checks.integer(int(text), "limit", minimum=1)
+    if limit > MAX_LIMIT:
+        raise invalid(f"limit: Input should be less than or equal to {MAX_LIMIT}")
+    return limit
+
+
+def _position(name: str) -> int:
+    ids = [e[0] for e in KNOWN]
+    wanted = ALIASES.get(name, name)
+    if wanted not in ids:
+        raise invalid(f"unknown model id: {name}")
+    return ids.index(wanted)
+
+
+def _as_json(entry: tuple[str, str, str, int]) -> dict[str, Any]:
+    name, shown, created_at, seconds = entry
+    openai = {"object": "model", "created": seconds, "owned_by": "anthropic"}
+    return {"type": "model", "id": name, "display_name": shown, "created_at": created_at, "lifecycle": "active", **openai}
