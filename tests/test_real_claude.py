@@ -91,11 +91,13 @@ def test_answers_come_back_byte_for_byte(real: Harness, text: str, stream: bool)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_stop_sequences_stop_the_model_itself(real: Harness, stream: bool) -> None:
-    request = ask("[[say one two END three]]", stop_sequences=["four", "END"], temperature=0.25, stream=stream)
+@pytest.mark.parametrize(("sequences", "named"), [(["END"], "END"), (["four", "END"], None)])
+def test_stop_sequences_stop_the_model_itself(real: Harness, sequences: list[str], named: str | None, stream: bool) -> None:
+    """Claude Code passes the sequences on and drops the name of the one that was met: of several it is not known."""
+    request = ask("[[say one two END three]]", stop_sequences=sequences, temperature=0.25, stream=stream)
     status, _, body = post(real.url, request)
     assert status == 200
-    assert (upstream(real)["stop_sequences"], upstream(real)["temperature"]) == (["four", "END"], 0.25)
+    assert (upstream(real)["stop_sequences"], upstream(real)["temperature"]) == (sequences, 0.25)
     if stream:
         events = events_of(body)
         assert "".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta") == "one two "
@@ -103,7 +105,7 @@ def test_stop_sequences_stop_the_model_itself(real: Harness, stream: bool) -> No
     else:
         assert text_of(body) == "one two "
         end = json.loads(body)
-    assert (end["stop_reason"], end["stop_sequence"]) == ("stop_sequence", "END")
+    assert (end["stop_reason"], end["stop_sequence"]) == ("stop_sequence", named)
 
 
 def test_usage_is_the_models_own(real: Harness) -> None:
@@ -249,11 +251,13 @@ def test_the_demo_says_what_it_is_and_answers(claude: str, tmp_path: pathlib.Pat
 
 
 def test_a_conversation_past_the_models_window_is_the_apis_error_not_a_summary(real: Harness) -> None:
-    text = "[[error 400 prompt is too long: 250000 tokens > 200000 maximum]]"
-    real.api.clear()
-    status, _, body = post(real.url, ask(text))
+    """Claude Code would compact by itself; told not to, it refuses without a request, in other words than the API's."""
+    status, _, body = post(real.url, ask("[[error 400 prompt is too long: 250000 tokens > 200000 maximum]]"))
     assert (status, json.loads(body)["error"]["message"]) == (400, "prompt is too long: 250000 tokens > 200000 maximum")
-    assert len(real.api.messages()) <= 3
+    real.api.clear()
+    status, _, body = post(real.url, ask("word " * 200_000, model="claude-haiku-4-5"))
+    assert (status, json.loads(body)["error"]["message"]) == (400, "prompt is too long")
+    assert not real.api.messages()
 
 
 def test_a_long_conversation_in_one_call(real: Harness) -> None:

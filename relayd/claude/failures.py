@@ -27,6 +27,8 @@ STATUS_BY_NAME = {
     "max_output_tokens": 500,
 }
 LOGIN_TEXT = "Not logged in"
+# Past the model's window nothing is sent upstream; the words differ from the API's only in their first letter.
+TOO_LONG_TEXT = "Prompt is too long"
 
 
 def to_api_error(failed: TurnFailed, wire: RequestFailed | None, model: str) -> ApiError:
@@ -39,6 +41,8 @@ def to_api_error(failed: TurnFailed, wire: RequestFailed | None, model: str) -> 
     shown = SHOWN.search(failed.text)
     if shown:
         return _error(int(shown["status"]), ADVICE.sub("", shown["message"]), failed)
+    if failed.text.startswith(TOO_LONG_TEXT):
+        return ApiError(400, "prompt is too long")
     if LOGIN_TEXT in failed.text:
         return ApiError(401, "Claude Code is not logged in. Run `claude` once in a terminal and log in.")
     if failed.error == "model_not_found":

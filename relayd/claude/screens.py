@@ -29,7 +29,6 @@ class View(Enum):
     ONBOARDING = "the onboarding screen"
     LOGIN = "a login screen"
     DIALOG = "a dialog that we may not answer"
-    CONTEXT_FULL = "the context limit message"
 
 
 # One key at a time, each for what the screen shows then: keys that come too early reset the dialog.
@@ -57,8 +56,6 @@ def look(frame: Frame, workspace: str) -> Verdict:
         if workspace not in "".join(r.strip() for r in frame.rows):
             return Verdict(View.DIALOG, shorten(text))
         return Verdict(View.TRUST_YES if "❯ Yes, I trust" in flat else View.TRUST_NO, shorten(text))
-    if "Context limit reached" in flat:
-        return Verdict(View.CONTEXT_FULL, shorten(text))
     if "Welcome to Claude Code" in flat or "Choose the text style" in flat:
         return Verdict(View.ONBOARDING, shorten(text))
     if "Select login method" in flat or "Paste code here if prompted" in flat:
@@ -70,8 +67,6 @@ def look(frame: Frame, workspace: str) -> Verdict:
 
 def to_api_error(verdict: Verdict) -> ApiError:
     """The error for a client whose call met that screen."""
-    if verdict.view is View.CONTEXT_FULL:
-        return ApiError(400, "prompt is too long")
     if verdict.view is View.LOGIN:
         return ApiError(401, "Claude Code is not logged in. Run `claude` once in a terminal and log in.")
     if verdict.view is View.ONBOARDING:

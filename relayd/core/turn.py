@@ -236,9 +236,14 @@ class Turn:
             content=blocks,
             stop_reason=last.stop_reason or "end_turn",
             usage=Usage(last.usage),
-            stop_sequence=last.stop_sequence,
+            stop_sequence=last.stop_sequence or self._named_stop(last.stop_reason),
             stop_details=last.stop_details,
         )
+
+    def _named_stop(self, reason: str | None) -> str | None:
+        """The transcript drops the name of the sequence; of one it is known, of several it is not."""
+        known = self._key.stop_sequences
+        return known[0] if reason == "stop_sequence" and len(known) == 1 else None
 
     def _finish(self, answer: Answer) -> list[Part]:
         text = "".join(b["text"] for b in answer.content if b["type"] == "text")
