@@ -32,6 +32,11 @@ class Config:
     claude: str = knob("", "Path of the `claude` to run; empty: the first on PATH and in its usual homes.")
     state_dir: str = knob("", "Private directory for the workspace, FIFOs and the lock; empty: the platform's.")
 
+    setting_sources: str = knob(
+        "",
+        "Claude Code settings to load (`user`): needed if a login is set up there (`env`, `apiKeyHelper`); brings hooks along.",
+    )
+
     # The pool
     idle: int = knob(2, "Waiting processes kept warm. Each holds about 190 MB; none makes every call a cold start.")
     max: int = knob(

@@ -30,6 +30,13 @@ def test_a_launch_carries_no_word_of_a_call() -> None:
     assert set(settings["hooks"]) == {"MessageDisplay", "Stop", "StopFailure"}
 
 
+def test_a_users_settings_stay_out_unless_asked_for() -> None:
+    paths = launch.slot_paths("/state", "/c", "/w", "0-1")
+    for sources in ("", "user"):
+        order = launch.build(LaunchKey("m", 9), "/bin/claude", "0-1", paths, "/w", "http://127.0.0.1:1/hooks/s", {}, sources)
+        assert order.argv[order.argv.index("--setting-sources") + 1] == sources
+
+
 def test_transcripts_lie_where_claude_code_looks_for_them() -> None:
     paths = launch.slot_paths("/state", "/home/u/.claude", "/home/ü/a.b_c", "0-1")
     assert paths.transcript == "/home/u/.claude/projects/-home---a-b-c/0-1.jsonl"

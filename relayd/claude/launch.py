@@ -105,8 +105,12 @@ def build(
     workspace: str,
     hook_url: str,
     base_env: dict[str, str],
+    setting_sources: str = "",
 ) -> Launch:
-    """The launch of one waiting process. `hook_url` carries the slot's secret."""
+    """The launch of one waiting process. `hook_url` carries the slot's secret.
+
+    `setting_sources` names the user's settings files to load; none keeps hooks and plugins out.
+    """
     argv = (
         claude,
         "--resume",
@@ -116,7 +120,7 @@ def build(
         "--settings",
         paths.settings,
         "--setting-sources",
-        "",
+        setting_sources,
         "--permission-mode",
         "dontAsk",
         "--tools",

@@ -152,7 +152,8 @@ class Pool:
         env = dict(near.environment)
         if near.telemetry:
             env |= environment.telemetry(f"{near.base_url}/telemetry/{secret}/v1/logs")
-        order = launch.build(key, self.claude, slot, paths, near.workspace, f"{near.base_url}/hooks/{secret}", env)
+        hook_url, sources = f"{near.base_url}/hooks/{secret}", self._config.setting_sources
+        order = launch.build(key, self.claude, slot, paths, near.workspace, hook_url, env, sources)
         birth = Birth(slot, secret, key, order, paths, near.workspace, near.timestamp)
         session = Session(birth, self._config, now)
         self.sessions[slot] = session
