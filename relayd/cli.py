@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(options: argparse.Namespace) -> int:
     names = ("host", "port", "claude", "state_dir")
     flags = {name: getattr(options, name) for name in names}
-    text = daemon.read_config(options.config, os.environ, flags)
+    text = daemon.read_config(options.config, os.environ)
     config = configuration.load(text, os.environ, flags)
     if options.demo:
         from relayd.doctor import demo  # threads and a second server: only when asked for

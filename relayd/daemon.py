@@ -190,7 +190,7 @@ def logger(config: Config) -> Callable[[str, str], None]:
     return log
 
 
-def read_config(path: str | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> str:
+def read_config(path: str | None, environ: Mapping[str, str]) -> str:
     """The text of the configuration file. Raises ConfigError if a named file cannot be read."""
     chosen = path or config_path(environ)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 
 from relayd.config import FIELDS, Config, load
@@ -53,3 +55,9 @@ def test_every_knob_says_its_trade_off() -> None:
     for name, knob in FIELDS.items():
         assert len(knob.metadata["text"]) > 20, name
         assert isinstance(getattr(Config(), name), str | int | float | bool)
+
+
+def test_every_knob_is_used_somewhere() -> None:
+    root = pathlib.Path(__file__).parent.parent / "relayd"
+    sources = "".join(p.read_text() for p in root.rglob("*.py") if p.name != "config.py")
+    assert [name for name in FIELDS if name not in sources] == []

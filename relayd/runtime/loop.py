@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import selectors
 import signal
 import socket
@@ -218,11 +217,3 @@ class Loop:
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()
-
-
-def open_fds() -> int:
-    """How many fds this process has, where the system can tell; else 0."""
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return 0
