@@ -78,6 +78,9 @@ REFUSED = [
     (body(stream="yes"), "stream: Input should be a valid boolean"),
     (body(temperature="warm"), "temperature: Input should be a valid number"),
     (body(temperature=2), "temperature: range: 0..1"),
+    (body(tool_choice={"type": "any"}), "tool_choice may only be specified while providing tools."),
+    (body(tools=[{"name": "f", "input_schema": {}}]), "tools: not supported by this version"),
+    (body(output_config={"format": {"type": "json_schema"}}), "output_config.format: not supported by this version"),
     (body(stop_sequences="x"), "stop_sequences: Input should be a valid list"),
     (body(stop_sequences=[" "]), "stop_sequences: each stop sequence must contain non-whitespace"),
     (body(stop_sequences=["x" * 5000]), "stop_sequences: together at most"),
@@ -154,6 +157,14 @@ def test_threads_are_refused_with_the_code_that_tool_runners_recover_from() -> N
     with pytest.raises(ApiError) as caught:
         parse(body(thread={"type": "create"}), NEW)
     assert caught.value.details == {"error_code": "thread_unsupported_request"}
+
+
+@pytest.mark.parametrize("name", ["x-relayd-session", "x-ir-session-id", "content-encoding"])
+def test_headers_that_would_change_the_answer_are_not_dropped(name: str) -> None:
+    """A client of a sticky session sends only what is new: answering that alone would be wrong without a word."""
+    with pytest.raises(ApiError, match="not supported by this version") as caught:
+        parse(body(), {name: "gzip"})
+    assert caught.value.status == 400
 
 
 json_values = st.recursive(

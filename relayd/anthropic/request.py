@@ -21,6 +21,7 @@ VERSION_NEW = "2026-10-21"  # refuses the sampling parameters, even at their def
 SAMPLING = ("temperature", "top_p", "top_k")
 NOT_HONOURED = ("service_tier", "inference_geo", "speed", "container", "context_management", "diagnostics")
 STOP_MAX = 4096  # stop sequences of one request, in characters of JSON: they travel in the environment
+SESSION_HEADERS = ("x-relayd-session", "x-ir-session-id")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 THINKING_KINDS = ("adaptive", "enabled", "disabled", "between_tools")
 # Claude Code's own marks of an interruption: as a whole last message they start no turn.
@@ -64,6 +65,7 @@ class MessagesRequest:
 
 def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
     """The request in `body`. Raises ApiError with the API's status and text."""
+    _check_headers(headers)
     value = document(body)
     version = headers.get("anthropic-version", VERSION_OLD)
     model = checks.text(checks.field(value, "model", ""), "model")
@@ -82,6 +84,17 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
         sampling=_sampling(value, version),
         ignored=tuple(name for name in NOT_HONOURED if value.get(name) is not None),
     )
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Headers that would change the answer and cannot be honoured yet are refused, never dropped."""
+    for name in SESSION_HEADERS:
+        if name in headers:
+            raise invalid(f"{name}: sticky sessions are not supported by this version of relayd; send the whole conversation")
+    encoding = headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        details = {"error_code": "request_body_encoding_unsupported"}
+        raise ApiError(400, f"content-encoding {encoding} is not supported by this version of relayd", details=details)
 
 
 def document(body: bytes) -> dict[str, Any]:
@@ -241,6 +254,8 @@ def _refuse_unsupported(value: dict[str, Any]) -> None:
     for name, message in unsupported.items():
         if value.get(name):
             raise invalid(message)
+    if value.get("tool_choice"):
+        raise invalid("tool_choice may only be specified while providing tools.")
     if (value.get("output_config") or {}).get("format") or value.get("output_format"):
         raise invalid("output_config.format: not supported by this version of relayd")
     if value.get("thread"):
