@@ -89,6 +89,8 @@ REFUSED = [
         "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
     ),
     (body(thinking={"type": "enabled", "budget_tokens": 2000}), "`max_tokens` must be greater than `thinking.budget_tokens`."),
+    (body(output_config="x"), "output_config: Input should be an object"),
+    (body(messages=user({"type": []})), "messages.0.content.0.type: Input should be a valid string"),
     (body(output_config={"effort": "huge"}), "output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'"),
     (body(messages=user({"type": "text", "text": "[Request interrupted by user]"})), "messages: Claude Code does not answer"),
 ]
@@ -177,14 +179,22 @@ json_values = st.recursive(
 )
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(["model", "max_tokens", "messages", "system", "stream", "thinking", "output_config"]), json_values
-    )
-)
+FIELDS = ["model", "max_tokens", "messages", "system", "stream", "thinking", "output_config", "stop_sequences", "tools", "top_p"]
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), json_values))
 def test_any_json_is_a_request_or_an_api_error(value: dict[str, Any]) -> None:
-    with contextlib.suppress(ApiError):
-        parse(json.dumps(value).encode(), {})
+    """Alone, and as one wrong field in a request that is right otherwise, so that the later checks are reached too."""
+    for data in (json.dumps(value).encode(), *(body(**{name: field}) for name, field in value.items())):
+        with contextlib.suppress(ApiError):
+            parse(data, {})
+
+
+@given(json_values, st.dictionaries(st.sampled_from(["type", "text", "source", "content", "id", "input"]), json_values))
+def test_any_content_is_a_request_or_an_api_error(content: Any, block: dict[str, Any]) -> None:
+    for value in (content, [content], [block], [{"type": "image", "source": block}], [{"type": "tool_result", **block}]):
+        with contextlib.suppress(ApiError):
+            parse(body(messages=[{"role": "user", "content": value}]), {})
 
 
 @given(st.binary(max_size=60))

@@ -45,7 +45,7 @@ def content(value: Any, path: str) -> list[Block]:
 def block(value: Any, path: str) -> Block:
     """One checked, cleaned block."""
     value = checks.mapping(value, path)
-    kind = checks.field(value, "type", path)
+    kind = checks.text(checks.field(value, "type", path), f"{path}.type")
     check = CHECKS.get(kind)
     if check is None:
         tags = ", ".join(f"'{k}'" for k in CHECKS)

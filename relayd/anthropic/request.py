@@ -256,7 +256,7 @@ def _refuse_unsupported(value: dict[str, Any]) -> None:
             raise invalid(message)
     if value.get("tool_choice"):
         raise invalid("tool_choice may only be specified while providing tools.")
-    if (value.get("output_config") or {}).get("format") or value.get("output_format"):
+    if checks.mapping(value.get("output_config") or {}, "output_config").get("format") or value.get("output_format"):
         raise invalid("output_config.format: not supported by this version of relayd")
     if value.get("thread"):
         details = {"error_code": "thread_unsupported_request"}
