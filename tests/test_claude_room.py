@@ -13,6 +13,7 @@ from relayd.anthropic.request import Message, MessagesRequest, Thinking
 from relayd.claude import compose, environment, hooks, launch, telemetry
 from relayd.claude.launch import LaunchKey
 from relayd.claude.transcript import AssistantLine, ErrorLine, TranscriptReader, UserLine
+from relayd.errors import ApiError
 from tests.helpers import splits
 
 
@@ -133,6 +134,16 @@ def test_a_conversation_is_a_chain_that_starts_with_the_snapshot() -> None:
 def test_a_process_let_go_by_accident_has_nothing_to_answer() -> None:
     """The write end of its FIFO closes when the daemon dies; a placeholder that ended in a question would be sent upstream."""
     assert lines(compose.placeholder("0-1", "/w", "now"))[-1]["type"] == "assistant"
+
+
+@pytest.mark.parametrize("text", ["[Request interrupted by user]", "[Request interrupted by user for tool use]"])
+def test_marks_of_an_interruption_are_refused_since_they_start_no_turn(text: str) -> None:
+    mark = {"type": "text", "text": text}
+    with pytest.raises(ApiError) as caught:
+        compose.check((Message("user", (mark,)),))
+    assert (caught.value.status, caught.value.kind) == (400, "invalid_request_error")
+    assert caught.value.message.startswith("messages: Claude Code does not answer")
+    compose.check((Message("user", (mark, {"type": "text", "text": "and more"})),))
 
 
 def test_the_system_prompt_is_never_empty() -> None:

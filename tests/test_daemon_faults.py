@@ -73,10 +73,16 @@ def test_what_can_be_put_right_is(daemon: Make, prompt: str, stream: bool) -> No
     assert text == prompt.removeprefix("echo ")
 
 
+def program(directory: pathlib.Path, text: str) -> pathlib.Path:
+    """An executable script to be run as claude."""
+    path = directory / "claude"
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
 def test_a_claude_that_cannot_be_started_is_an_error_with_the_reason(daemon: Make, tmp_path: pathlib.Path) -> None:
-    broken = tmp_path / "claude"
-    broken.write_text("#!/nonexistent/interpreter\n")
-    broken.chmod(0o755)
+    broken = program(tmp_path, "#!/nonexistent/interpreter\n")
     harness = daemon(claude=broken, idle=0)
     status, _, body = post(harness.url, ask("echo x"))
     assert status == 500
@@ -84,9 +90,7 @@ def test_a_claude_that_cannot_be_started_is_an_error_with_the_reason(daemon: Mak
 
 
 def test_a_claude_that_exits_while_it_boots(daemon: Make, tmp_path: pathlib.Path) -> None:
-    broken = tmp_path / "claude"
-    broken.write_text("#!/bin/sh\necho 'this version is too old'; exit 9\n")
-    broken.chmod(0o755)
+    broken = program(tmp_path, "#!/bin/sh\necho 'this version is too old'; exit 9\n")
     harness = daemon(claude=broken, idle=0)
     status, _, body = post(harness.url, ask("echo x"))
     assert status == 500
@@ -94,9 +98,7 @@ def test_a_claude_that_exits_while_it_boots(daemon: Make, tmp_path: pathlib.Path
 
 
 def test_a_claude_that_never_reaches_its_gate(daemon: Make, tmp_path: pathlib.Path) -> None:
-    stuck = tmp_path / "claude"
-    stuck.write_text("#!/bin/sh\nexec sleep 60\n")
-    stuck.chmod(0o755)
+    stuck = program(tmp_path, "#!/bin/sh\nexec sleep 60\n")
     harness = daemon(claude=stuck, idle=0, spawn_limit_s=0.5)
     status, _, body = post(harness.url, ask("echo x"))
     assert status == 504

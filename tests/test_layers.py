@@ -79,7 +79,17 @@ def test_no_room_is_without_a_rule() -> None:
     assert {own_room(p) for p in FILES} <= set(ROOMS)
 
 
-CLAUDES_OWN = ("MessageDisplay", "StopFailure", "CLAUDE_CODE_", "--resume", "prompt_snapshot", "◐", "❯", ".claude")
+CLAUDES_OWN = (
+    "MessageDisplay",
+    "StopFailure",
+    "CLAUDE_CODE_",
+    "--resume",
+    "prompt_snapshot",
+    "[Request interrupted",
+    "◐",
+    "❯",
+    ".claude",
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

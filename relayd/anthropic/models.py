@@ -7,6 +7,7 @@ not known are the epoch, as the API's own documentation has it.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,26 +15,26 @@ from relayd.anthropic import checks
 from relayd.errors import ApiError, invalid
 
 EPOCH = "1970-01-01T00:00:00Z"
-# id, display name, created_at, its unix seconds
+# id, display name, created_at
 KNOWN = (
-    ("claude-fable-5-2", "Claude Fable 5.2", EPOCH, 0),
-    ("claude-mythos-5-2", "Claude Mythos 5.2", EPOCH, 0),
-    ("claude-haiku-5-5", "Claude Haiku 5.5", EPOCH, 0),
-    ("claude-sonnet-5-5", "Claude Sonnet 5.5", EPOCH, 0),
-    ("claude-fable-5-1", "Claude Fable 5.1", EPOCH, 0),
-    ("claude-opus-5-5", "Claude Opus 5.5", "2026-09-15T00:00:00Z", 1789430400),
-    ("claude-mythos-5-1", "Claude Mythos 5.1", EPOCH, 0),
-    ("claude-sonnet-5", "Claude Sonnet 5", EPOCH, 0),
-    ("claude-fable-5", "Claude Fable 5", EPOCH, 0),
-    ("claude-mythos-5", "Claude Mythos 5", EPOCH, 0),
-    ("claude-opus-5", "Claude Opus 5", EPOCH, 0),
-    ("claude-opus-4-8", "Claude Opus 4.8", EPOCH, 0),
-    ("claude-opus-4-7", "Claude Opus 4.7", EPOCH, 0),
-    ("claude-opus-4-6", "Claude Opus 4.6", EPOCH, 0),
-    ("claude-sonnet-4-6", "Claude Sonnet 4.6", EPOCH, 0),
-    ("claude-haiku-4-5-20251001", "Claude Haiku 4.5", "2025-10-01T00:00:00Z", 1759276800),
-    ("claude-opus-4-5-20251101", "Claude Opus 4.5", "2025-11-01T00:00:00Z", 1761955200),
-    ("claude-sonnet-4-5-20250929", "Claude Sonnet 4.5", "2025-09-29T00:00:00Z", 1759104000),
+    ("claude-fable-5-2", "Claude Fable 5.2", EPOCH),
+    ("claude-mythos-5-2", "Claude Mythos 5.2", EPOCH),
+    ("claude-haiku-5-5", "Claude Haiku 5.5", EPOCH),
+    ("claude-sonnet-5-5", "Claude Sonnet 5.5", EPOCH),
+    ("claude-fable-5-1", "Claude Fable 5.1", EPOCH),
+    ("claude-opus-5-5", "Claude Opus 5.5", "2026-09-15T00:00:00Z"),
+    ("claude-mythos-5-1", "Claude Mythos 5.1", EPOCH),
+    ("claude-sonnet-5", "Claude Sonnet 5", EPOCH),
+    ("claude-fable-5", "Claude Fable 5", EPOCH),
+    ("claude-mythos-5", "Claude Mythos 5", EPOCH),
+    ("claude-opus-5", "Claude Opus 5", EPOCH),
+    ("claude-opus-4-8", "Claude Opus 4.8", EPOCH),
+    ("claude-opus-4-7", "Claude Opus 4.7", EPOCH),
+    ("claude-opus-4-6", "Claude Opus 4.6", EPOCH),
+    ("claude-sonnet-4-6", "Claude Sonnet 4.6", EPOCH),
+    ("claude-haiku-4-5-20251001", "Claude Haiku 4.5", "2025-10-01T00:00:00Z"),
+    ("claude-opus-4-5-20251101", "Claude Opus 4.5", "2025-11-01T00:00:00Z"),
+    ("claude-sonnet-4-5-20250929", "Claude Sonnet 4.5", "2025-09-29T00:00:00Z"),
 )
 ALIASES = {
     "claude-haiku-4-5": "claude-haiku-4-5-20251001",
@@ -48,11 +49,10 @@ DEFAULT_LIMIT, MAX_LIMIT = 20, 1000
 
 def model(name: str) -> dict[str, Any]:
     """One model by id or alias. Raises ApiError 404."""
-    wanted = ALIASES.get(name, name)
-    for entry in KNOWN:
-        if entry[0] == wanted:
-            return _as_json(entry)
-    raise ApiError(404, f"model: {name}")
+    position = _position(name)
+    if position is None:
+        raise ApiError(404, f"model: {name}")
+    return _as_json(KNOWN[position])
 
 
 def page(query: str) -> dict[str, Any]:
@@ -61,10 +61,10 @@ def page(query: str) -> dict[str, Any]:
     limit = _limit(given.get("limit", [str(DEFAULT_LIMIT)])[-1])
     entries = list(KNOWN)
     if "after_id" in given:
-        entries = entries[_position(given["after_id"][-1]) + 1 :]
+        entries = entries[_cursor(given["after_id"][-1]) + 1 :]
         shown = entries[:limit]
     elif "before_id" in given:
-        entries = entries[: _position(given["before_id"][-1])]
+        entries = entries[: _cursor(given["before_id"][-1])]
         shown = entries[-limit:]
     else:
         shown = entries[:limit]
@@ -86,15 +86,21 @@ def _limit(text: str) -> int:
     return limit
 
 
-def _position(name: str) -> int:
-    ids = [e[0] for e in KNOWN]
-    wanted = ALIASES.get(name, name)
-    if wanted not in ids:
+def _cursor(name: str) -> int:
+    position = _position(name)
+    if position is None:
         raise invalid(f"unknown model id: {name}")
-    return ids.index(wanted)
+    return position
 
 
-def _as_json(entry: tuple[str, str, str, int]) -> dict[str, Any]:
-    name, shown, created_at, seconds = entry
+def _position(name: str) -> int | None:
+    """Where a model stands in KNOWN, by id or alias."""
+    wanted = ALIASES.get(name, name)
+    return next((number for number, entry in enumerate(KNOWN) if entry[0] == wanted), None)
+
+
+def _as_json(entry: tuple[str, str, str]) -> dict[str, Any]:
+    name, shown, created_at = entry
+    seconds = int(datetime.fromisoformat(created_at).timestamp())
     openai = {"object": "model", "created": seconds, "owned_by": "anthropic"}
     return {"type": "model", "id": name, "display_name": shown, "created_at": created_at, "lifecycle": "active", **openai}

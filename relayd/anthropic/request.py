@@ -24,8 +24,6 @@ STOP_MAX = 4096  # stop sequences of one request, in characters of JSON: they tr
 SESSION_HEADERS = ("x-relayd-session", "x-ir-session-id")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 THINKING_KINDS = ("adaptive", "enabled", "disabled", "between_tools")
-# Claude Code's own marks of an interruption: as a whole last message they start no turn.
-INTERRUPTED_TEXTS = ("[Request interrupted by user]", "[Request interrupted by user for tool use]")
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,6 @@ def _messages(value: Any, version: str) -> tuple[Message, ...]:
         raise invalid("This model does not support assistant message prefill. The conversation must end with a user message.")
     result = tuple(Message(role, tuple(content)) for role, content in merged)
     _check_tool_pairs(result)
-    _check_last(result[-1])
     return result
 
 
@@ -168,12 +165,6 @@ def _check_tool_pairs(messages: tuple[Message, ...]) -> None:
                     "in the previous message."
                 )
         open_ids = [b["id"] for b in message.content if b["type"] == "tool_use"]
-
-
-def _check_last(message: Message) -> None:
-    texts = [b["text"] for b in message.content if b["type"] == "text"]
-    if len(message.content) == 1 and texts and texts[0] in INTERRUPTED_TEXTS:
-        raise invalid(f"messages: Claude Code does not answer a last message that is exactly {texts[0]!r}")
 
 
 def _system(value: Any) -> tuple[str, ...]:

@@ -12,9 +12,12 @@ from typing import Any
 
 from relayd import codec
 from relayd.anthropic.request import Message
+from relayd.errors import invalid
 
 # The transcript format's version, in every line; newer versions read older lines.
 FORMAT_VERSION = "2.1.330"
+# Claude Code's own marks of an interruption: as a whole last message they start no turn.
+INTERRUPTED_TEXTS = ("[Request interrupted by user]", "[Request interrupted by user for tool use]")
 ZERO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 
 
@@ -78,6 +81,13 @@ class Composer:
         line = {"parentUuid": self._parent, "type": kind, "uuid": own, **self._common, **fields}
         self._parent = own
         self._lines.append(codec.dump(line) + b"\n")
+
+
+def check(messages: tuple[Message, ...]) -> None:
+    """Raises ApiError 400 for a conversation that Claude Code would not answer."""
+    last = messages[-1].content
+    if len(last) == 1 and last[0].get("text") in INTERRUPTED_TEXTS:
+        raise invalid(f"messages: Claude Code does not answer a last message that is exactly {last[0]['text']!r}")
 
 
 def conversation(

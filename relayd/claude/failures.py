@@ -31,6 +31,11 @@ LOGIN_TEXT = "Not logged in"
 TOO_LONG_TEXT = "Prompt is too long"
 
 
+def login_needed() -> ApiError:
+    """401: nobody is logged in, whether a hook or a screen says so."""
+    return ApiError(401, "Claude Code is not logged in. Run `claude` once in a terminal and log in.")
+
+
 def to_api_error(failed: TurnFailed, wire: RequestFailed | None, model: str) -> ApiError:
     """The error for the client."""
     if wire is not None and wire.status:
@@ -44,7 +49,7 @@ def to_api_error(failed: TurnFailed, wire: RequestFailed | None, model: str) -> 
     if failed.text.startswith(TOO_LONG_TEXT):
         return ApiError(400, "prompt is too long")
     if LOGIN_TEXT in failed.text:
-        return ApiError(401, "Claude Code is not logged in. Run `claude` once in a terminal and log in.")
+        return login_needed()
     if failed.error == "model_not_found":
         return ApiError(404, f"model: {model}")
     status = STATUS_BY_NAME.get(failed.error, 500)

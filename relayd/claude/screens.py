@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from relayd.claude import failures
 from relayd.errors import ApiError
 from relayd.terminal.screen import Frame
 
@@ -68,7 +69,7 @@ def look(frame: Frame, workspace: str) -> Verdict:
 def to_api_error(verdict: Verdict) -> ApiError:
     """The error for a client whose call met that screen."""
     if verdict.view is View.LOGIN:
-        return ApiError(401, "Claude Code is not logged in. Run `claude` once in a terminal and log in.")
+        return failures.login_needed()
     if verdict.view is View.ONBOARDING:
         message = "Claude Code has not been set up: it shows its first-start screen. Run `claude` once in a terminal."
         return ApiError(500, f"{message} The screen says: {verdict.text}", headers=NO_RETRY)

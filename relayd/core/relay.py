@@ -19,7 +19,7 @@ from relayd.anthropic import models
 from relayd.anthropic import request as requests
 from relayd.anthropic.answer import JSON_TYPE
 from relayd.anthropic.request import Thinking
-from relayd.claude import hooks, telemetry
+from relayd.claude import compose, hooks, telemetry
 from relayd.claude.launch import LaunchKey, key_of
 from relayd.config import Config
 from relayd.core import actions as do
@@ -123,6 +123,7 @@ class Relay:
         if self._ending:
             raise overloaded("relayd is shutting down", 5)
         request = requests.parse(event.request.body, event.request.headers)
+        compose.check(request.messages)
         if len(self.queue) >= self._config.queue_max:
             raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", 10)
         self._numbers += 1

@@ -311,9 +311,9 @@ class Session:
         """Most often the process has ended, and its status says more than a closed terminal."""
         return [do.CancelTimer(self._timer("lag")), self._deadline("state", now + self._config.exit_lag_s)]
 
-    def _last_words(self, event: Any, now: float) -> list[Action]:
+    def _last_words(self, event: ev.TranscriptGrew, now: float) -> list[Action]:
         """What was on its way when the terminal closed may complete the answer."""
-        if self.turn is not None and isinstance(event, ev.TranscriptGrew):
+        if self.turn is not None:
             self.parts += self.turn.read(self._reader.feed(event.data))
         return []
 

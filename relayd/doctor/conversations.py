@@ -12,6 +12,8 @@ import struct
 import zlib
 from typing import Any
 
+from relayd.claude.compose import INTERRUPTED_TEXTS
+
 ALPHABETS = (
     "abcdefghijklmnopqrstuvwxyz ",
     "ABC xyz 0123456789 .,;:!?()[]{}<>\"'`~@#$%^&*-_=+|\\/",
@@ -104,7 +106,7 @@ def text(chance: random.Random, turns: int = 1) -> str:
     if chance.random() < 0.03:
         parts.append("long line of text, again and again. " * (150_000 // 36 // turns))
     found = chance.choice(("", "", "\n", " ")).join(parts)
-    return found if found.strip() and found != "[Request interrupted by user]" else found + "x"
+    return found if found.strip() and found not in INTERRUPTED_TEXTS else found + "x"
 
 
 def image(chance: random.Random) -> dict[str, Any]:
