@@ -15,3 +15,8 @@ def parse(data: bytes) -> Any:
 def dump(value: Any) -> bytes:
     """Compact UTF-8 JSON. Raises TypeError for lone surrogates and unknown types."""
     return orjson.dumps(value)
+
+
+def canonical(value: Any) -> bytes:
+    """The same bytes for equal values, whatever the order of their keys."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

@@ -60,6 +60,9 @@ class Config:
     turn_limit_s: float = knob(
         600.0, "Without progress of the answer (text, transcript, error). The SDKs give up after 600 s too."
     )
+    parked_limit_s: float = knob(
+        600.0, "How long a turn waits for the results of its tools, holding a process; later the conversation is replayed."
+    )
     transcript_lag_s: float = knob(
         5.0, "From the end of the turn to its last transcript line; Claude Code writes it within 0.2 s."
     )

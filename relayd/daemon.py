@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import platform
 import resource
 import shutil
 import sys
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from relayd import __version__
-from relayd.claude import environment, launch
+from relayd.claude import announced, environment, launch
 from relayd.config import LEVELS, Config
 from relayd.core.pool import Surroundings
 from relayd.core.relay import Relay, load_keys
@@ -144,7 +145,9 @@ def _serve_locked(
         base_url=f"http://{_bracket(config.host)}:{port}",
         environment=base,
         telemetry=config.telemetry and not environment.has_own_telemetry(environ),
-        timestamp=_timestamps(),
+        machine=_machine(environ),
+        timestamp=_clock("%Y-%m-%dT%H:%M:%S.000Z", datetime.UTC),
+        today=_clock("%Y-%m-%d", None),
     )
     relay = Relay(config, near, load_keys(_read(places.keys)), port)
     server = Server(config, relay, sock, places.keys, log)
@@ -168,15 +171,15 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def _timestamps() -> Callable[[float], str]:
-    """Monotonic seconds to wall time; a clock that jumps later on does not matter for a transcript."""
+def _clock(form: str, zone: datetime.timezone | None) -> Callable[[float], str]:
+    """Monotonic seconds to wall time, local without a zone; a clock that jumps later on does not matter here."""
     offset = time.time() - time.monotonic()
+    return lambda now: datetime.datetime.fromtimestamp(now + offset, zone).strftime(form)
 
-    def timestamp(now: float) -> str:
-        moment = datetime.datetime.fromtimestamp(now + offset, datetime.UTC)
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
-    return timestamp
+def _machine(environ: Mapping[str, str]) -> announced.Machine:
+    shell = "zsh" if "zsh" in environ.get("SHELL", "") else "bash"
+    return announced.Machine(sys.platform, shell, f"{platform.system()} {platform.release()}")
 
 
 def logger(config: Config) -> Callable[[str, str], None]:

@@ -11,15 +11,20 @@ from hypothesis import strategies as st
 
 from relayd.anthropic.request import Message, MessagesRequest, Thinking
 from relayd.claude import compose, environment, hooks, launch, telemetry
-from relayd.claude.launch import LaunchKey
+from relayd.claude.announced import Machine
+from relayd.claude.compose import Scene
+from relayd.claude.launch import Doors, LaunchKey
 from relayd.claude.transcript import AssistantLine, ErrorLine, TranscriptReader, UserLine
 from relayd.errors import ApiError
 from tests.helpers import splits
 
+DOORS = Doors("http://127.0.0.1:1/hooks/s", "http://127.0.0.1:1/mcp/s")
+SCENE = Scene("0-1", "/w", "now", "2026-01-01", Machine("linux", "bash", "Linux 6"))
+
 
 def made(key: LaunchKey) -> launch.Launch:
     paths = launch.slot_paths("/state", "/home/u/.claude", "/state/workspace", "0-1")
-    return launch.build(key, "/bin/claude", "0-1", paths, "/state/workspace", "http://127.0.0.1:1/hooks/s", {"A": "1"})
+    return launch.build(key, "/bin/claude", "0-1", paths, "/state/workspace", DOORS, {"A": "1"})
 
 
 def test_a_launch_carries_no_word_of_a_call() -> None:
@@ -34,7 +39,7 @@ def test_a_launch_carries_no_word_of_a_call() -> None:
 def test_a_users_settings_stay_out_unless_asked_for() -> None:
     paths = launch.slot_paths("/state", "/c", "/w", "0-1")
     for sources in ("", "user"):
-        order = launch.build(LaunchKey("m", 9), "/bin/claude", "0-1", paths, "/w", "http://127.0.0.1:1/hooks/s", {}, sources)
+        order = launch.build(LaunchKey("m", 9), "/bin/claude", "0-1", paths, "/w", DOORS, {}, sources)
         assert order.argv[order.argv.index("--setting-sources") + 1] == sources
 
 
@@ -123,27 +128,30 @@ def test_a_conversation_is_a_chain_that_starts_with_the_snapshot() -> None:
         Message("assistant", ({"type": "tool_use", "id": "t", "name": "f", "input": {}},)),
         Message("user", ({"type": "tool_result", "tool_use_id": "t", "content": "r"},)),
     )
-    found = lines(compose.conversation("0-1", "/w", "now", "m", ("one", "two"), messages))
-    assert [line["type"] for line in found] == ["attachment", "user", "assistant", "user"]
+    found = lines(compose.conversation(SCENE, MessagesRequest("claude-sonnet-4-6", 9, messages, ("one", "two"))))
+    notes = [line["attachment"]["type"] for line in found if line["type"] == "attachment"]
+    assert notes == ["prompt_snapshot", "session_context", "date", "environment", "model"]
+    assert [line["type"] for line in found[5:]] == ["user", "assistant", "user", "user"]
     assert found[0]["attachment"]["systemPrompt"] == ["one", "two"]
     assert [line["parentUuid"] for line in found] == [None, *(line["uuid"] for line in found[:-1])]
-    assert found[2]["message"]["stop_reason"] == "tool_use"
-    assert all(isinstance(line["message"]["content"], list) for line in found[1:])
+    assert found[6]["message"]["stop_reason"] == "tool_use"
+    assert found[6]["message"]["content"][0]["name"] == "mcp__client__f"
+    assert all(isinstance(line["message"]["content"], list) for line in found[5:])
 
 
 def test_a_process_let_go_by_accident_has_nothing_to_answer() -> None:
     """The write end of its FIFO closes when the daemon dies; a placeholder that ended in a question would be sent upstream."""
-    assert lines(compose.placeholder("0-1", "/w", "now"))[-1]["type"] == "assistant"
+    assert lines(compose.placeholder(SCENE))[-1]["type"] == "assistant"
 
 
 @pytest.mark.parametrize("text", ["[Request interrupted by user]", "[Request interrupted by user for tool use]"])
 def test_marks_of_an_interruption_are_refused_since_they_start_no_turn(text: str) -> None:
     mark = {"type": "text", "text": text}
     with pytest.raises(ApiError) as caught:
-        compose.check((Message("user", (mark,)),))
+        compose.check(MessagesRequest("m", 9, (Message("user", (mark,)),)))
     assert (caught.value.status, caught.value.kind) == (400, "invalid_request_error")
     assert caught.value.message.startswith("messages: Claude Code does not answer")
-    compose.check((Message("user", (mark, {"type": "text", "text": "and more"})),))
+    compose.check(MessagesRequest("m", 9, (Message("user", (mark, {"type": "text", "text": "and more"})),)))
 
 
 def test_the_system_prompt_is_never_empty() -> None:
@@ -176,7 +184,7 @@ TRANSCRIPT = b"".join(
         b'{"type":"assistant"}',
         json.dumps(record() | {"isSidechain": True}).encode(),
         json.dumps(record(model="<synthetic>") | {"error": "rate_limit"}).encode(),
-        b'{"type":"user","message":{"role":"user","content":[{"type":"tool_result"}]}}',
+        b'{"type":"user","message":{"role":"user","content":[{"type":"tool_result","tool_use_id":"t"}]}}',
         b'{"type":"user","message":{"role":"user","content":"hidden"}}',
     )
 )
@@ -189,7 +197,7 @@ def test_transcript_lines_do_not_depend_on_splits() -> None:
         assert [type(e) for e in entries] == [AssistantLine, ErrorLine, UserLine, UserLine]
         assert isinstance(entries[0], AssistantLine)
         assert entries[0].blocks == ({"type": "text", "text": "zwölf ✳"},)
-        assert [e.has_tool_result for e in entries if isinstance(e, UserLine)] == [True, False]
+        assert [bool(e.results) for e in entries if isinstance(e, UserLine)] == [True, False]
         assert reader.skipped == 3
 
 

@@ -27,7 +27,6 @@ Make = Callable[..., Harness]
         ("kill", 500, "ended unexpectedly (signal 9)"),
         ("die-slowly", 500, "ended unexpectedly (status 4)"),
         ("close-tty", 500, "terminal unexpectedly"),
-        ("diverge no-stop", 500, "differs from the transcript"),
         ("echo no-transcript", 500, "without writing its answer"),
         ("hang", 504, "silence_limit_s"),
         ("screen Do you want this?", 500, "Do you want this?"),
@@ -51,6 +50,15 @@ def test_each_fault_is_one_clear_error_and_the_next_call_works(
         message = json.loads(body)["error"]["message"]
     assert words in message
     assert text_of(post(harness.url, ask("echo next"))[2]) == "next"
+
+
+def test_text_that_was_streamed_and_is_not_in_the_transcript_ends_in_an_error(daemon: Make) -> None:
+    """A whole answer is the transcript's; a stream has shown the hook's text before the transcript could tell."""
+    harness = daemon()
+    events = events_of(post(harness.url, ask("diverge no-stop", stream=True))[2])
+    assert events[-1]["type"] == "error"
+    assert "differs from the transcript" in events[-1]["error"]["message"]
+    assert text_of(post(harness.url, ask("diverge"))[2]) == "diverge"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from relayd import __version__, daemon
 from relayd.cli import main, parser
 from relayd.config import FIELDS
-from relayd.core.session import State
+from relayd.core.transitions import State
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -5,16 +5,29 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from relayd.claude.announced import Machine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.pool import Surroundings
 from relayd.core.relay import Relay, dump_keys, load_keys
-from relayd.core.session import State
+from relayd.core.transitions import State
 from relayd.http.messages import HttpRequest
 
 HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
-NEAR = Surroundings("/bin/claude", "/state", "/claude", "/state/workspace", "http://127.0.0.1:7421", {}, True, lambda now: "t")
+MACHINE = Machine("linux", "bash", "Linux 6")
+NEAR = Surroundings(
+    "/bin/claude",
+    "/state",
+    "/claude",
+    "/state/workspace",
+    "http://127.0.0.1:7421",
+    {},
+    True,
+    MACHINE,
+    lambda now: "t",
+    lambda now: "d",
+)
 
 
 class World:

@@ -10,12 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.anthropic.request import Message, Thinking, parse
+from relayd.anthropic import request as requests
+from relayd.anthropic.request import Message, MessagesRequest, Thinking
+from relayd.anthropic.tools import Choice, Tool
 from relayd.errors import ApiError
 
 NEW = {"anthropic-version": "2026-10-21"}
 USER = {"role": "user", "content": "hi"}
+OBJECT = {"type": "object"}
+F = {"name": "f", "input_schema": OBJECT}
 PNG = {"type": "base64", "media_type": "image/png", "data": "aGk="}
+
+
+def parse(data: bytes, headers: dict[str, str]) -> MessagesRequest:
+    return requests.parse(requests.document(data), headers.get("anthropic-version", requests.VERSION_OLD))
 
 
 def body(**changes: Any) -> bytes:
@@ -79,8 +87,49 @@ REFUSED = [
     (body(temperature="warm"), "temperature: Input should be a valid number"),
     (body(temperature=2), "temperature: range: 0..1"),
     (body(tool_choice={"type": "any"}), "tool_choice may only be specified while providing tools."),
-    (body(tools=[{"name": "f", "input_schema": {}}]), "tools: not supported by this version"),
-    (body(output_config={"format": {"type": "json_schema"}}), "output_config.format: not supported by this version"),
+    (body(tools={}), "tools: Input should be a valid list"),
+    (body(tools=["f"]), "tools.0: Input should be an object"),
+    (body(tools=[{"input_schema": OBJECT}]), "tools.0.custom.name: Field required"),
+    (body(tools=[{"name": "f"}]), "tools.0.custom.input_schema: Field required"),
+    (body(tools=[{"name": "f", "input_schema": {}}]), "tools.0.custom.input_schema.type: Field required"),
+    (
+        body(tools=[{"name": "f", "input_schema": {"type": "string"}}]),
+        "tools.0.custom.input_schema.type: Input should be 'object'",
+    ),
+    (body(tools=[F, F]), "tools: Tool names must be unique."),
+    (body(tools=[F | {"name": "a b"}]), "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'"),
+    (body(tools=[F | {"name": "a" * 129}]), "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'"),
+    (body(tools=[F | {"name": "a" * 120}]), "tools.0.custom.name: relayd supports tool names of up to 112 characters"),
+    (body(tools=[F | {"description": 3}]), "tools.0.custom.description: Input should be a valid string"),
+    (
+        body(tools=[F, {"type": "web_search_20260318", "name": "web_search"}, {"type": "computer_20250124", "name": "computer"}]),
+        "tools: not supported by relayd: web_search_20260318, computer_20250124. Only custom tools can be used.",
+    ),
+    (body(tools=[F], tool_choice="any"), "tool_choice: Input should be an object"),
+    (body(tools=[F], tool_choice={}), "tool_choice.type: Field required"),
+    (body(tools=[F], tool_choice={"type": "some"}), "tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'"),
+    (body(tools=[F], tool_choice={"type": "tool"}), "tool_choice.tool.name: Field required"),
+    (body(tools=[F], tool_choice={"type": "tool", "name": "g"}), "tool_choice: Tool 'g' not found in provided tools"),
+    (
+        body(tools=[F], tool_choice={"type": "any", "disable_parallel_tool_use": "no"}),
+        "tool_choice.disable_parallel_tool_use: Input should be a valid boolean",
+    ),
+    (body(output_config={"format": {"type": "json_schema"}}), "output_config.format.schema: Field required"),
+    (body(output_config={"format": {"type": "xml"}}), "output_config.format.type: Input should be 'json_schema'"),
+    (body(output_format={"schema": {}}), "output_format.type: Field required"),
+    (body(mcp_servers=[{"type": "url"}]), "mcp_servers: not supported by relayd"),
+    (
+        body(messages=[{"role": "system", "content": "x"}, USER]),
+        "messages.0: use the top-level 'system' parameter for the initial",
+    ),
+    (
+        body(messages=[USER, {"role": "system", "content": "x"}, USER]),
+        "messages: a system message must be followed by an assistant message or end the conversation",
+    ),
+    (
+        body(messages=[USER, {"role": "system", "content": [{"type": "image", "source": PNG}]}]),
+        "messages.1.content: system messages may hold text blocks only",
+    ),
     (body(stop_sequences="x"), "stop_sequences: Input should be a valid list"),
     (body(stop_sequences=[" "]), "stop_sequences: each stop sequence must contain non-whitespace"),
     (body(stop_sequences=["x" * 5000]), "stop_sequences: together at most"),
@@ -125,6 +174,21 @@ def test_what_never_reaches_the_model_is_dropped() -> None:
     assert request.system == ("s",)
 
 
+def test_tools_and_choices_are_typed() -> None:
+    tools = [F | {"description": "does", "strict": True, "cache_control": {"type": "ephemeral"}}, F | {"name": "g", "type": None}]
+    choice = {"type": "tool", "name": "g", "disable_parallel_tool_use": True}
+    request = parse(body(tools=tools, tool_choice=choice), {})
+    assert request.tools == (Tool("f", "does", OBJECT), Tool("g", "", OBJECT))
+    assert request.choice == Choice("tool", "g", parallel=False)
+    assert request.ignored == ("tools.strict",)
+
+
+def test_structured_output_has_two_spellings() -> None:
+    format_ = {"type": "json_schema", "schema": OBJECT}
+    assert parse(body(output_config={"format": format_}), {}).schema == OBJECT
+    assert parse(body(output_format=format_), {}).schema == OBJECT
+
+
 def test_neighbours_of_one_role_are_merged_as_the_api_does() -> None:
     request = parse(body(messages=[USER, USER, {"role": "assistant", "content": "a"}, USER]), {})
     assert [(m.role, len(m.content)) for m in request.messages] == [("user", 2), ("assistant", 1), ("user", 1)]
@@ -152,20 +216,6 @@ def test_thinking_and_effort() -> None:
         body(max_tokens=4000, thinking={"type": "enabled", "budget_tokens": 2000}, output_config={"effort": "low"}), {}
     )
     assert (request.thinking, request.effort) == (Thinking("enabled", 2000), "low")
-
-
-def test_threads_are_refused_with_the_code_that_tool_runners_recover_from() -> None:
-    with pytest.raises(ApiError) as caught:
-        parse(body(thread={"type": "create"}), NEW)
-    assert caught.value.details == {"error_code": "thread_unsupported_request"}
-
-
-@pytest.mark.parametrize("name", ["x-relayd-session", "x-ir-session-id", "content-encoding"])
-def test_headers_that_would_change_the_answer_are_not_dropped(name: str) -> None:
-    """A client of a sticky session sends only what is new: answering that alone would be wrong without a word."""
-    with pytest.raises(ApiError, match="not supported by this version") as caught:
-        parse(body(), {name: "gzip"})
-    assert caught.value.status == 400
 
 
 json_values = st.recursive(

@@ -9,18 +9,22 @@ from typing import Any
 import pytest
 
 from relayd.anthropic.request import Message, MessagesRequest
+from relayd.claude.announced import Machine
+from relayd.claude.compose import Scene
 from relayd.claude.hooks import Displayed, Stopped
 from relayd.claude.launch import Launch, LaunchKey, SlotPaths
 from relayd.claude.telemetry import RequestDone
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.core.session import TABLE, Birth, Session, State
+from relayd.core.session import Birth, Session
+from relayd.core.transitions import TABLE, State
 from relayd.core.turn import Failed, Finished
 from relayd.errors import Refused
 
 KEY = LaunchKey("claude-sonnet-4-5", 100)
 WORKSPACE = "/state/workspace"
+SCENE = Scene("slot-1", WORKSPACE, "2026-01-01T00:00:00.000Z", "2026-01-01", Machine("linux", "bash", "Linux 6"))
 REQUEST = MessagesRequest("claude-sonnet-4-5", 100, (Message("user", ({"type": "text", "text": "hi"},)),))
 PATHS = SlotPaths("/d", "/d/fifo", "/d/settings", "/c/t.jsonl", "/c/t")
 DONE = RequestDone("claude-sonnet-4-5", {"input_tokens": 1, "output_tokens": 2}, "r")
@@ -28,9 +32,7 @@ TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I 
 
 
 def session(config: Config | None = None) -> Session:
-    birth = Birth(
-        "slot-1", "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, lambda now: "2026-01-01T00:00:00.000Z"
-    )
+    birth = Birth("slot-1", "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, lambda now: SCENE)
     return Session(birth, config or Config(), 0.0)
 
 
@@ -62,7 +64,7 @@ def test_the_table_is_whole() -> None:
     for row in TABLE.values():
         for target, effect in row.values():
             assert target in State
-            assert callable(effect)
+            assert callable(getattr(Session, f"_{effect}"))
     for start in State:
         reached, todo = {start}, [start]
         while todo:

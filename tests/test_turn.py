@@ -130,7 +130,7 @@ def test_what_claude_code_goes_on_with_is_not_the_clients(reason: str) -> None:
     parts = run(turn, show(0, "cut", final=True), show(0, "more", message="u2"), line(text("cut"), stop=reason))
     found = answer(parts)
     assert (found.content, found.stop_reason) == ((text("cut"),), reason)
-    assert run(turn, UserLine(False), line(text("more"), name="msg_2"), Stopped("more")) == []
+    assert run(turn, UserLine(), line(text("more"), name="msg_2"), Stopped("more")) == []
 
 
 def test_a_refusal_is_an_answer_although_claude_code_calls_it_a_failure() -> None:
@@ -146,9 +146,9 @@ def test_a_refusal_is_an_answer_although_claude_code_calls_it_a_failure() -> Non
 
 def test_an_empty_answer_has_no_content() -> None:
     """Claude Code asks again by itself when there was nothing to show; the API's answer was the empty one."""
-    parts = run(Turn(OFF), DONE, UserLine(False), line(text("filler"), name="msg_2"))
+    parts = run(Turn(OFF), DONE, UserLine(), line(text("filler"), name="msg_2"))
     assert answer(parts).content == ()
-    parts = run(Turn(OFF), line(text("")), UserLine(False))
+    parts = run(Turn(OFF), line(text("")), UserLine())
     assert answer(parts).content == ()
 
 

@@ -50,9 +50,14 @@ def block(value: Any, path: str) -> Block:
     if check is None:
         tags = ", ".join(f"'{k}'" for k in CHECKS)
         raise invalid(f"{path}: Input tag '{kind}' found using 'type' does not match any of the expected tags: {tags}")
-    cleaned = {k: v for k, v in value.items() if k not in UNSEEN and not (k == "citations" and not v)}
-    check(cleaned, path)
-    return cleaned
+    found = cleaned(value)
+    check(found, path)
+    return found
+
+
+def cleaned(value: Block) -> Block:
+    """A block without what the model never sees."""
+    return {k: v for k, v in value.items() if k not in UNSEEN and not (k == "citations" and not v)}
 
 
 def _text(value: Block, path: str) -> None:

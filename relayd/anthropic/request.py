@@ -7,21 +7,21 @@ send new ones all the time; what cannot be honoured is listed in `ignored` and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from relayd import codec
-from relayd.anthropic import blocks, checks
+from relayd.anthropic import blocks, checks, tools
 from relayd.anthropic.blocks import Block
-from relayd.errors import ApiError, invalid
+from relayd.anthropic.tools import Choice, Tool
+from relayd.errors import invalid
 
 VERSION_OLD = "2023-06-01"
 VERSION_NEW = "2026-10-21"  # refuses the sampling parameters, even at their defaults
 SAMPLING = ("temperature", "top_p", "top_k")
 NOT_HONOURED = ("service_tier", "inference_geo", "speed", "container", "context_management", "diagnostics")
 STOP_MAX = 4096  # stop sequences of one request, in characters of JSON: they travel in the environment
-SESSION_HEADERS = ("x-relayd-session", "x-ir-session-id")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 THINKING_KINDS = ("adaptive", "enabled", "disabled", "between_tools")
 
@@ -35,6 +35,15 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What is known of a conversation before a request adds to it."""
+
+    system: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    messages: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
 class Thinking:
     """What the client asked: kind is absent, disabled, adaptive or enabled (with a budget in tokens)."""
 
@@ -44,7 +53,10 @@ class Thinking:
 
 @dataclass(frozen=True)
 class MessagesRequest:
-    """A valid request. `system` holds the texts of its blocks; `ignored` what cannot be honoured."""
+    """A valid request. `system` holds the texts of its blocks; `ignored` what cannot be honoured.
+
+    `schema` is the JSON schema of `output_config.format`.
+    """
 
     model: str
     max_tokens: int
@@ -55,44 +67,47 @@ class MessagesRequest:
     effort: str = ""
     stop_sequences: tuple[str, ...] = ()
     sampling: tuple[tuple[str, float], ...] = ()
+    tools: tuple[Tool, ...] = ()
+    choice: Choice = Choice()
+    schema: dict[str, Any] | None = None
     ignored: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<MessagesRequest {self.model} messages={len(self.messages)} stream={self.stream}>"
 
+    @property
+    def tool_results(self) -> tuple[Block, ...]:
+        """The results that the last message brings, if it brings nothing else; else none."""
+        last = self.messages[-1].content
+        return last if all(b["type"] == "tool_result" for b in last) else ()
 
-def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
-    """The request in `body`. Raises ApiError with the API's status and text."""
-    _check_headers(headers)
-    value = document(body)
-    version = headers.get("anthropic-version", VERSION_OLD)
+
+def parse(value: dict[str, Any], version: str, held: Held = Held()) -> MessagesRequest:
+    """The request in a body's JSON object. Raises ApiError with the API's status and text.
+
+    `held` is what relayd keeps of the conversation already: `value` then brings only what is new.
+    """
     model = checks.text(checks.field(value, "model", ""), "model")
     max_tokens = checks.integer(checks.field(value, "max_tokens", ""), "max_tokens", minimum=1)
-    messages = _messages(checks.field(value, "messages", ""), version)
+    messages = _messages(checks.field(value, "messages", ""), version, held.messages)
     _refuse_unsupported(value)
+    given, ignored = tools.tools(value.get("tools"))
+    offered = given or held.tools
     return MessagesRequest(
         model=model,
         max_tokens=max_tokens,
         messages=messages,
-        system=_system(value.get("system")),
+        system=_system(value.get("system")) or held.system,
         stream=checks.boolean(value.get("stream") or False, "stream"),
         thinking=_thinking(value.get("thinking"), max_tokens),
         effort=_effort(value.get("output_config")),
         stop_sequences=_stop_sequences(value.get("stop_sequences")),
         sampling=_sampling(value, version),
-        ignored=tuple(name for name in NOT_HONOURED if value.get(name) is not None),
+        tools=offered,
+        choice=tools.choice(value.get("tool_choice"), offered),
+        schema=_schema(value),
+        ignored=(*(name for name in NOT_HONOURED if value.get(name) is not None), *ignored),
     )
-
-
-def _check_headers(headers: Mapping[str, str]) -> None:
-    """Headers that would change the answer and cannot be honoured yet are refused, never dropped."""
-    for name in SESSION_HEADERS:
-        if name in headers:
-            raise invalid(f"{name}: sticky sessions are not supported by this version of relayd; send the whole conversation")
-    encoding = headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        details = {"error_code": "request_body_encoding_unsupported"}
-        raise ApiError(400, f"content-encoding {encoding} is not supported by this version of relayd", details=details)
 
 
 def document(body: bytes) -> dict[str, Any]:
@@ -104,35 +119,54 @@ def document(body: bytes) -> dict[str, Any]:
     return checks.mapping(value, "body")
 
 
-def _messages(value: Any, version: str) -> tuple[Message, ...]:
+def _messages(value: Any, version: str, held: tuple[Message, ...]) -> tuple[Message, ...]:
     items = checks.listing(value, "messages")
     if not items:
         raise invalid("messages: at least one message is required")
-    merged: list[tuple[str, list[Block]]] = []
+    merged = [(m.role, list(m.content)) for m in held]
     for number, item in enumerate(items):
         role, content = _message(item, number, number == len(items) - 1, version)
+        if role == "system":
+            _check_system_place(merged, number)
         if merged and merged[-1][0] == role:
             merged[-1][1].extend(content)
         else:
             merged.append((role, content))
-    if merged[-1][0] != "user":
-        raise invalid("This model does not support assistant message prefill. The conversation must end with a user message.")
+    _check_end(merged)
     result = tuple(Message(role, tuple(content)) for role, content in merged)
     _check_tool_pairs(result)
     return result
+
+
+def _check_system_place(before: list[tuple[str, list[Block]]], number: int) -> None:
+    if not before:
+        raise invalid(f"messages.{number}: use the top-level 'system' parameter for the initial system prompt")
+    if before[-1][0] == "assistant":
+        raise invalid(f"messages.{number}: a system message must follow a user message")
+
+
+def _check_end(merged: list[tuple[str, list[Block]]]) -> None:
+    """The last message is the user's; a system message may follow it, or stand before the next answer."""
+    for (role, _), (following, _) in pairwise(merged):
+        if role == "system" and following == "user":
+            raise invalid("messages: a system message must be followed by an assistant message or end the conversation")
+    if merged[-1][0] == "assistant":
+        raise invalid("This model does not support assistant message prefill. The conversation must end with a user message.")
 
 
 def _message(value: Any, number: int, last: bool, version: str) -> tuple[str, list[Block]]:
     path = f"messages.{number}"
     message = checks.mapping(value, path)
     role = checks.field(message, "role", path)
-    if role not in ("user", "assistant"):
+    if role not in ("user", "assistant", "system"):
         raise invalid(f'messages: Unexpected role "{role}". Allowed roles are "user" or "assistant".')
     content = blocks.content(checks.field(message, "content", path), f"{path}.content")
     if not content and role == "user":
         raise invalid(f"{path}: user messages must have non-empty content")
     if not content and not last:
         raise invalid(f"{path}: all messages must have non-empty content except for the optional final assistant message")
+    if role == "system" and any(b["type"] != "text" for b in content):
+        raise invalid(f"{path}.content: system messages may hold text blocks only")
     if version == VERSION_NEW:
         _check_new_version(role, content, path)
     return role, content
@@ -236,19 +270,19 @@ def _sampling(value: dict[str, Any], version: str) -> tuple[tuple[str, float], .
     return tuple(found)
 
 
+def _schema(value: dict[str, Any]) -> dict[str, Any] | None:
+    """The JSON schema of a structured output; `output_format` is its older name."""
+    found = checks.mapping(value.get("output_config") or {}, "output_config").get("format")
+    name = "output_config.format" if found is not None else "output_format"
+    given = found if found is not None else value.get("output_format")
+    if given is None:
+        return None
+    format_ = checks.mapping(given, name)
+    checks.one_of(checks.field(format_, "type", name), ("json_schema",), f"{name}.type")
+    return checks.mapping(checks.field(format_, "schema", name), f"{name}.schema")
+
+
 def _refuse_unsupported(value: dict[str, Any]) -> None:
-    """What would change the answer and cannot be done yet is refused, never dropped."""
-    unsupported = {
-        "tools": "tools: not supported by this version of relayd",
-        "mcp_servers": "mcp_servers: not supported by relayd",
-    }
-    for name, message in unsupported.items():
-        if value.get(name):
-            raise invalid(message)
-    if value.get("tool_choice"):
-        raise invalid("tool_choice may only be specified while providing tools.")
-    if checks.mapping(value.get("output_config") or {}, "output_config").get("format") or value.get("output_format"):
-        raise invalid("output_config.format: not supported by this version of relayd")
-    if value.get("thread"):
-        details = {"error_code": "thread_unsupported_request"}
-        raise ApiError(400, "thread: message threads are not supported by this version of relayd", details=details)
+    """What would change the answer and cannot be done is refused, never dropped."""
+    if value.get("mcp_servers"):
+        raise invalid("mcp_servers: not supported by relayd")

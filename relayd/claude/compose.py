@@ -1,40 +1,60 @@
 """A conversation as a transcript that Claude Code resumes: values in, JSON lines out. Pure.
 
 The rules were found by experiment (2.1.330): the snapshot line comes first and carries the system
-prompt; user content is an array of blocks, or reminders are added; each line names the one before.
-A transcript that ends in a user message starts that turn by itself.
+prompt and the tools; user content is an array of blocks, or reminders are added; each line names the one
+before. A transcript that ends in a user message starts that turn by itself, unless it ends in tool results:
+then "Continue from where you left off." is added, so they are followed by a line whose blank text starts
+the turn and is not sent. A message of the role `system` is an attachment; the one that ends a conversation
+comes before the user line that it follows.
 """
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from relayd import codec
-from relayd.anthropic.request import Message
+from relayd.anthropic.blocks import Block
+from relayd.anthropic.request import Message, MessagesRequest
+from relayd.claude import announced, mcp
+from relayd.claude.announced import Machine
 from relayd.errors import invalid
 
 # The transcript format's version, in every line; newer versions read older lines.
 FORMAT_VERSION = "2.1.330"
 # Claude Code's own marks of an interruption: as a whole last message they start no turn.
 INTERRUPTED_TEXTS = ("[Request interrupted by user]", "[Request interrupted by user for tool use]")
+BLANK: Block = {"type": "text", "text": " "}  # starts a turn and is dropped on the way to the API
 ZERO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 
 
-class Composer:
-    """Builds the lines of one transcript. `timestamp` is UTC ISO 8601 with milliseconds and Z."""
+@dataclass(frozen=True)
+class Scene:
+    """Where and when a transcript plays: its session, directory and time (UTC ISO 8601, milliseconds, Z), and the local date."""
 
-    def __init__(self, session_id: str, cwd: str, timestamp: str, model: str) -> None:
+    session_id: str
+    cwd: str
+    timestamp: str
+    today: str
+    machine: Machine
+
+
+class Composer:
+    """Builds the lines of one transcript."""
+
+    def __init__(self, scene: Scene, model: str) -> None:
         self._common = {
             "isSidechain": False,
             "userType": "external",
             "entrypoint": "cli",
-            "cwd": cwd,
-            "sessionId": session_id,
+            "cwd": scene.cwd,
+            "sessionId": scene.session_id,
             "version": FORMAT_VERSION,
             "gitBranch": "",
-            "timestamp": timestamp,
+            "timestamp": scene.timestamp,
         }
+        self._scene = scene
         self._model = model
         self._parent: str | None = None
         self._lines: list[bytes] = []
@@ -42,31 +62,48 @@ class Composer:
     def __repr__(self) -> str:
         return f"<Composer {self._common['sessionId']} lines={len(self._lines)}>"
 
-    def snapshot(self, system: tuple[str, ...]) -> None:
-        """The system prompt and tools in force; must come before every message."""
+    def snapshot(self, system: tuple[str, ...], tools: list[dict[str, Any]]) -> None:
+        """The system prompt and tools in force, then what counts as told; must come before every message."""
         attachment = {
             "type": "prompt_snapshot",
             "systemPrompt": list(system),
-            "tools": [],
+            "tools": tools,
             "reminderFold": False,
             "echoWireToolInputs": False,
             "contextRendering": "announced",
         }
         self._add("attachment", {"attachment": attachment})
+        scene = self._scene
+        for note in announced.notes(scene.machine, scene.cwd, self._model, scene.today):
+            self._add("attachment", note)
 
-    def message(self, message: Message) -> None:
-        """One message of the conversation."""
-        if message.role == "user":
-            # Without the source, a last text that starts with "<bash-input>" counts as a shell line and starts no turn.
-            self._add("user", {"promptSource": "sdk", "message": {"role": "user", "content": list(message.content)}})
-            return
+    def system_turn(self, message: Message) -> None:
+        """A message of the role `system`."""
+        self._add("attachment", announced.system_turn("\n\n".join(b["text"] for b in message.content)))
+
+    def user(self, content: tuple[Block, ...], is_last: bool) -> None:
+        """A user message; the last one starts the turn, and cannot do so with tool results in it."""
+        results = sum(b["type"] == "tool_result" for b in content) if is_last else 0
+        if results:
+            self._user_line(content[:results])
+        if not results or content[results:]:
+            self._user_line(content[results:])
+        else:
+            self._user_line((BLANK,))
+
+    def _user_line(self, content: tuple[Block, ...]) -> None:
+        # Without the source, a last text that starts with "<bash-input>" counts as a shell line and starts no turn.
+        self._add("user", {"promptSource": "sdk", "message": {"role": "user", "content": list(content)}})
+
+    def assistant(self, content: tuple[Block, ...]) -> None:
+        """An answer of the past."""
         body = {
             "id": f"msg_{uuid.uuid4().hex[:24]}",
             "type": "message",
             "role": "assistant",
             "model": self._model,
-            "content": list(message.content),
-            "stop_reason": "tool_use" if message.content[-1]["type"] == "tool_use" else "end_turn",
+            "content": [mcp.to_wire(b) for b in content],
+            "stop_reason": "tool_use" if content[-1]["type"] == "tool_use" else "end_turn",
             "stop_sequence": None,
             "usage": ZERO_USAGE,
         }
@@ -83,33 +120,46 @@ class Composer:
         self._lines.append(codec.dump(line) + b"\n")
 
 
-def check(messages: tuple[Message, ...]) -> None:
+def check(request: MessagesRequest) -> None:
     """Raises ApiError 400 for a conversation that Claude Code would not answer."""
-    last = messages[-1].content
+    last = request.messages[-1].content
     if len(last) == 1 and last[0].get("text") in INTERRUPTED_TEXTS:
         raise invalid(f"messages: Claude Code does not answer a last message that is exactly {last[0]['text']!r}")
+    if any(m.role == "system" for m in request.messages) and not announced.takes_system_role(request.model):
+        raise invalid("role 'system' is not supported on this model")
 
 
-def conversation(
-    session_id: str, cwd: str, timestamp: str, model: str, system: tuple[str, ...], messages: tuple[Message, ...]
-) -> bytes:
+def conversation(scene: Scene, request: MessagesRequest) -> bytes:
     """The whole transcript of a call."""
-    composer = Composer(session_id, cwd, timestamp, model)
-    composer.snapshot(system)
-    for message in messages:
-        composer.message(message)
+    composer = Composer(scene, request.model)
+    composer.snapshot(request.system, [mcp.snapshot_entry(t) for t in request.tools])
+    messages = request.messages
+    *_, last_user = (n for n, message in enumerate(messages) if message.role == "user")
+    for number, message in enumerate(messages):
+        if message.role == "assistant":
+            composer.assistant(message.content)
+        elif message.role == "user":
+            if number == last_user:
+                for ending in messages[last_user + 1 :]:
+                    composer.system_turn(ending)
+            composer.user(message.content, number == last_user)
+        elif number < last_user:
+            composer.system_turn(message)
     return composer.data()
 
 
-def placeholder(session_id: str, cwd: str, timestamp: str) -> bytes:
+def placeholder(scene: Scene) -> bytes:
     """What stands in the transcript of a slot that waits: enough for the session to be found.
 
     It ends in an answer. If the daemon dies, its FIFOs close and the processes go on; a transcript
     that ended in a question would then be sent upstream.
     """
-    text = ({"type": "text", "text": "(waiting)"},)
-    messages = (Message("user", text), Message("assistant", text))
-    return conversation(session_id, cwd, timestamp, "none", (), messages)
+    composer = Composer(scene, "none")
+    composer.snapshot((), [])
+    text: tuple[Block, ...] = ({"type": "text", "text": "(waiting)"},)
+    composer.user(text, is_last=False)
+    composer.assistant(text)
+    return composer.data()
 
 
 def system_prompt(system: tuple[str, ...]) -> bytes:

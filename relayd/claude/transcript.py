@@ -44,7 +44,7 @@ class ErrorLine:
 class UserLine:
     """A user message: tool results, an interruption, or a hidden nudge of Claude Code."""
 
-    has_tool_result: bool
+    results: tuple[str, ...] = ()  # ids of the tool calls whose results it holds
 
 
 Entry = AssistantLine | ErrorLine | UserLine
@@ -87,7 +87,7 @@ def _read(value: dict[str, Any]) -> Entry | None:
     if kind == "user":
         content = value["message"]["content"]
         blocks = content if isinstance(content, list) else []
-        return UserLine(any(b.get("type") == "tool_result" for b in blocks))
+        return UserLine(tuple(b["tool_use_id"] for b in blocks if b.get("type") == "tool_result"))
     return None
 
 

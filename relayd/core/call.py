@@ -37,19 +37,26 @@ class Call:
         self.arrived = now
         self.stage = Stage.QUEUED
         self.slot: str | None = None
+        self.resumed = False
         self._config = config
         self._encoder = StreamEncoder(answers.new_id("msg_01"), request.model)
 
     def __repr__(self) -> str:
         return f"<Call {self.number} {self.stage.value} {self.request_id}>"
 
+    @property
+    def may_replay(self) -> bool:
+        """True if its parked process is gone and nothing was sent: a replay is still possible."""
+        return self.resumed and self.stage is Stage.HELD
+
     def queued(self, now: float) -> list[Action]:
         """No process is free."""
+        self.stage, self.slot = Stage.QUEUED, None
         return [do.SetTimer(self._timer("queue"), now + self._config.queue_wait_s)]
 
-    def started(self, slot: str, now: float) -> list[Action]:
-        """A process works on it."""
-        self.slot = slot
+    def started(self, slot: str, now: float, resumed: bool = False) -> list[Action]:
+        """A process works on it; `resumed` if it had waited for this call's tool results."""
+        self.slot, self.resumed = slot, resumed
         self.stage = Stage.HELD
         orders: list[Action] = [do.CancelTimer(self._timer("queue"))]
         if self.request.stream:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import MessagesRequest
+from relayd.claude import mcp
 from relayd.claude.hooks import HookFact
 from relayd.claude.telemetry import WireFact
 from relayd.errors import ApiError
@@ -146,6 +148,30 @@ class WireArrived:
     """Claude Code has reported one of its API requests."""
 
     fact: WireFact
+
+
+@dataclass(frozen=True)
+class ToolCalled:
+    """Claude Code asks for a tool to be run; `client` is the connection that waits for its result."""
+
+    client: int
+    fact: mcp.ToolCalled
+
+
+@dataclass(frozen=True)
+class TurnParked:
+    """The answer asks for tools and is complete; the turn waits for their results."""
+
+    content: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class ResultsBrought:
+    """The next call of the conversation brings the results of all tools."""
+
+    call: int
+    results: tuple[Block, ...]
+    streams: bool
 
 
 @dataclass(frozen=True)

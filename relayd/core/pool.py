@@ -13,12 +13,15 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relayd.claude import environment, launch
-from relayd.claude.launch import LaunchKey
+from relayd.claude import launch
+from relayd.claude.announced import Machine
+from relayd.claude.compose import Scene
+from relayd.claude.launch import Doors, LaunchKey
 from relayd.config import Config
 from relayd.core import events as ev
 from relayd.core.actions import Action
-from relayd.core.session import Birth, Session, State
+from relayd.core.session import Birth, Session
+from relayd.core.transitions import State
 
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 60.0
@@ -26,7 +29,7 @@ BACKOFF_MAX_S = 60.0
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the core must know of the machine. `timestamp` maps monotonic seconds to wall time."""
+    """What the core must know of the machine. `timestamp` and `today` map monotonic seconds to wall time."""
 
     claude: str
     state_dir: str
@@ -35,7 +38,9 @@ class Surroundings:
     base_url: str
     environment: dict[str, str]
     telemetry: bool
+    machine: Machine
     timestamp: Callable[[float], str]
+    today: Callable[[float], str]
 
 
 class Pool:
@@ -75,11 +80,20 @@ class Pool:
             return self._spawn(key, now)
         return None, self._make_room(now)
 
+    def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
+        """The session that waits for the results of exactly these tool calls."""
+        waiting = (s for s in self.sessions.values() if s.state is State.PARKED)
+        return next((s for s in waiting if s.calls.expected == tool_use_ids), None)
+
     def _make_room(self, now: float) -> list[Action]:
-        """Give up the oldest free process of another key, unless one is dying already."""
+        """Give up the oldest free process of another key, unless one is dying already.
+
+        If there is none, the session that has been parked longest: its conversation will be replayed.
+        """
         if any(s.state in (State.KILLING, State.REAPING, State.DRAINING) for s in self.sessions.values()):
             return []
         free = [s for s in self.sessions.values() if s.is_free]
+        free = free or sorted((s for s in self.sessions.values() if s.state is State.PARKED), key=lambda s: s.since)[:1]
         return min(free, key=lambda s: s.born).handle(ev.Retired("room for a call"), now) if free else []
 
     def maintain(self, now: float) -> list[Action]:
@@ -149,13 +163,19 @@ class Pool:
         near = self._surroundings
         slot, secret = str(uuid.uuid4()), secrets.token_urlsafe(16)
         paths = launch.slot_paths(near.state_dir, near.config_dir, near.workspace, slot)
-        env = dict(near.environment)
-        if near.telemetry:
-            env |= environment.telemetry(f"{near.base_url}/telemetry/{secret}/v1/logs")
-        hook_url, sources = f"{near.base_url}/hooks/{secret}", self._config.setting_sources
-        order = launch.build(key, self.claude, slot, paths, near.workspace, hook_url, env, sources)
-        birth = Birth(slot, secret, key, order, paths, near.workspace, near.timestamp)
+        doors = Doors(
+            hooks=f"{near.base_url}/hooks/{secret}",
+            mcp=f"{near.base_url}/mcp/{secret}",
+            telemetry=f"{near.base_url}/telemetry/{secret}/v1/logs" if near.telemetry else "",
+        )
+        sources = self._config.setting_sources
+        order = launch.build(key, self.claude, slot, paths, near.workspace, doors, near.environment, sources)
+        birth = Birth(slot, secret, key, order, paths, near.workspace, lambda moment: self._scene(slot, moment))
         session = Session(birth, self._config, now)
         self.sessions[slot] = session
         self.by_secret[secret] = session
         return session, session.start(now)
+
+    def _scene(self, slot: str, now: float) -> Scene:
+        near = self._surroundings
+        return Scene(slot, near.workspace, near.timestamp(now), near.today(now), near.machine)

@@ -18,16 +18,18 @@ from relayd.anthropic import answer as answers
 from relayd.anthropic import models
 from relayd.anthropic import request as requests
 from relayd.anthropic.answer import JSON_TYPE
-from relayd.anthropic.request import Thinking
-from relayd.claude import compose, hooks, telemetry
+from relayd.anthropic.request import MessagesRequest, Thinking
+from relayd.claude import compose, hooks, mcp, telemetry
 from relayd.claude.launch import LaunchKey, key_of
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.call import Call, Stage
+from relayd.core.lineage import Lineage
 from relayd.core.pool import Pool, Surroundings
-from relayd.core.session import Session, State
+from relayd.core.session import Session
+from relayd.core.transitions import LIVE, State
 from relayd.core.turn import Failed
 from relayd.errors import ApiError, internal, invalid, overloaded
 from relayd.http import guard, routes
@@ -122,16 +124,34 @@ class Relay:
     def _messages(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
         if self._ending:
             raise overloaded("relayd is shutting down", 5)
-        request = requests.parse(event.request.body, event.request.headers)
-        compose.check(request.messages)
-        if len(self.queue) >= self._config.queue_max:
-            raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", 10)
+        version = event.request.headers.get("anthropic-version", requests.VERSION_OLD)
+        request = requests.parse(requests.document(event.request.body), version)
+        compose.check(request)
         self._numbers += 1
         call = Call(self._numbers, event.client, request_id, request, self._config, now)
+        session = self._parked_for(request)
+        may_go_on = session is not None and self._continues(session, request)
+        if not may_go_on and len(self.queue) >= self._config.queue_max:
+            raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", 10)
         self.calls[call.number] = call
         self._by_client[event.client] = call.number
+        if session is not None and may_go_on:
+            orders = call.started(session.slot, now, resumed=True)
+            return orders + self._session(session, ev.ResultsBrought(call.number, request.tool_results, request.stream), now)
         self.queue.append(call.number)
-        return call.queued(now)
+        orders = self._session(session, ev.Retired("its conversation went another way"), now) if session else []
+        return orders + call.queued(now)
+
+    def _parked_for(self, request: MessagesRequest) -> Session | None:
+        """The session that waits for these tool results."""
+        results = request.tool_results
+        return self.pool.parked(frozenset(b["tool_use_id"] for b in results)) if results else None
+
+    def _continues(self, session: Session, request: MessagesRequest) -> bool:
+        """True if the call goes on where the session stands; else the conversation must be replayed."""
+        if session.key != key_of(request) or not all(map(mcp.is_exact, request.tool_results)):
+            return False
+        return session.lineage == Lineage.of(request.system, request.tools, request.messages[:-1])
 
     def _internal(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
         """A hook or a telemetry export: answered at once, then worked on."""
@@ -142,6 +162,21 @@ class Relay:
         for fact in self._facts(route.name, event.request):
             orders += self._session(session, fact, now)
         return orders
+
+    def _mcp(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        """Claude Code speaks to the MCP server of its slot; tool calls are answered when their results come."""
+        session = self.pool.by_secret.get(route.secret)
+        if session is None:
+            raise ApiError(404, "Not Found")
+        try:
+            fact = mcp.read(event.request.body)
+        except ValueError as error:
+            raise invalid(f"mcp: {error}") from error
+        if isinstance(fact, mcp.ToolCalled):
+            return self._session(session, ev.ToolCalled(event.client, fact), now)
+        if isinstance(fact, mcp.Notified):
+            return [do.Respond(event.client, 202, [], b"")]
+        return [self._json(event.client, mcp.answer(fact, session.tools), request_id)]
 
     def _facts(self, name: str, request: HttpRequest) -> list[Any]:
         try:
@@ -182,6 +217,9 @@ class Relay:
             self.pool.failed_unused(now)
         for part in parts if call is not None else []:
             assert call is not None
+            if isinstance(part, Failed) and part.lost and call.may_replay:
+                orders += self._replay(call, now)
+                break
             orders += call.part(part, now)
         if call is not None and call.stage is Stage.DONE:
             self.served += 1
@@ -189,6 +227,11 @@ class Relay:
         if session.state is State.DEAD and session.slot in self.pool.sessions:
             self.pool.gone(session, now)
         return orders
+
+    def _replay(self, call: Call, now: float) -> list[Action]:
+        """The parked process is gone, and nothing of its answer was sent: another one gets the whole conversation."""
+        self.queue.appendleft(call.number)
+        return call.queued(now)
 
     def _doom(self, session: Session, now: float) -> list[Action]:
         """A bug of ours: the session may be half-updated, so it ends here."""
@@ -231,7 +274,7 @@ class Relay:
             orders += call.fail(overloaded("relayd is shutting down", 5))
             self._drop(call)
         for session in list(self.pool.sessions.values()):
-            if session.is_free:
+            if session.is_free or session.state is State.PARKED:
                 orders += self._session(session, ev.Retired("shutdown"), now)
         return orders
 
@@ -241,7 +284,7 @@ class Relay:
             orders += call.fail(internal("relayd was stopped before the answer was complete"))
             orders += self._abandon(call, now)
         for session in list(self.pool.sessions.values()):
-            if session.state in (State.SPAWNING, State.WAITING, State.STARTING, State.RUNNING):
+            if session.state in LIVE:
                 orders += self._session(session, ev.Retired("shutdown"), now)
         return orders
 
@@ -269,8 +312,7 @@ class Relay:
         return orders
 
     def _remember(self, now: float) -> list[Action]:
-        # Stop sequences are words of a call, and words of a call are not kept.
-        keys = [k for k in self.pool.keys(now) if not k.stop_sequences and not k.sampling][:REMEMBERED_KEYS]
+        keys = [k for k in self.pool.keys(now) if k.is_plain][:REMEMBERED_KEYS]  # words of a call are not kept
         if set(keys) == set(self._remembered):
             return []
         self._remembered = keys
@@ -279,13 +321,14 @@ class Relay:
 
 def dump_keys(keys: list[LaunchKey]) -> bytes:
     """Launch keys as JSON, for the next start."""
-    return codec.dump([[k.model, k.max_tokens, k.thinking.kind, k.thinking.budget, k.effort] for k in keys])
+    return codec.dump([[k.model, k.max_tokens, k.thinking.kind, k.thinking.budget, k.effort, k.tools] for k in keys])
 
 
 def load_keys(data: bytes) -> list[LaunchKey]:
     """Launch keys of an earlier run; an unreadable file counts as empty."""
     try:
-        return [LaunchKey(str(m), int(t), Thinking(str(k), int(b)), str(e)) for m, t, k, b, e in codec.parse(data)]
+        found = codec.parse(data)
+        return [LaunchKey(str(m), int(t), Thinking(str(k), int(b)), str(e), tools=bool(u)) for m, t, k, b, e, u in found]
     except (ValueError, TypeError):
         return []
 
@@ -311,4 +354,5 @@ ROUTE_HANDLERS: dict[str, RouteHandler] = {
     "hello": Relay._hello,
     "hooks": Relay._internal,
     "telemetry": Relay._internal,
+    "mcp": Relay._mcp,
 }

@@ -1,11 +1,12 @@
 """The state machine of one Claude Code process.
 
-Rules. All transitions are in `TABLE`; `Session.handle` is the place that assigns the state. An
-event that a state does not list is refused: a bug, after which `doom` leads to the grave. This file
+Rules. All transitions are in `transitions.TABLE`; `Session.handle` is the place that assigns the state.
+An event that a state does not list is refused: a bug, after which `doom` leads to the grave. This file
 knows no fds, clients or queues.
 
-Theory. A slot boots until it waits at its gate, is given one conversation, runs one turn and is
-ended: processes are never used for two callers. Dying takes two facts, the child's exit and the
+Theory. A slot boots until it waits at its gate, is given one conversation, runs its turn and is
+ended: processes are never used for two conversations. A turn that asks for tools is parked between its
+answers, until the client's next call brings the results. Dying takes two facts, the child's exit and the
 terminal's end, in either order. What a session wants done comes out as actions; what the caller
 should know as parts of the turn.
 """
@@ -14,46 +15,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
-from relayd.anthropic.request import MessagesRequest
+from relayd.anthropic.request import Message, MessagesRequest
+from relayd.anthropic.tools import Tool
 from relayd.claude import compose, screens
+from relayd.claude.compose import Scene
 from relayd.claude.hooks import Displayed, Stopped
 from relayd.claude.launch import Launch, LaunchKey, SlotPaths
 from relayd.claude.screens import View
 from relayd.claude.telemetry import RequestDone
-from relayd.claude.transcript import TranscriptReader
+from relayd.claude.transcript import TranscriptReader, UserLine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
+from relayd.core.lineage import Lineage
+from relayd.core.toolcalls import ToolCalls
+from relayd.core.transitions import LIVE, TABLE, State
 from relayd.core.turn import Failed, Finished, Part, Turn, Wait
 from relayd.errors import ApiError, Refused
 from relayd.terminal.screen import Screen
 
 
-class State(Enum):
-    """Where a process stands."""
-
-    SPAWNING = "spawning"  # booting, the gate is not reached
-    WAITING = "waiting"  # warm: blocked at the gate
-    STARTING = "starting"  # conversation handed over, no sign of the turn yet
-    RUNNING = "running"  # the turn runs
-    INTERRUPTING = "interrupting"  # Esc was pressed: its upstream request is being aborted
-    HUNG_UP = "hung up"  # the terminal closed by itself; the exit that explains it is on its way
-    KILLING = "killing"  # told to end; child and terminal still there
-    REAPING = "reaping"  # terminal closed, child not reaped
-    DRAINING = "draining"  # child reaped, terminal not closed
-    DEAD = "dead"  # nothing left but its record
-
-
-LIVE = (State.SPAWNING, State.WAITING, State.STARTING, State.RUNNING)
-
-
 @dataclass(frozen=True)
 class Birth:
-    """What a session is made of. `timestamp` gives the wall time for transcripts."""
+    """What a session is made of. `scene` gives the place and time of a transcript."""
 
     slot: str
     secret: str
@@ -61,7 +48,7 @@ class Birth:
     launch: Launch
     paths: SlotPaths
     workspace: str
-    timestamp: Callable[[float], str]
+    scene: Callable[[float], Scene]
 
 
 class Session:
@@ -77,6 +64,9 @@ class Session:
         self.turn: Turn | None = None
         self.screen = Screen(config.columns, config.rows)
         self.handed_over: float | None = None
+        self.tools: tuple[Tool, ...] = ()
+        self.calls = ToolCalls()
+        self.lineage: Lineage | None = None
         self._config = config
         self._request: MessagesRequest | None = None
         self._reader = TranscriptReader()
@@ -106,7 +96,7 @@ class Session:
 
     def start(self, now: float) -> list[Action]:
         """The orders that bring the process to life."""
-        placeholder = compose.placeholder(self.slot, self.birth.workspace, self.birth.timestamp(now))
+        placeholder = compose.placeholder(self.birth.scene(now))
         spawn = do.SpawnSlot(self.slot, self.birth.launch, self.birth.paths, placeholder)
         return [spawn, self._deadline("state", now + self._config.spawn_limit_s)]
 
@@ -122,7 +112,7 @@ class Session:
             target, effect = entry
             if target is not self.state:
                 self.state, self.since = target, now
-            orders += effect(self, current, now)
+            orders += getattr(self, f"_{effect}")(current, now)
         return orders
 
     def doom(self, now: float) -> list[Action]:
@@ -157,10 +147,11 @@ class Session:
     def _hand_over(self, event: Any, now: float) -> list[Action]:
         request = self._request
         assert request is not None
-        self.turn = Turn(self.key)
+        self.turn = Turn(self.key, request.stream)
         self.handed_over = self._progress = now
-        stamp = self.birth.timestamp(now)
-        transcript = compose.conversation(self.slot, self.birth.workspace, stamp, request.model, request.system, request.messages)
+        if request.tools:
+            self.tools, self.lineage = request.tools, Lineage.of(request.system, request.tools, request.messages)
+        transcript = compose.conversation(self.birth.scene(now), request)
         prompt = compose.system_prompt(request.system)
         self._request = None  # a conversation can be 32 MB; it is on its way now
         return [do.HandOver(self.slot, transcript, prompt), self._deadline("state", now + self._config.start_limit_s)]
@@ -247,8 +238,11 @@ class Session:
 
     def _progressed(self, parts: list[Part], now: float) -> list[Action]:
         self.parts += parts
-        if any(isinstance(p, (Finished, Failed)) for p in parts):
-            self._again.append(ev.TurnEnded())
+        for part in parts:
+            if isinstance(part, Finished) and self._turn().can_park:
+                self._again.append(ev.TurnParked(part.answer.content))
+            elif isinstance(part, (Finished, Failed)):
+                self._again.append(ev.TurnEnded())
         return self._watch(now)
 
     def _watch(self, now: float) -> list[Action]:
@@ -271,6 +265,39 @@ class Session:
         seen = screens.shorten(self.screen.frame().text()) if silent else ""
         self.parts.append(Failed(_timeout(f"Claude Code gave no sign of progress ({limit})", seen)))
         self._again.append(ev.TurnEnded())
+        return []
+
+    # Tools
+
+    def _called(self, event: ev.ToolCalled, now: float) -> list[Action]:
+        self._progress = now
+        orders = self.calls.called(event.client, event.fact)
+        return orders if self.state is State.PARKED else [*orders, *self._watch(now)]
+
+    def _park(self, event: ev.TurnParked, now: float) -> list[Action]:
+        assert self.lineage is not None
+        self.call = None
+        self.calls.expect(event.content)
+        self.lineage.add(Message("assistant", event.content))
+        return [do.CancelTimer(self._timer("lag")), self._deadline("state", now + self._config.parked_limit_s)]
+
+    def _resume(self, event: ev.ResultsBrought, now: float) -> list[Action]:
+        assert self.lineage is not None
+        self.call = event.call
+        self.turn = self._turn().next(event.results, event.streams)
+        self.lineage.add(Message("user", event.results))
+        self._progress = now
+        self._wait = Wait.NOTHING
+        return [*self.calls.bring(event.results), *self._watch(now)]
+
+    def _late_report(self, event: ev.WireArrived, now: float) -> list[Action]:
+        self._turn().reported(event.fact)
+        return []
+
+    def _overheard(self, event: ev.TranscriptGrew, now: float) -> list[Action]:
+        """A result that the client has not brought: Claude Code has answered a call by itself and goes on."""
+        if any(isinstance(e, UserLine) for e in self._reader.feed(event.data)):
+            self._again.append(ev.TurnEnded())
         return []
 
     def _interrupt(self, event: Any, now: float) -> list[Action]:
@@ -335,10 +362,10 @@ class Session:
         if self.turn is not None:
             self.parts += self.turn.lost(reason)
         else:
-            self.parts.append(Failed(ApiError(500, reason)))
+            self.parts.append(Failed(ApiError(500, reason), lost=True))
 
     def _bury(self, event: Any, now: float) -> list[Action]:
-        self._request = None
+        self._request = self.lineage = None
         return [do.CancelTimer(self._timer("state")), do.CancelTimer(self._timer("lag")), do.RemoveSlot(self.slot)]
 
     def _ignore(self, event: Any, now: float) -> list[Action]:
@@ -361,135 +388,3 @@ class Session:
 
 def _timeout(text: str, seen: str) -> ApiError:
     return ApiError(504, text + (f". Its screen says: {seen}" if seen else ""))
-
-
-Effect = Callable[[Session, Any, float], list[Action]]
-Row = dict[type, tuple[State, Effect]]
-S = Session
-
-DYING: Row = {
-    ev.SlotSpawned: (State.KILLING, S._spawned),
-    ev.PtyOutput: (State.KILLING, S._drain_screen),
-    ev.TranscriptGrew: (State.KILLING, S._ignore),
-    ev.HookArrived: (State.KILLING, S._ignore),
-    ev.WireArrived: (State.KILLING, S._ignore),
-    ev.GateOpened: (State.KILLING, S._ignore),
-    ev.HandOverFailed: (State.KILLING, S._ignore),
-    ev.TurnAbandoned: (State.KILLING, S._ignore),
-    ev.TurnEnded: (State.KILLING, S._ignore),
-    ev.TurnSeen: (State.KILLING, S._ignore),
-    ev.ScreenBlocked: (State.KILLING, S._ignore),
-    ev.TrustAsked: (State.KILLING, S._ignore),
-    ev.DialogSettled: (State.KILLING, S._ignore),
-    ev.Retired: (State.KILLING, S._ignore),
-    ev.SpawnFailed: (State.DEAD, S._bury),
-}
-
-
-def _dying(state: State, **changes: tuple[State, Effect]) -> Row:
-    """The row of a dying state: everything late is ignored, in place."""
-    row = {kind: (state if target is State.KILLING else target, effect) for kind, (target, effect) in DYING.items()}
-    return row | {getattr(ev, name): entry for name, entry in changes.items()}
-
-
-TABLE: dict[State, Row] = {
-    State.SPAWNING: {
-        ev.SlotSpawned: (State.SPAWNING, S._spawned),
-        ev.SpawnFailed: (State.DEAD, S._not_spawned),
-        ev.TurnAssigned: (State.SPAWNING, S._assign),
-        ev.TurnAbandoned: (State.SPAWNING, S._detach),
-        ev.GateOpened: (State.WAITING, S._gate_opened),
-        ev.PtyOutput: (State.SPAWNING, S._screen_changed),
-        ev.TrustAsked: (State.SPAWNING, S._trust),
-        ev.DialogSettled: (State.SPAWNING, S._settled),
-        ev.ScreenBlocked: (State.KILLING, S._blocked),
-        ev.DeadlinePassed: (State.KILLING, S._expired),
-        ev.Retired: (State.KILLING, S._kill_at_gate),
-        ev.PtyClosed: (State.HUNG_UP, S._hung_up),
-        ev.ChildExited: (State.DRAINING, S._lost_child),
-    },
-    State.WAITING: {
-        ev.TurnAssigned: (State.STARTING, S._assign_and_go),
-        ev.TurnAbandoned: (State.WAITING, S._detach),
-        ev.PtyOutput: (State.WAITING, S._screen_changed),
-        ev.TrustAsked: (State.WAITING, S._trust),
-        ev.DialogSettled: (State.WAITING, S._settled),
-        ev.ScreenBlocked: (State.KILLING, S._blocked),
-        ev.DeadlinePassed: (State.WAITING, S._ignore),
-        ev.Retired: (State.KILLING, S._kill_at_gate),
-        ev.PtyClosed: (State.HUNG_UP, S._hung_up),
-        ev.ChildExited: (State.DRAINING, S._lost_child),
-    },
-    State.STARTING: {
-        ev.PtyOutput: (State.STARTING, S._screen_changed),
-        ev.TrustAsked: (State.STARTING, S._trust),
-        ev.DialogSettled: (State.STARTING, S._settled),
-        ev.TurnSeen: (State.RUNNING, S._seen),
-        ev.HookArrived: (State.RUNNING, S._told),
-        ev.WireArrived: (State.RUNNING, S._reported),
-        ev.TranscriptGrew: (State.STARTING, S._grew),
-        ev.HandOverFailed: (State.KILLING, S._hand_over_failed),
-        ev.ScreenBlocked: (State.KILLING, S._blocked),
-        ev.DeadlinePassed: (State.KILLING, S._expired),
-        ev.TurnEnded: (State.KILLING, S._end_turn),
-        ev.TurnAbandoned: (State.KILLING, S._end_turn),
-        ev.Retired: (State.KILLING, S._kill),
-        ev.PtyClosed: (State.HUNG_UP, S._hung_up),
-        ev.ChildExited: (State.DRAINING, S._lost_child),
-    },
-    State.RUNNING: {
-        ev.PtyOutput: (State.RUNNING, S._screen_changed),
-        ev.TurnSeen: (State.RUNNING, S._ignore),
-        ev.HookArrived: (State.RUNNING, S._told),
-        ev.WireArrived: (State.RUNNING, S._reported),
-        ev.TranscriptGrew: (State.RUNNING, S._grew),
-        ev.HandOverFailed: (State.KILLING, S._hand_over_failed),
-        ev.TrustAsked: (State.RUNNING, S._ignore),
-        ev.DialogSettled: (State.RUNNING, S._ignore),
-        ev.ScreenBlocked: (State.KILLING, S._blocked),
-        ev.DeadlinePassed: (State.RUNNING, S._late),
-        ev.TurnEnded: (State.KILLING, S._end_turn),
-        ev.TurnAbandoned: (State.INTERRUPTING, S._interrupt),
-        ev.Retired: (State.KILLING, S._kill),
-        ev.PtyClosed: (State.HUNG_UP, S._hung_up),
-        ev.ChildExited: (State.DRAINING, S._lost_child),
-    },
-    State.INTERRUPTING: _dying(
-        State.INTERRUPTING,
-        DeadlinePassed=(State.KILLING, S._kill),
-        PtyClosed=(State.REAPING, S._kill),
-        ChildExited=(State.DRAINING, S._lost_child),
-    ),
-    State.HUNG_UP: _dying(
-        State.HUNG_UP,
-        TranscriptGrew=(State.HUNG_UP, S._last_words),
-        DeadlinePassed=(State.REAPING, S._lost_terminal),
-        PtyClosed=(State.HUNG_UP, S._ignore),
-        ChildExited=(State.DEAD, S._lost_both),
-    ),
-    State.KILLING: _dying(
-        State.KILLING,
-        DeadlinePassed=(State.KILLING, S._kill_harder),
-        PtyClosed=(State.REAPING, S._ignore),
-        ChildExited=(State.DRAINING, S._ignore),
-    ),
-    State.REAPING: _dying(
-        State.REAPING,
-        DeadlinePassed=(State.REAPING, S._kill_harder),
-        PtyClosed=(State.REAPING, S._ignore),
-        ChildExited=(State.DEAD, S._bury),
-    ),
-    State.DRAINING: _dying(
-        State.DRAINING,
-        DeadlinePassed=(State.DEAD, S._bury),
-        ChildExited=(State.DRAINING, S._ignore),
-        PtyClosed=(State.DEAD, S._bury),
-    ),
-    State.DEAD: _dying(
-        State.DEAD,
-        DeadlinePassed=(State.DEAD, S._ignore),
-        PtyClosed=(State.DEAD, S._ignore),
-        ChildExited=(State.DEAD, S._ignore),
-    )
-    | {ev.SpawnFailed: (State.DEAD, S._ignore)},
-}

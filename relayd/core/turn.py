@@ -7,19 +7,20 @@ and none of that is the client's.
 
 The end. A message is complete when the transcript has it with a stop reason and the Stop hook's text.
 The transcript lags by 0.1 s; where the text alone is the answer (thinking off, one text block) the
-hook's text and the telemetry's usage say the same earlier, and the turn ends on them.
+hook's text and the telemetry's usage say the same earlier, and the turn ends on them. An answer that asks
+for tools is complete with its transcript lines, which are written at once; `next` is the turn after it.
 
 It knows no processes and no clients. `core/session.py` feeds it and passes its parts on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from relayd.anthropic.answer import Answer, Usage, new_id
 from relayd.anthropic.blocks import Block
-from relayd.claude import failures
+from relayd.claude import failures, mcp
 from relayd.claude.hooks import Displayed, Stopped, TurnFailed
 from relayd.claude.launch import LaunchKey
 from relayd.claude.telemetry import RequestDone, RequestFailed
@@ -54,9 +55,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The turn has failed."""
+    """The turn has failed; `lost` if the process has, so that another may still answer."""
 
     error: ApiError
+    lost: bool = False
 
 
 Part = TextShown | BlockShown | Finished | Failed
@@ -68,13 +70,18 @@ class Wait(Enum):
     NOTHING = "nothing"
     TRANSCRIPT = "its transcript lines"
     STATUS = "the status of its API error"
+    DISPLAY = "the last hooks of its text"
 
 
 class Turn:
     """See the module's text. Each input returns the parts that it brings."""
 
-    def __init__(self, key: LaunchKey) -> None:
+    def __init__(self, key: LaunchKey, streams: bool = True, earlier: frozenset[str] = frozenset(), owed: int = 0) -> None:
         self._key = key
+        self._streams = streams  # text is wanted as it is shown
+        self._brought: frozenset[str] = frozenset()  # tool calls whose results the client has brought
+        self._earlier = earlier  # display ids of the messages before
+        self._owed = owed  # reports of earlier requests that are still to come
         self._display_id: str | None = None
         self._displayed: list[Displayed] = []
         self._early: dict[int, Displayed] = {}
@@ -87,6 +94,7 @@ class Turn:
         self._done: RequestDone | None = None
         self._wire_failed: RequestFailed | None = None
         self._over = False  # Claude Code has gone on to a message that is not ours
+        self._answered_itself = False  # Claude Code has refused a tool call without asking
         self._ended = False
 
     def __repr__(self) -> str:
@@ -99,11 +107,33 @@ class Turn:
             return Wait.NOTHING
         if self._failed and not self._done:
             return Wait.STATUS
-        return Wait.TRANSCRIPT if self._stopped or self._failed else Wait.NOTHING
+        if self._stopped or self._failed:
+            return Wait.TRANSCRIPT
+        return Wait.DISPLAY if self._asks_for_tools else Wait.NOTHING
+
+    @property
+    def _asks_for_tools(self) -> bool:
+        return bool(self._lines) and self._lines[-1].stop_reason == "tool_use"
+
+    @property
+    def can_park(self) -> bool:
+        """True for an answer that asks for tools, if all of them are the client's to run."""
+        return self._asks_for_tools and not self._answered_itself and self._caught_up_display
+
+    @property
+    def _caught_up_display(self) -> bool:
+        return len(self._shown) >= len(self._exact) or not _trim(self._exact)
+
+    def next(self, results: tuple[Block, ...], streams: bool) -> Turn:
+        """The turn after the tools that this one asks for, with their results."""
+        shown = frozenset((self._display_id,)) if self._display_id else frozenset()
+        turn = Turn(self._key, streams, self._earlier | shown, 0 if self._done else self._owed + 1)
+        turn._brought = frozenset(b["tool_use_id"] for b in results)
+        return turn
 
     def displayed(self, fact: Displayed) -> list[Part]:
         """Text from the MessageDisplay hook; deliveries may come out of order."""
-        if self._display_id is None:
+        if self._display_id is None and fact.message_id not in self._earlier:
             self._display_id = fact.message_id
         if fact.message_id != self._display_id or self._ended:
             return []
@@ -112,7 +142,7 @@ class Turn:
         while (piece := self._early.pop(len(self._displayed), None)) is not None:
             self._displayed.append(piece)
             self._shown += piece.delta
-        if not self._key.thinking_asked:
+        if self._streams and not self._key.thinking_asked:
             parts += self._send_up_to(self._shown)
         return parts + self._settle()
 
@@ -126,8 +156,10 @@ class Turn:
                 parts += self._line(entry)
             elif isinstance(entry, ErrorLine):
                 self._failed = self._failed or TurnFailed(entry.error, "", entry.text)
-            elif not entry.has_tool_result:
+            elif not entry.results:
                 self._over = True
+            elif not self._brought.issuperset(entry.results):
+                self._answered_itself = True
         return parts + self._settle()
 
     def stopped(self, fact: Stopped) -> list[Part]:
@@ -142,7 +174,9 @@ class Turn:
 
     def reported(self, fact: RequestDone | RequestFailed) -> list[Part]:
         """Telemetry: the first success counts, the last failure."""
-        if isinstance(fact, RequestDone):
+        if isinstance(fact, RequestDone) and self._owed:
+            self._owed -= 1
+        elif isinstance(fact, RequestDone):
             self._done = self._done or fact
         else:
             self._wire_failed = fact
@@ -164,13 +198,14 @@ class Turn:
             return []
         if self._lines and self._lines[-1].stop_reason:
             return self._finish(self._answer())
-        return self._fail(internal(reason))
+        return self._fail(internal(reason), lost=True)
 
     def _line(self, line: AssistantLine) -> list[Part]:
         if self._lines and line.message_id != self._lines[0].message_id:
             self._over = True
         if self._over:
             return []
+        line = replace(line, blocks=tuple(mcp.to_client(b) for b in line.blocks))
         self._lines.append(line)
         parts: list[Part] = []
         for block in line.blocks:
@@ -186,8 +221,8 @@ class Turn:
         return self._fail(internal("the text that was streamed differs from the transcript"))
 
     def _exact_block(self, block: Block) -> list[Part]:
-        if len(self._sent) <= len(self._exact):
-            return [BlockShown(block)]
+        if len(self._sent) <= len(self._exact) or block["type"] == "tool_use":
+            return [BlockShown(block)]  # a call that comes late follows text that came after it
         if block["type"] in UNSIGNED_BLOCKS:
             return []  # not asked for, and text was sent before the transcript named it
         return self._fail(internal("a block came too late for its place in the stream"))
@@ -206,6 +241,8 @@ class Turn:
             return self._finish(self._answer())
         if self._failed:
             return self.expire() if self._wire_failed else []
+        if reason == "tool_use":
+            return self._finish(self._answer()) if self._caught_up_display else []
         if reason:
             return self._finish(self._answer()) if self._stopped and self._caught_up(self._stopped) else []
         return self._settle_early()
@@ -252,9 +289,9 @@ class Turn:
         self._ended = True
         return [*self._send_up_to(text), Finished(answer)]
 
-    def _fail(self, error: ApiError) -> list[Part]:
+    def _fail(self, error: ApiError, lost: bool = False) -> list[Part]:
         self._ended = True
-        return [Failed(error)]
+        return [Failed(error, lost)]
 
 
 def _trim(text: str) -> str:

@@ -57,21 +57,75 @@ SIZES = (1, 3, 10, 40, 200, 1000, 5000)
 
 
 def conversation(seed: int) -> dict[str, Any]:
-    """The `system` and `messages` of one request."""
+    """The `system`, `messages` and perhaps `tools` of one request."""
     chance = random.Random(seed)
     turns = chance.choice((1, 1, 1, 2, 3, 5, 10, 20, 40))
-    messages = []
+    offered = [tool(chance, n) for n in range(chance.randint(1, 5))] if chance.random() < 0.5 else []
+    messages: list[dict[str, Any]] = []
+    calls: list[str] = []
     for turn in range(turns):
-        messages.append({"role": "user", "content": user_content(chance, turns)})
+        results = [tool_result(chance, call, turns) for call in calls]
+        content = user_content(chance, turns)
+        if results:
+            content = results + (blocks_of(content) if chance.random() < 0.3 else [])
+        messages.append({"role": "user", "content": content})
         if turn < turns - 1:
-            messages.append({"role": "assistant", "content": assistant_content(chance, turns)})
+            content, calls = assistant_turn(chance, turns, offered)
+            messages.append({"role": "assistant", "content": content})
     body: dict[str, Any] = {"messages": messages}
+    if offered:
+        body["tools"] = offered
     kind = chance.choice(("none", "one", "one", "several"))
     if kind == "one":
         body["system"] = text(chance)
     elif kind == "several":
         body["system"] = [{"type": "text", "text": text(chance)} for _ in range(chance.randint(2, 4))]
     return body
+
+
+def blocks_of(content: Any) -> list[dict[str, Any]]:
+    """Content as a list of blocks."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+
+
+def tool(chance: random.Random, number: int) -> dict[str, Any]:
+    """A tool with a description of any kind and a nested schema."""
+    inner = {"type": "array", "items": {"anyOf": [{"type": "string", "enum": ["a", "ü"]}, {"type": "null"}]}}
+    schema = {"type": "object", "properties": {"text": {"type": "string", "description": text(chance)}, "list": inner}}
+    return {"name": f"tool-{number}_{chance.choice('abcXYZ')}", "description": text(chance), "input_schema": schema}
+
+
+def assistant_turn(chance: random.Random, turns: int, offered: list[dict[str, Any]]) -> tuple[Any, list[str]]:
+    """An answer of the past, and the ids of the tool calls in it."""
+    content = assistant_content(chance, turns)
+    if chance.random() < 0.2:
+        signature = base64.b64encode(chance.randbytes(30)).decode()
+        content = [{"type": "thinking", "thinking": text(chance, turns), "signature": signature}, *blocks_of(content)]
+    if not offered or chance.random() < 0.4:
+        return content, []
+    calls = [f"toolu_{chance.randbytes(12).hex()}" for _ in range(chance.choice((1, 1, 2, 4)))]
+    blocks = blocks_of(content) if chance.random() < 0.6 else []
+    for call in calls:
+        value = {"text": text(chance, turns), "n": chance.randint(-9, 9), "deep": {"list": [None, True, 1.5, {"k": ""}]}}
+        blocks.append({"type": "tool_use", "id": call, "name": chance.choice(offered)["name"], "input": value})
+    return blocks, calls
+
+
+def tool_result(chance: random.Random, call: str, turns: int) -> dict[str, Any]:
+    """A result: a string, texts, a picture, a document, an error, nothing at all."""
+    kind = chance.choice(("string", "string", "texts", "image", "document", "error", "empty"))
+    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": call}
+    if kind == "string":
+        result["content"] = text(chance, turns)
+    elif kind == "texts":
+        result["content"] = [{"type": "text", "text": text(chance, turns)} for _ in range(2)]
+    elif kind == "image":
+        result["content"] = [{"type": "text", "text": text(chance, turns)}, image(chance)]
+    elif kind == "document":
+        result["content"] = [document(chance)]
+    elif kind == "error":
+        result |= {"content": text(chance, turns), "is_error": True}
+    return result
 
 
 def user_content(chance: random.Random, turns: int) -> Any:
@@ -101,7 +155,7 @@ def text(chance: random.Random, turns: int = 1) -> str:
             parts.append(chance.choice(SPECIALS))
         else:
             alphabet = chance.choice(ALPHABETS)
-            size = min(chance.choice(SIZES), 200_000 // turns)
+            size = min(chance.choice(SIZES), 60_000 // turns)
             parts.append("".join(chance.choice(alphabet) for _ in range(size)))
     if chance.random() < 0.03:
         parts.append("long line of text, again and again. " * (150_000 // 36 // turns))

@@ -1,19 +1,21 @@
 """What reached the model against what the client sent: differences, apart from the documented envelope. Pure.
 
-The envelope of a replayed call (Claude Code 2.1.330), which the README lists:
+The envelope of a call (Claude Code 2.1.330), which the README lists:
 - two system blocks of Claude Code come before the client's, which arrive as one block, joined by a
   blank line;
-- a reminder of today's date comes before the last user message's blocks, with a newline at its end
-  if the next block is a text;
-- `cache_control` marks are Claude Code's own.
+- tool names carry a prefix, and the tools are sorted by name;
+- `cache_control` marks are Claude Code's own;
+- a tool result that is a string may arrive as one text block.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from relayd.anthropic import blocks
+from relayd.claude import mcp
+
 OWN_SYSTEM_BLOCKS = 2
-REMINDER = ("<system-reminder>\nToday's date is ", ".\n</system-reminder>")
 UNSEEN = ("cache_control",)
 
 
@@ -24,12 +26,11 @@ def differences(sent: dict[str, Any], received: dict[str, Any]) -> list[str]:
     wanted = expected_system(sent.get("system"))
     if system != wanted:
         found.append(f"system: {_show(system)} instead of {_show(wanted)}")
+    tools = [{k: v for k, v in tool.items() if k not in UNSEEN} for tool in received.get("tools", [])]
+    wanted_tools = sorted((t | {"name": mcp.PREFIX + t["name"]} for t in sent.get("tools", [])), key=lambda t: str(t["name"]))
+    if tools != wanted_tools:
+        found.append(f"tools: {_show(tools)} instead of {_show(wanted_tools)}")
     messages = [{"role": m["role"], "content": _blocks(m["content"])} for m in received["messages"]]
-    reminder = messages[-1]["content"][:1]
-    if not _is_reminder(messages[-1]["content"]):
-        found.append(f"no date reminder before the last message, but {_show(reminder)}")
-    else:
-        messages[-1]["content"] = messages[-1]["content"][1:]
     expected = expected_messages(sent["messages"])
     if len(messages) != len(expected):
         found.append(f"{len(messages)} messages instead of {len(expected)}")
@@ -50,24 +51,25 @@ def expected_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The client's messages with content as blocks and neighbours of one role merged, as the API does."""
     merged: list[dict[str, Any]] = []
     for message in messages:
-        blocks = _blocks(message["content"])
+        content = [mcp.to_wire(b) for b in _blocks(message["content"])]
         if merged and merged[-1]["role"] == message["role"]:
-            merged[-1]["content"] += blocks
+            merged[-1]["content"] += content
         else:
-            merged.append({"role": message["role"], "content": blocks})
+            merged.append({"role": message["role"], "content": content})
     return merged
 
 
 def _blocks(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
-    return [{k: v for k, v in b.items() if k not in UNSEEN} for b in content]
+    return [_block(b) for b in content]
 
 
-def _is_reminder(blocks: list[dict[str, Any]]) -> bool:
-    text = blocks[0].get("text", "") if blocks else ""
-    before_text = len(blocks) > 1 and blocks[1]["type"] == "text"
-    return text.startswith(REMINDER[0]) and text.endswith(REMINDER[1] + ("\n" if before_text else ""))
+def _block(block: dict[str, Any]) -> dict[str, Any]:
+    found = blocks.cleaned(block)
+    if isinstance(found.get("content"), str) and found["type"] == "tool_result":
+        found["content"] = [{"type": "text", "text": found["content"]}]
+    return found
 
 
 def _show(value: Any) -> str:

@@ -8,8 +8,9 @@ answers depend on the request alone, so a test can say in advance what must come
     [[paragraphs N]]        N short markdown paragraphs
     [[long N]]              N characters of text, in lines
     [[think TEXT]]          a thinking block with a signature, before the text
-    [[tool NAME JSON]]      a tool_use block (repeat for parallel calls); stop_reason tool_use
+    [[tool NAME JSON]]      a tool_use block (repeat for parallel calls), after text said before it; stop_reason tool_use
     [[tools N NAME JSON]]   the same tool call in each of the first N rounds of the turn
+    [[final TEXT]]          text for the round after the last tool call only
     [[stop REASON]]         stop_reason: max_tokens, refusal, stop_sequence, pause_turn, ...
     [[error STATUS TEXT]]   an API error with the API's own error type
     [[retry-after N]]       with `error`: the header
@@ -96,8 +97,8 @@ def results_since_prompt(messages: list[dict[str, Any]]) -> list[dict[str, Any]]
     return results
 
 
-def plan_for(body: dict[str, Any]) -> Plan:
-    """The answer to one Messages request body."""
+def plan_for(body: dict[str, Any], salt: str = "") -> Plan:
+    """The answer to one Messages request body. `salt` makes the ids of tool calls unique."""
     messages = body.get("messages") or []
     prompt = last_user_text(messages)
     plan = Plan()
@@ -109,11 +110,16 @@ def plan_for(body: dict[str, Any]) -> Plan:
         if name in ("tool", "tools"):
             calls += _calls(name, argument, rounds)
             continue
+        if name == "final":
+            text += [argument] if rounds else []
+            continue
         _apply(plan, text, name, argument, body)
     if calls:
-        _add_calls(plan, calls, body, len(messages))
+        if text:
+            plan.blocks.append({"type": "text", "text": "\n".join(text)})
+        _add_calls(plan, calls, body, salt or f"{len(messages):04d}")
         return plan
-    if rounds and DIRECTIVE.search(prompt):
+    if rounds and DIRECTIVE.search(prompt) and "[[final" not in prompt:
         text.append("results: " + _results_text(messages))
     if not text:
         text.append("echo: " + prompt[:ECHO_LIMIT_CHARS] if prompt else "(nothing to echo)")
@@ -141,11 +147,11 @@ def _calls(name: str, argument: str, rounds: int) -> list[tuple[str, dict[str, A
     return [(tool, json.loads(raw or "{}"))] if rounds < limit else []
 
 
-def _add_calls(plan: Plan, calls: list[tuple[str, dict[str, Any]]], body: dict[str, Any], salt: int) -> None:
+def _add_calls(plan: Plan, calls: list[tuple[str, dict[str, Any]]], body: dict[str, Any], salt: str) -> None:
     known = [t.get("name", "") for t in body.get("tools") or []]
     for number, (tool, value) in enumerate(calls):
         full = next((k for k in known if k == tool or k.endswith("__" + tool)), tool)
-        call_id = f"toolu_01standin{salt:04d}{number:04d}"
+        call_id = f"toolu_01standin{salt}{number:04d}"
         plan.blocks.append({"type": "tool_use", "id": call_id, "name": full, "input": value})
     plan.stop_reason = "tool_use"
 

@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(404, _error(404, "Not Found"))
         else:
             try:
-                self._answer(plan_for(body), body)
+                self._answer(plan_for(body, f"{time.monotonic_ns():016d}"), body)
             except (BrokenPipeError, ConnectionResetError):
                 record.aborted = True
                 self.close_connection = True

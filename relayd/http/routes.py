@@ -19,9 +19,10 @@ ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "license_refresh": (("POST",), r"/v1/license/refresh", "The same."),
     "hello": (("GET", "HEAD"), r"/|/api/hello", "A sign of life, without a body for HEAD."),
     "hooks": (("POST",), r"/hooks/(?P<secret>[\w-]{16,64})", "Internal: what Claude Code tells about a turn."),
+    "mcp": (("POST",), r"/mcp/(?P<secret>[\w-]{16,64})", "Internal: the client's tools, as Claude Code calls them."),
     "telemetry": (("POST",), r"/telemetry/(?P<secret>[\w-]{16,64})/v1/logs", "Internal: usage and API errors."),
 }
-INTERNAL = ("hooks", "telemetry")
+INTERNAL = ("hooks", "mcp", "telemetry")
 COMPILED = {name: (methods, re.compile(pattern)) for name, (methods, pattern, _) in ROUTES.items()}
 
 

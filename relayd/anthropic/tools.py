@@ -1,0 +1,96 @@
+"""`tools` and `tool_choice` of requests: checked, typed. Pure; called by `request`.
+
+Only the client's own tools can be offered: relayd hands them to Claude Code as the tools of an MCP server.
+Tools that Anthropic defines (run by the API, or by the client with a schema that the API knows) are refused by name.
+Texts of errors are the API's own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from relayd.anthropic import checks
+from relayd.errors import invalid
+
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+NAME_MAX = 112  # Claude Code puts a prefix before it, and the API's limit of 128 is for both
+# Fields of a custom tool that have no way through Claude Code; `cache_control` is its own business.
+NOT_HONOURED = ("strict", "input_examples", "allowed_callers", "defer_loading")
+CHOICES = ("auto", "any", "tool", "none")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool of the client. `input_schema` is the JSON schema as it came."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Tool {self.name}>"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`tool_choice`: kind is auto, any, none, or tool with its `name`."""
+
+    kind: str = "auto"
+    name: str = ""
+    parallel: bool = True
+
+    @property
+    def is_forced(self) -> bool:
+        """True if the answer must contain a tool call."""
+        return self.kind in ("any", "tool")
+
+
+def tools(value: Any) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
+    """The tools, and the fields that cannot be honoured. Raises ApiError 400."""
+    if value is None:
+        return (), ()
+    items = [checks.mapping(item, f"tools.{n}") for n, item in enumerate(checks.listing(value, "tools"))]
+    _refuse_typed(items)
+    found = tuple(_tool(item, f"tools.{n}.custom") for n, item in enumerate(items))
+    if len({t.name for t in found}) != len(found):
+        raise invalid("tools: Tool names must be unique.")
+    ignored = tuple(f"tools.{field}" for field in NOT_HONOURED if any(item.get(field) for item in items))
+    return found, ignored
+
+
+def _refuse_typed(items: list[dict[str, Any]]) -> None:
+    typed = [f"{item['type']}" for item in items if item.get("type") not in (None, "custom")]
+    if typed:
+        raise invalid(f"tools: not supported by relayd: {', '.join(dict.fromkeys(typed))}. Only custom tools can be used.")
+
+
+def _tool(item: dict[str, Any], path: str) -> Tool:
+    name = checks.text(checks.field(item, "name", path), f"{path}.name")
+    if not NAME.fullmatch(name):
+        raise invalid(f"{path}.name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'")
+    if len(name) > NAME_MAX:
+        raise invalid(f"{path}.name: relayd supports tool names of up to {NAME_MAX} characters")
+    description = item.get("description")
+    schema = checks.mapping(checks.field(item, "input_schema", path), f"{path}.input_schema")
+    if checks.field(schema, "type", f"{path}.input_schema") != "object":
+        raise invalid(f"{path}.input_schema.type: Input should be 'object'")
+    return Tool(name, "" if description is None else checks.text(description, f"{path}.description"), schema)
+
+
+def choice(value: Any, known: tuple[Tool, ...]) -> Choice:
+    """The tool choice. Raises ApiError 400."""
+    if value is None:
+        return Choice()
+    if not known:
+        raise invalid("tool_choice may only be specified while providing tools.")
+    given = checks.mapping(value, "tool_choice")
+    kind = checks.one_of(checks.field(given, "type", "tool_choice"), CHOICES, "tool_choice.type")
+    parallel = not checks.boolean(given.get("disable_parallel_tool_use") or False, "tool_choice.disable_parallel_tool_use")
+    if kind != "tool":
+        return Choice(kind, "", parallel)
+    name = checks.text(checks.field(given, "name", "tool_choice.tool"), "tool_choice.tool.name")
+    if name not in [t.name for t in known]:
+        raise invalid(f"tool_choice: Tool '{name}' not found in provided tools")
+    return Choice(kind, name, parallel)

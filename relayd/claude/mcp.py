@@ -1,0 +1,137 @@
+"""The MCP server inside the daemon: JSON-RPC bodies in, facts and answers out. Pure.
+
+Claude Code offers the client's tools to the model as `mcp__client__<name>` and asks this server to run
+them. A call stays open until the client has brought its result: the session is parked meanwhile.
+Definitions reach the model by the transcript's snapshot, exactly; the list given here is only what Claude
+Code checks calls against, so its schemas let every input through. Called by `core/relay.py` and `compose`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from relayd import codec
+from relayd.anthropic.blocks import Block
+from relayd.anthropic.tools import Tool
+
+SERVER = "client"
+PREFIX = f"mcp__{SERVER}__"
+TOOL_USE_ID = "claudecode/toolUseId"  # in `_meta`: the API's own id of the tool call
+PROTOCOL = "2025-11-25"
+METHOD_NOT_FOUND = -32601
+INVALID_REQUEST = -32600
+RESULT_MAX_CHARS = 400_000  # a longer result would be written to a file and only named
+LIST_META = {"anthropic/maxResultSizeChars": 1_000_000_000}
+
+
+@dataclass(frozen=True)
+class ToolCalled:
+    """Claude Code asks for a tool to be run; `rpc_id` is what the answer must name."""
+
+    tool_use_id: str
+    rpc_id: Any
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that is answered at once: `result`, or an error if it is None."""
+
+    method: str
+    rpc_id: Any
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Notified:
+    """A notification: nothing to answer."""
+
+
+McpFact = ToolCalled | Asked | Notified
+
+
+def read(body: bytes) -> McpFact:
+    """The fact in a body. Raises ValueError if it is malformed."""
+    value = codec.parse(body)
+    try:
+        method, params = str(value["method"]), value.get("params") or {}
+        if "id" not in value:
+            return Notified()
+        if method == "tools/call":
+            return ToolCalled(str(params["_meta"][TOOL_USE_ID]), value["id"])
+        return Asked(method, value["id"], params)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"MCP message without {error}") from error
+
+
+def answer(asked: Asked, tools: tuple[Tool, ...]) -> bytes:
+    """The answer to everything but a tool call."""
+    if asked.method == "initialize":
+        version = str(asked.params.get("protocolVersion") or PROTOCOL)
+        about = {"name": "relayd", "version": "1"}
+        return _result(asked.rpc_id, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about})
+    if asked.method == "tools/list":
+        return _result(asked.rpc_id, {"tools": [_listed(t) for t in tools]})
+    if asked.method == "ping":
+        return _result(asked.rpc_id, {})
+    error = {"code": METHOD_NOT_FOUND, "message": "Method not found"}
+    return codec.dump({"jsonrpc": "2.0", "id": asked.rpc_id, "error": error})
+
+
+def _listed(tool: Tool) -> dict[str, Any]:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "inputSchema": {"type": "object"},
+        "annotations": {"readOnlyHint": True},  # so that nothing is asked and calls of one message may run together
+        "_meta": LIST_META,
+    }
+
+
+def result(rpc_id: Any, block: Block) -> bytes:
+    """The answer to a tool call. `block` is a tool_result that `is_exact` has let through."""
+    content = [{"type": "text", "text": text} for text in _texts(block) or []]
+    return _result(rpc_id, {"content": content, "isError": bool(block.get("is_error"))})
+
+
+def _result(rpc_id: Any, value: dict[str, Any]) -> bytes:
+    return codec.dump({"jsonrpc": "2.0", "id": rpc_id, "result": value})
+
+
+def is_exact(block: Block) -> bool:
+    """True if a tool_result reaches the model as it is by way of MCP.
+
+    Pictures would be encoded again and named in a text, documents be files, blank texts be replaced, errors be
+    trimmed and joined, long texts be written to a file (seen on 2.1.330). Such results are replayed.
+    """
+    texts = _texts(block)
+    if not texts or any(not t.strip() for t in texts) or sum(map(len, texts)) > RESULT_MAX_CHARS:
+        return False
+    return not block.get("is_error") or (len(texts) == 1 and texts[0] == texts[0].strip())
+
+
+def _texts(block: Block) -> list[str] | None:
+    """The texts of a tool_result; None if it holds anything else."""
+    content = block.get("content") or []
+    if isinstance(content, str):
+        return [content]
+    if any(set(b) != {"type", "text"} for b in content):
+        return None
+    return [b["text"] for b in content]
+
+
+def to_wire(block: Block) -> Block:
+    """A block as Claude Code knows it: tool calls carry the server's prefix."""
+    return block | {"name": PREFIX + block["name"]} if block["type"] == "tool_use" else block
+
+
+def to_client(block: Block) -> Block:
+    """A block as the client knows it."""
+    return block | {"name": block["name"].removeprefix(PREFIX)} if block["type"] == "tool_use" else block
+
+
+def snapshot_entry(tool: Tool) -> dict[str, Any]:
+    """A tool as the transcript's snapshot carries it to the model."""
+    name = PREFIX + tool.name
+    schema = {"name": name, "description": tool.description, "input_schema": tool.input_schema}
+    return {"name": name, "description": tool.description, "schema": schema, "server": SERVER}

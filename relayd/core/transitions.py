@@ -1,0 +1,184 @@
+"""The state table of one Claude Code process: which event leads from which state to which, with which effect.
+
+`core/session.py` has an effect method for each name here (`kill` is `_kill`) and is the only user. An
+event that a state does not list is a bug. Pure data.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from relayd.core import events as ev
+
+
+class State(Enum):
+    """Where a process stands."""
+
+    SPAWNING = "spawning"  # booting, the gate is not reached
+    WAITING = "waiting"  # warm: blocked at the gate
+    STARTING = "starting"  # conversation handed over, no sign of the turn yet
+    RUNNING = "running"  # the turn runs
+    PARKED = "parked"  # its answer asks for tools; the turn goes on when the client brings their results
+    INTERRUPTING = "interrupting"  # Esc was pressed: its upstream request is being aborted
+    HUNG_UP = "hung up"  # the terminal closed by itself; the exit that explains it is on its way
+    KILLING = "killing"  # told to end; child and terminal still there
+    REAPING = "reaping"  # terminal closed, child not reaped
+    DRAINING = "draining"  # child reaped, terminal not closed
+    DEAD = "dead"  # nothing left but its record
+
+
+LIVE = (State.SPAWNING, State.WAITING, State.STARTING, State.RUNNING, State.PARKED)
+
+Effect = str
+Row = dict[type, tuple[State, Effect]]
+
+DYING: Row = {
+    ev.SlotSpawned: (State.KILLING, "spawned"),
+    ev.PtyOutput: (State.KILLING, "drain_screen"),
+    ev.TranscriptGrew: (State.KILLING, "ignore"),
+    ev.HookArrived: (State.KILLING, "ignore"),
+    ev.WireArrived: (State.KILLING, "ignore"),
+    ev.ToolCalled: (State.KILLING, "ignore"),
+    ev.TurnParked: (State.KILLING, "ignore"),
+    ev.GateOpened: (State.KILLING, "ignore"),
+    ev.HandOverFailed: (State.KILLING, "ignore"),
+    ev.TurnAbandoned: (State.KILLING, "ignore"),
+    ev.TurnEnded: (State.KILLING, "ignore"),
+    ev.TurnSeen: (State.KILLING, "ignore"),
+    ev.ScreenBlocked: (State.KILLING, "ignore"),
+    ev.TrustAsked: (State.KILLING, "ignore"),
+    ev.DialogSettled: (State.KILLING, "ignore"),
+    ev.Retired: (State.KILLING, "ignore"),
+    ev.SpawnFailed: (State.DEAD, "bury"),
+}
+
+
+def _dying(state: State, **changes: tuple[State, Effect]) -> Row:
+    """The row of a dying state: everything late is ignored, in place."""
+    row = {kind: (state if target is State.KILLING else target, effect) for kind, (target, effect) in DYING.items()}
+    return row | {getattr(ev, name): entry for name, entry in changes.items()}
+
+
+TABLE: dict[State, Row] = {
+    State.SPAWNING: {
+        ev.SlotSpawned: (State.SPAWNING, "spawned"),
+        ev.SpawnFailed: (State.DEAD, "not_spawned"),
+        ev.TurnAssigned: (State.SPAWNING, "assign"),
+        ev.TurnAbandoned: (State.SPAWNING, "detach"),
+        ev.GateOpened: (State.WAITING, "gate_opened"),
+        ev.PtyOutput: (State.SPAWNING, "screen_changed"),
+        ev.TrustAsked: (State.SPAWNING, "trust"),
+        ev.DialogSettled: (State.SPAWNING, "settled"),
+        ev.ScreenBlocked: (State.KILLING, "blocked"),
+        ev.DeadlinePassed: (State.KILLING, "expired"),
+        ev.Retired: (State.KILLING, "kill_at_gate"),
+        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
+        ev.ChildExited: (State.DRAINING, "lost_child"),
+    },
+    State.WAITING: {
+        ev.TurnAssigned: (State.STARTING, "assign_and_go"),
+        ev.TurnAbandoned: (State.WAITING, "detach"),
+        ev.PtyOutput: (State.WAITING, "screen_changed"),
+        ev.TrustAsked: (State.WAITING, "trust"),
+        ev.DialogSettled: (State.WAITING, "settled"),
+        ev.ScreenBlocked: (State.KILLING, "blocked"),
+        ev.DeadlinePassed: (State.WAITING, "ignore"),
+        ev.Retired: (State.KILLING, "kill_at_gate"),
+        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
+        ev.ChildExited: (State.DRAINING, "lost_child"),
+    },
+    State.STARTING: {
+        ev.PtyOutput: (State.STARTING, "screen_changed"),
+        ev.TrustAsked: (State.STARTING, "trust"),
+        ev.DialogSettled: (State.STARTING, "settled"),
+        ev.TurnSeen: (State.RUNNING, "seen"),
+        ev.HookArrived: (State.RUNNING, "told"),
+        ev.WireArrived: (State.RUNNING, "reported"),
+        ev.ToolCalled: (State.RUNNING, "called"),
+        ev.TranscriptGrew: (State.STARTING, "grew"),
+        ev.HandOverFailed: (State.KILLING, "hand_over_failed"),
+        ev.ScreenBlocked: (State.KILLING, "blocked"),
+        ev.DeadlinePassed: (State.KILLING, "expired"),
+        ev.TurnParked: (State.PARKED, "park"),
+        ev.TurnEnded: (State.KILLING, "end_turn"),
+        ev.TurnAbandoned: (State.KILLING, "end_turn"),
+        ev.Retired: (State.KILLING, "kill"),
+        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
+        ev.ChildExited: (State.DRAINING, "lost_child"),
+    },
+    State.RUNNING: {
+        ev.PtyOutput: (State.RUNNING, "screen_changed"),
+        ev.TurnSeen: (State.RUNNING, "ignore"),
+        ev.HookArrived: (State.RUNNING, "told"),
+        ev.WireArrived: (State.RUNNING, "reported"),
+        ev.ToolCalled: (State.RUNNING, "called"),
+        ev.TurnParked: (State.PARKED, "park"),
+        ev.TranscriptGrew: (State.RUNNING, "grew"),
+        ev.HandOverFailed: (State.KILLING, "hand_over_failed"),
+        ev.TrustAsked: (State.RUNNING, "ignore"),
+        ev.DialogSettled: (State.RUNNING, "ignore"),
+        ev.ScreenBlocked: (State.KILLING, "blocked"),
+        ev.DeadlinePassed: (State.RUNNING, "late"),
+        ev.TurnEnded: (State.KILLING, "end_turn"),
+        ev.TurnAbandoned: (State.INTERRUPTING, "interrupt"),
+        ev.Retired: (State.KILLING, "kill"),
+        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
+        ev.ChildExited: (State.DRAINING, "lost_child"),
+    },
+    State.PARKED: {
+        ev.ToolCalled: (State.PARKED, "called"),
+        ev.ResultsBrought: (State.RUNNING, "resume"),
+        ev.PtyOutput: (State.PARKED, "screen_changed"),
+        ev.HookArrived: (State.PARKED, "ignore"),
+        ev.WireArrived: (State.PARKED, "late_report"),
+        ev.TranscriptGrew: (State.PARKED, "overheard"),
+        ev.TurnSeen: (State.PARKED, "ignore"),
+        ev.TurnAbandoned: (State.PARKED, "ignore"),
+        ev.TrustAsked: (State.PARKED, "ignore"),
+        ev.DialogSettled: (State.PARKED, "ignore"),
+        ev.ScreenBlocked: (State.KILLING, "blocked"),
+        ev.TurnEnded: (State.KILLING, "end_turn"),
+        ev.DeadlinePassed: (State.KILLING, "end_turn"),
+        ev.Retired: (State.KILLING, "end_turn"),
+        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
+        ev.ChildExited: (State.DRAINING, "lost_child"),
+    },
+    State.INTERRUPTING: _dying(
+        State.INTERRUPTING,
+        DeadlinePassed=(State.KILLING, "kill"),
+        PtyClosed=(State.REAPING, "kill"),
+        ChildExited=(State.DRAINING, "lost_child"),
+    ),
+    State.HUNG_UP: _dying(
+        State.HUNG_UP,
+        TranscriptGrew=(State.HUNG_UP, "last_words"),
+        DeadlinePassed=(State.REAPING, "lost_terminal"),
+        PtyClosed=(State.HUNG_UP, "ignore"),
+        ChildExited=(State.DEAD, "lost_both"),
+    ),
+    State.KILLING: _dying(
+        State.KILLING,
+        DeadlinePassed=(State.KILLING, "kill_harder"),
+        PtyClosed=(State.REAPING, "ignore"),
+        ChildExited=(State.DRAINING, "ignore"),
+    ),
+    State.REAPING: _dying(
+        State.REAPING,
+        DeadlinePassed=(State.REAPING, "kill_harder"),
+        PtyClosed=(State.REAPING, "ignore"),
+        ChildExited=(State.DEAD, "bury"),
+    ),
+    State.DRAINING: _dying(
+        State.DRAINING,
+        DeadlinePassed=(State.DEAD, "bury"),
+        ChildExited=(State.DRAINING, "ignore"),
+        PtyClosed=(State.DEAD, "bury"),
+    ),
+    State.DEAD: _dying(
+        State.DEAD,
+        DeadlinePassed=(State.DEAD, "ignore"),
+        PtyClosed=(State.DEAD, "ignore"),
+        ChildExited=(State.DEAD, "ignore"),
+    )
+    | {ev.SpawnFailed: (State.DEAD, "ignore")},
+}
