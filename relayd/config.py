@@ -53,6 +53,12 @@ class Config:
     refill_delay_s: float = knob(1.0, "Pause before a used process is replaced: booting one slows the call that is starting.")
     binary_check_s: float = knob(5.0, "How often the `claude` binary is looked at; a change replaces the waiting processes.")
 
+    # What is kept for clients
+    session_idle_s: float = knob(1800.0, "How long a sticky session is kept after its last call.")
+    thread_idle_s: float = knob(300.0, "How long a message thread can be continued after its last answer, as in the API.")
+    conversations_max: int = knob(1000, "Sticky sessions and threads kept at the same time; the one used longest ago goes first.")
+    conversations_max_bytes: int = knob(256 * 1024 * 1024, "Memory for their contents; the one used longest ago goes first.")
+
     # Deadlines of one process
     spawn_limit_s: float = knob(30.0, "From spawn to waiting at the gate. Slow disks and first starts need seconds.")
     start_limit_s: float = knob(30.0, "From hand-over to the first sign of the turn.")
@@ -109,6 +115,16 @@ class Config:
     columns: int = knob(160, "Width of the terminal Claude Code sees. Dialog texts are read from it.")
     rows: int = knob(50, "Height of that terminal.")
 
+    strict: bool = knob(False, "Refuse parameters that cannot be honoured with a 400, instead of naming them in a header.")
+    answer_retries: int = knob(
+        1,
+        "How often an answer that breaks `output_config.format` or `tool_choice` is asked for again, for a turn each.",
+    )
+    rate_probe_s: float = knob(60.0, "While a rate limit is known to be in force, how often one call may try all the same.")
+    allowed_origins: str = knob(
+        "",
+        "Web pages that may use the daemon: their origins, separated by commas. Each can spend the login; none is safe.",
+    )
     telemetry: bool = knob(
         True, "Let Claude Code report usage and API errors to relayd (OpenTelemetry, loopback): ends calls 0.1 s earlier."
     )

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from relayd import __version__
 from relayd.claude import announced, environment, launch
 from relayd.config import LEVELS, Config
-from relayd.core.pool import Surroundings
-from relayd.core.relay import Relay, load_keys
+from relayd.core.pool import Surroundings, load_keys
+from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans
 from relayd.runtime.server import Server
@@ -148,6 +148,7 @@ def _serve_locked(
         machine=_machine(environ),
         timestamp=_clock("%Y-%m-%dT%H:%M:%S.000Z", datetime.UTC),
         today=_clock("%Y-%m-%d", None),
+        unix_time=_unix_time(),
     )
     relay = Relay(config, near, load_keys(_read(places.keys)), port)
     server = Server(config, relay, sock, places.keys, log)
@@ -173,8 +174,13 @@ def _read(path: str) -> bytes:
 
 def _clock(form: str, zone: datetime.timezone | None) -> Callable[[float], str]:
     """Monotonic seconds to wall time, local without a zone; a clock that jumps later on does not matter here."""
+    unix_time = _unix_time()
+    return lambda now: datetime.datetime.fromtimestamp(unix_time(now), zone).strftime(form)
+
+
+def _unix_time() -> Callable[[float], float]:
     offset = time.time() - time.monotonic()
-    return lambda now: datetime.datetime.fromtimestamp(now + offset, zone).strftime(form)
+    return lambda now: now + offset
 
 
 def _machine(environ: Mapping[str, str]) -> announced.Machine:

@@ -18,12 +18,26 @@ ROOMS = {
     "terminal": {"errors"},
     "claude": {"config", "anthropic", "terminal", *BASE},
     "http": {"config", *BASE},
-    "core": {"config", "anthropic", "claude", "terminal", "http", *BASE, "__init__"},
+    "openai": {"anthropic", *BASE},
+    "core": {"config", "anthropic", "openai", "claude", "terminal", "http", *BASE, "__init__"},
     "runtime": {"core", "http", "config", *BASE},
     "service": {"config"},
     "daemon": {"runtime", "core", "claude", "config", "http", *BASE, "__init__"},
     "cli": {"daemon", "service", "doctor", "config", "errors", "__init__"},
-    "doctor": {"daemon", "cli", "config", "anthropic", "claude", "terminal", "http", "core", "runtime", *BASE, "__init__"},
+    "doctor": {
+        "daemon",
+        "cli",
+        "config",
+        "anthropic",
+        "openai",
+        "claude",
+        "terminal",
+        "http",
+        "core",
+        "runtime",
+        *BASE,
+        "__init__",
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -35,6 +49,7 @@ OWNERS = {
     "ptyprocess": {"runtime/pty_posix.py"},
     "winpty": {"runtime/pty_windows.py"},
     "orjson": {"codec.py"},
+    "jsonschema": {"anthropic/structured.py"},
 }
 FILES = sorted(ROOT.rglob("*.py"))
 

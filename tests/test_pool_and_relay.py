@@ -9,8 +9,8 @@ from relayd.claude.announced import Machine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.core.pool import Surroundings
-from relayd.core.relay import Relay, dump_keys, load_keys
+from relayd.core.pool import Surroundings, dump_keys, load_keys
+from relayd.core.relay import Relay
 from relayd.core.transitions import State
 from relayd.http.messages import HttpRequest
 
@@ -27,6 +27,7 @@ NEAR = Surroundings(
     MACHINE,
     lambda now: "t",
     lambda now: "d",
+    lambda now: now,
 )
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from relayd import codec
-from relayd.anthropic import blocks, checks, tools
+from relayd.anthropic import blocks, checks, structured, tools
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.tools import Choice, Tool
 from relayd.errors import invalid
@@ -22,6 +22,7 @@ VERSION_NEW = "2026-10-21"  # refuses the sampling parameters, even at their def
 SAMPLING = ("temperature", "top_p", "top_k")
 NOT_HONOURED = ("service_tier", "inference_geo", "speed", "container", "context_management", "diagnostics")
 STOP_MAX = 4096  # stop sequences of one request, in characters of JSON: they travel in the environment
+SCHEMA_MAX_BYTES = 96 * 1024  # it travels in the environment
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 THINKING_KINDS = ("adaptive", "enabled", "disabled", "between_tools")
 
@@ -123,34 +124,36 @@ def _messages(value: Any, version: str, held: tuple[Message, ...]) -> tuple[Mess
     items = checks.listing(value, "messages")
     if not items:
         raise invalid("messages: at least one message is required")
-    merged = [(m.role, list(m.content)) for m in held]
-    for number, item in enumerate(items):
-        role, content = _message(item, number, number == len(items) - 1, version)
-        if role == "system":
-            _check_system_place(merged, number)
+    given = [_message(item, number, number == len(items) - 1, version) for number, item in enumerate(items)]
+    merged = _merged(given)
+    if held and not (len(merged) > len(held) and merged[0] == held[0]):  # else it is the full history, not what is new
+        merged = _merged([*((m.role, list(m.content)) for m in held), *given])
+    _check_order(merged)
+    _check_tool_pairs(merged)
+    return merged
+
+
+def _merged(given: list[tuple[str, list[Block]]]) -> tuple[Message, ...]:
+    """Neighbours of the same role become one message, as the API does it."""
+    merged: list[tuple[str, list[Block]]] = []
+    for role, content in given:
         if merged and merged[-1][0] == role:
             merged[-1][1].extend(content)
         else:
-            merged.append((role, content))
-    _check_end(merged)
-    result = tuple(Message(role, tuple(content)) for role, content in merged)
-    _check_tool_pairs(result)
-    return result
+            merged.append((role, list(content)))
+    return tuple(Message(role, tuple(content)) for role, content in merged)
 
 
-def _check_system_place(before: list[tuple[str, list[Block]]], number: int) -> None:
-    if not before:
-        raise invalid(f"messages.{number}: use the top-level 'system' parameter for the initial system prompt")
-    if before[-1][0] == "assistant":
-        raise invalid(f"messages.{number}: a system message must follow a user message")
-
-
-def _check_end(merged: list[tuple[str, list[Block]]]) -> None:
-    """The last message is the user's; a system message may follow it, or stand before the next answer."""
-    for (role, _), (following, _) in pairwise(merged):
-        if role == "system" and following == "user":
+def _check_order(messages: tuple[Message, ...]) -> None:
+    """The last message is the user's. A system message comes between a user's and an answer, or at the end."""
+    if messages[0].role == "system":
+        raise invalid("messages.0: use the top-level 'system' parameter for the initial system prompt")
+    for first, second in pairwise(messages):
+        if second.role == "system" and first.role == "assistant":
+            raise invalid("messages: a system message must follow a user message")
+        if first.role == "system" and second.role == "user":
             raise invalid("messages: a system message must be followed by an assistant message or end the conversation")
-    if merged[-1][0] == "assistant":
+    if messages[-1].role == "assistant":
         raise invalid("This model does not support assistant message prefill. The conversation must end with a user message.")
 
 
@@ -279,7 +282,11 @@ def _schema(value: dict[str, Any]) -> dict[str, Any] | None:
         return None
     format_ = checks.mapping(given, name)
     checks.one_of(checks.field(format_, "type", name), ("json_schema",), f"{name}.type")
-    return checks.mapping(checks.field(format_, "schema", name), f"{name}.schema")
+    schema = checks.mapping(checks.field(format_, "schema", name), f"{name}.schema")
+    if len(codec.dump(schema)) > SCHEMA_MAX_BYTES:
+        raise invalid("Schema is too complex for compilation.")
+    structured.check(schema, f"{name}.schema")
+    return schema
 
 
 def _refuse_unsupported(value: dict[str, Any]) -> None:

@@ -33,6 +33,14 @@ class StreamEncoder:
     def __repr__(self) -> str:
         return f"<StreamEncoder {self.message_id} index={self.index} open={self.open}>"
 
+    def whole(self, answer: Answer) -> bytes:
+        """The answer as one object, for a call that does not stream."""
+        return codec.dump(answer.as_json())
+
+    def refusal(self, error: ApiError, request_id: str) -> bytes:
+        """An error before anything was sent."""
+        return codec.dump(error_json(error, request_id))
+
     def start(self) -> bytes:
         """`message_start`: the counts are not known yet, so they are zero here and whole in `message_delta`."""
         message = Answer(self.message_id, self.model, (), "", Usage()).as_json() | {"stop_reason": None}

@@ -7,14 +7,18 @@ an early failure is a real 4xx or 5xx, a late one an SSE `error` event. Pure; ow
 from __future__ import annotations
 
 from enum import Enum
+from typing import Protocol
 
 from relayd.anthropic import answer as answers
 from relayd.anthropic.answer import JSON_TYPE, Answer
+from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import MessagesRequest
-from relayd.anthropic.sse import SSE_TYPE, StreamEncoder
+from relayd.anthropic.sse import SSE_TYPE
 from relayd.config import Config
 from relayd.core import actions as do
+from relayd.core import demands
 from relayd.core.actions import Action, Headers
+from relayd.core.conversations import Name
 from relayd.core.turn import BlockShown, Failed, Finished, Part, TextShown
 from relayd.errors import ApiError
 
@@ -28,18 +32,39 @@ class Stage(Enum):
     DONE = "done"  # last byte handed over, or the client is gone
 
 
-class Call:
-    """See the module's text. Every method returns the orders it brings."""
+class Encoder(Protocol):
+    """A shape that answers can have: `anthropic/sse.py` and `openai/encode.py`."""
 
-    def __init__(self, number: int, client: int, request_id: str, request: MessagesRequest, config: Config, now: float) -> None:
+    message_id: str
+
+    def whole(self, answer: Answer) -> bytes: ...
+    def refusal(self, error: ApiError, request_id: str) -> bytes: ...
+    def start(self) -> bytes: ...
+    def text(self, piece: str) -> bytes: ...
+    def block(self, block: Block) -> bytes: ...
+    def stop_block(self) -> bytes: ...
+    def finish(self, answer: Answer) -> bytes: ...
+    def error(self, error: ApiError, request_id: str) -> bytes: ...
+    def ping(self) -> bytes: ...
+
+
+class Call:
+    """See the module's text. Methods that act return the orders they bring."""
+
+    def __init__(
+        self, number: int, client: int, request_id: str, request: MessagesRequest, encoder: Encoder, config: Config
+    ) -> None:
         self.number, self.client, self.request_id = number, client, request_id
         self.request = request
-        self.arrived = now
+        self.conversation: Name | None = None
+        self.retries = 0
         self.stage = Stage.QUEUED
         self.slot: str | None = None
         self.resumed = False
         self._config = config
-        self._encoder = StreamEncoder(answers.new_id("msg_01"), request.model)
+        self._encoder = encoder
+        self._demand = demands.demands(request)
+        self._kept: list[Part] = []  # parts of an answer that must be checked before any of it is shown
 
     def __repr__(self) -> str:
         return f"<Call {self.number} {self.stage.value} {self.request_id}>"
@@ -50,15 +75,19 @@ class Call:
         return self.resumed and self.stage is Stage.HELD
 
     def queued(self, now: float) -> list[Action]:
-        """No process is free."""
-        self.stage, self.slot = Stage.QUEUED, None
+        """No process works on it: it is new, or must be answered by another one."""
+        self.slot = None
+        if self.stage is not Stage.STREAMING:
+            self.stage = Stage.QUEUED
         return [do.SetTimer(self._timer("queue"), now + self._config.queue_wait_s)]
 
     def started(self, slot: str, now: float, resumed: bool = False) -> list[Action]:
         """A process works on it; `resumed` if it had waited for this call's tool results."""
         self.slot, self.resumed = slot, resumed
-        self.stage = Stage.HELD
         orders: list[Action] = [do.CancelTimer(self._timer("queue"))]
+        if self.stage is Stage.STREAMING:
+            return orders
+        self.stage = Stage.HELD
         if self.request.stream:
             orders.append(do.SetTimer(self._timer("hold"), now + self._config.stream_hold_s))
         return orders
@@ -71,7 +100,26 @@ class Call:
             return self.fail(part.error)
         if not self.request.stream:
             return self._whole(part.answer) if isinstance(part, Finished) else []
-        return self._stream(part, now)
+        if self._demand and not isinstance(part, Finished):
+            self._kept.append(part)
+            return []
+        kept, self._kept = [*self._kept, part], []
+        return [order for p in kept for order in self._stream(p, now)]
+
+    def problem(self, answer: Answer) -> str:
+        """How the answer breaks what was demanded of it; empty if it does not."""
+        return demands.problem(self.request, answer) if self._demand else ""
+
+    def insist(self) -> None:
+        """The answer is thrown away: the same again, with an instruction."""
+        if not self.retries:
+            self.request = demands.insist(self.request)
+        self.retries += 1
+        self._kept = []
+
+    def message_id(self, answer: Answer) -> str:
+        """The id that the client has seen."""
+        return self._encoder.message_id if self.request.stream else answer.id
 
     def due(self, name: str, now: float) -> list[Action]:
         """One of its timers has fired."""
@@ -88,7 +136,7 @@ class Call:
         if self.stage is Stage.STREAMING:
             data = self._encoder.stop_block() + self._encoder.error(error, self.request_id)
             return [do.SendChunk(self.client, data), do.EndStream(self.client), *self.close()]
-        body = answers.to_bytes(answers.error_json(error, self.request_id))
+        body = self._encoder.refusal(error, self.request_id)
         headers = [*self._headers(JSON_TYPE), *answers.error_headers(error)]
         return [do.Respond(self.client, error.status, headers, body), *self.close()]
 
@@ -98,8 +146,7 @@ class Call:
         return [do.CancelTimer(self._timer(name)) for name in ("queue", "hold", "ping")]
 
     def _whole(self, answer: Answer) -> list[Action]:
-        body = answers.to_bytes(answer.as_json())
-        return [do.Respond(self.client, 200, self._headers(JSON_TYPE), body), *self.close()]
+        return [do.Respond(self.client, 200, self._headers(JSON_TYPE), self._encoder.whole(answer)), *self.close()]
 
     def _stream(self, part: Part, now: float) -> list[Action]:
         orders = self._open_stream(now) if self.stage is not Stage.STREAMING else []
@@ -131,6 +178,8 @@ class Call:
         headers = [("content-type", content_type), ("request-id", self.request_id)]
         if self.request.ignored:
             headers.append(("x-relayd-ignored", ", ".join(self.request.ignored)))
+        if self.retries:
+            headers.append(("x-relayd-emulated", self._demand))
         return headers
 
     def _ping_timer(self, now: float) -> Action:

@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relayd import codec
+from relayd.anthropic.request import Thinking
 from relayd.claude import launch
 from relayd.claude.announced import Machine
 from relayd.claude.compose import Scene
@@ -29,7 +31,7 @@ BACKOFF_MAX_S = 60.0
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the core must know of the machine. `timestamp` and `today` map monotonic seconds to wall time."""
+    """What the core must know of the machine. `timestamp`, `today` and `unix_time` map monotonic seconds to wall time."""
 
     claude: str
     state_dir: str
@@ -41,6 +43,7 @@ class Surroundings:
     machine: Machine
     timestamp: Callable[[float], str]
     today: Callable[[float], str]
+    unix_time: Callable[[float], float]
 
 
 class Pool:
@@ -179,3 +182,17 @@ class Pool:
     def _scene(self, slot: str, now: float) -> Scene:
         near = self._surroundings
         return Scene(slot, near.workspace, near.timestamp(now), near.today(now), near.machine)
+
+
+def dump_keys(keys: list[LaunchKey]) -> bytes:
+    """Launch keys as JSON, for the next start."""
+    return codec.dump([[k.model, k.max_tokens, k.thinking.kind, k.thinking.budget, k.effort, k.tools] for k in keys])
+
+
+def load_keys(data: bytes) -> list[LaunchKey]:
+    """Launch keys of an earlier run; an unreadable file counts as empty."""
+    try:
+        found = codec.parse(data)
+        return [LaunchKey(str(m), int(t), Thinking(str(k), int(b)), str(e), tools=bool(u)) for m, t, k, b, e, u in found]
+    except (ValueError, TypeError):
+        return []

@@ -16,24 +16,28 @@ from typing import Any
 from relayd import __version__, codec
 from relayd.anthropic import answer as answers
 from relayd.anthropic import models
-from relayd.anthropic import request as requests
-from relayd.anthropic.answer import JSON_TYPE
-from relayd.anthropic.request import MessagesRequest, Thinking
-from relayd.claude import compose, hooks, mcp, telemetry
+from relayd.anthropic.answer import JSON_TYPE, Answer
+from relayd.anthropic.request import Held, MessagesRequest
+from relayd.claude import hooks, mcp, telemetry
 from relayd.claude.launch import LaunchKey, key_of
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core import intake
 from relayd.core.actions import Action
 from relayd.core.call import Call, Stage
+from relayd.core.conversations import Conversations
 from relayd.core.lineage import Lineage
-from relayd.core.pool import Pool, Surroundings
+from relayd.core.pool import Pool, Surroundings, dump_keys
+from relayd.core.rates import RateLimit
 from relayd.core.session import Session
+from relayd.core.tokens import TokenEstimate
 from relayd.core.transitions import LIVE, State
-from relayd.core.turn import Failed
+from relayd.core.turn import Failed, Finished, Part
 from relayd.errors import ApiError, internal, invalid, overloaded
 from relayd.http import guard, routes
 from relayd.http.messages import HttpRequest
+from relayd.openai import encode
 
 EMPTY_JSON = b"{}"
 REMEMBERED_KEYS = 4
@@ -46,8 +50,14 @@ class Relay:
         self.pool = Pool(config, surroundings, keys)
         self.calls: dict[int, Call] = {}
         self.queue: deque[int] = deque()
+        self.conversations = Conversations(config)
         self.served = 0
+        self._rate = RateLimit(config.rate_probe_s)
+        self._tokens = TokenEstimate()
         self._by_client: dict[int, int] = {}
+        self._pages: dict[int, str] = {}  # connections of web pages that may use the daemon, with their origins
+        self._origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
+        self._unix_time = surroundings.unix_time
         self._config = config
         self._port = port
         self._numbers = 0
@@ -70,28 +80,43 @@ class Relay:
         else:
             session = self.pool.sessions.get(event.slot)
             orders = self._session(session, event, now) if session else []
-        return orders + self._schedule(now)
+        orders += self._schedule(now)
+        return [self._for_page(order) for order in orders] if self._pages else orders
+
+    def _for_page(self, order: Action) -> Action:
+        """An answer to a web page's request must say that the page may read it."""
+        if isinstance(order, (do.Respond, do.StartStream)) and order.client in self._pages:
+            order.headers.extend(guard.page_headers(self._pages[order.client]))
+        return order
 
     # Requests
 
     def _request(self, event: ev.RequestArrived, now: float) -> list[Action]:
-        request_id = answers.new_id("req_01")
+        return self._answer(event, answers.new_id("req_01"), now)
+
+    def _answer(self, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
+        chat = False
         try:
-            guard.check(event.request.method, event.request.headers, self._port)
+            page = guard.check(event.request.method, event.request.headers, self._port, self._origins)
+            if page:
+                self._pages[event.client] = page
+            if event.request.method == "OPTIONS":
+                return [do.Respond(event.client, 204, [("request-id", request_id)], b"")]
             route = routes.match(event.request.method, event.request.path)
+            chat = route.name == "chat"
             return ROUTE_HANDLERS[route.name](self, event, route, request_id, now)
         except ApiError as error:
-            return [self._error(event.client, error, request_id)]
+            return [self._error(event.client, error, request_id, chat)]
         except Exception:
             orders: list[Action] = [do.Log("error", f"{request_id} met a bug: {traceback.format_exc()}")]
-            return [*orders, self._error(event.client, internal("Internal server error"), request_id)]
+            return [*orders, self._error(event.client, internal("Internal server error"), request_id, chat)]
 
     def _refused(self, event: ev.RequestRefused, now: float) -> list[Action]:
         request_id = answers.new_id("req_01")
         return [self._error(event.client, ApiError(event.status, event.message), request_id)]
 
-    def _error(self, client: int, error: ApiError, request_id: str) -> Action:
-        body = answers.to_bytes(answers.error_json(error, request_id))
+    def _error(self, client: int, error: ApiError, request_id: str, chat: bool = False) -> Action:
+        body = encode.error_body(error, request_id) if chat else codec.dump(answers.error_json(error, request_id))
         headers = [("content-type", JSON_TYPE), ("request-id", request_id), *answers.error_headers(error)]
         return do.Respond(client, error.status, headers, body)
 
@@ -106,9 +131,9 @@ class Relay:
         return [self._json(event.client, codec.dump(value), request_id)]
 
     def _status(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
-        return [self._json(event.client, codec.dump(self._facts_for(route.name)), request_id)]
+        return [self._json(event.client, codec.dump(self._facts_for(route.name, now)), request_id)]
 
-    def _facts_for(self, name: str) -> dict[str, Any]:
+    def _facts_for(self, name: str, now: float) -> dict[str, Any]:
         """Answers of the small GET routes. States and counts only."""
         room = not self._ending and len(self.queue) < self._config.queue_max
         if name == "version":
@@ -119,27 +144,60 @@ class Relay:
             return {"valid": True, "license": "MIT"}
         states = Counter(session.state.value for session in self.pool.sessions.values())
         pool = {"processes": dict(states), "max": self._config.max, "queued": len(self.queue), "running": len(self.calls)}
-        return {"status": "ending" if self._ending else "ok", "version": __version__, "served": self.served, "pool": pool}
+        status = {"status": "ending" if self._ending else "ok", "version": __version__, "served": self.served}
+        return status | {"pool": pool, "rate_limit": self._rate.describe(now)}
+
+    def _sessions(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        """The sticky sessions: listed, shown, forgotten."""
+        kept, name = self.conversations, route.argument
+        if route.name == "sessions":
+            value: dict[str, Any] = {"data": [kept.describe(n, now) for n in kept.names()]}
+        elif event.request.method == "GET":
+            value = kept.describe(name, now)
+        else:
+            waiting = kept.delete(name)
+            value = {"type": "session_deleted", "id": name}
+            return [self._json(event.client, codec.dump(value), request_id), *self._admit(waiting, now)]
+        return [self._json(event.client, codec.dump(value), request_id)]
+
+    def _count(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        asked = intake.read(event.request, False, self._config)
+        held = self.conversations.held(asked.name) if asked.name else Held()
+        tokens = self._tokens.of(intake.counted(asked, held, self._config))
+        headers = [("content-type", JSON_TYPE), ("request-id", request_id), ("x-relayd-emulated", "input_tokens")]
+        return [do.Respond(event.client, 200, headers, codec.dump({"input_tokens": tokens}))]
 
     def _messages(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
         if self._ending:
             raise overloaded("relayd is shutting down", 5)
-        version = event.request.headers.get("anthropic-version", requests.VERSION_OLD)
-        request = requests.parse(requests.document(event.request.body), version)
-        compose.check(request)
-        self._numbers += 1
-        call = Call(self._numbers, event.client, request_id, request, self._config, now)
+        asked = intake.read(event.request, route.name == "chat", self._config)
+        kept = self.conversations
+        if asked.name and kept.is_busy(asked.name):
+            kept.wait(asked.name, (event.client, event, request_id))
+            return []
+        request = asked.request(kept.held(asked.name) if asked.name else Held(), self._config)
+        self._rate.admit(now)
         session = self._parked_for(request)
-        may_go_on = session is not None and self._continues(session, request)
-        if not may_go_on and len(self.queue) >= self._config.queue_max:
+        goes_on = session is not None and self._continues(session, request)
+        if not goes_on and len(self.queue) >= self._config.queue_max:
             raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", 10)
+        self._numbers += 1
+        encoder = asked.encoder(request, int(self._unix_time(now)))
+        call = Call(self._numbers, event.client, request_id, request, encoder, self._config)
         self.calls[call.number] = call
         self._by_client[event.client] = call.number
-        if session is not None and may_go_on:
-            orders = call.started(session.slot, now, resumed=True)
-            return orders + self._session(session, ev.ResultsBrought(call.number, request.tool_results, request.stream), now)
+        if asked.name:
+            call.conversation = asked.name
+            kept.begin(asked.name, now)
+        return self._start(call, session, goes_on, now)
+
+    def _start(self, call: Call, parked: Session | None, goes_on: bool, now: float) -> list[Action]:
+        """On the session that waits for just this call, or in the queue."""
+        if parked is not None and goes_on:
+            event = ev.ResultsBrought(call.number, call.request.tool_results, call.request.stream)
+            return call.started(parked.slot, now, resumed=True) + self._session(parked, event, now)
         self.queue.append(call.number)
-        orders = self._session(session, ev.Retired("its conversation went another way"), now) if session else []
+        orders = self._session(parked, ev.Retired("its conversation went another way"), now) if parked else []
         return orders + call.queued(now)
 
     def _parked_for(self, request: MessagesRequest) -> Session | None:
@@ -188,6 +246,8 @@ class Relay:
             raise invalid(f"{name}: {error}") from error
 
     def _client_left(self, event: ev.ClientLeft, now: float) -> list[Action]:
+        self._pages.pop(event.client, None)
+        self.conversations.forget_client(event.client)
         number = self._by_client.get(event.client)
         return self._abandon(self.calls[number], now) if number is not None else []
 
@@ -201,6 +261,8 @@ class Relay:
     def _drop(self, call: Call) -> None:
         self.calls.pop(call.number, None)
         self._by_client.pop(call.client, None)
+        if call.conversation:
+            self.conversations.release(call.conversation)
         if call.number in self.queue:
             self.queue.remove(call.number)
 
@@ -215,12 +277,9 @@ class Relay:
         parts, session.parts = session.parts, []
         if session.handed_over is None and any(isinstance(p, Failed) for p in parts):
             self.pool.failed_unused(now)
-        for part in parts if call is not None else []:
-            assert call is not None
-            if isinstance(part, Failed) and part.lost and call.may_replay:
-                orders += self._replay(call, now)
-                break
-            orders += call.part(part, now)
+        for part in parts:
+            if call is not None and call.slot == session.slot:
+                orders += self._deliver(call, part, now)
         if call is not None and call.stage is Stage.DONE:
             self.served += 1
             self._drop(call)
@@ -228,10 +287,32 @@ class Relay:
             self.pool.gone(session, now)
         return orders
 
-    def _replay(self, call: Call, now: float) -> list[Action]:
-        """The parked process is gone, and nothing of its answer was sent: another one gets the whole conversation."""
+    def _deliver(self, call: Call, part: Part, now: float) -> list[Action]:
+        """A part of its turn, for the client; or the same once more, if that is not good enough."""
+        if isinstance(part, Failed):
+            if part.lost and call.may_replay:  # its parked process is gone: another one gets the whole conversation
+                return self._again(call, now)
+            self._rate.failed(part.error, now)
+        if isinstance(part, Finished):
+            self._rate.passed()
+            self._tokens.learn(call.request, part.answer.usage)
+            problem = call.problem(part.answer)
+            if problem and call.retries < self._config.answer_retries:
+                call.insist()
+                return self._again(call, now)
+            if problem:
+                return call.fail(internal(f"the answer does not keep to what was asked for: {problem}"))
+            self._keep(call, part.answer, now)
+        return call.part(part, now)
+
+    def _again(self, call: Call, now: float) -> list[Action]:
         self.queue.appendleft(call.number)
         return call.queued(now)
+
+    def _keep(self, call: Call, answer: Answer, now: float) -> None:
+        if call.conversation:
+            self.conversations.finish(call.conversation, call.message_id(answer), call.request, answer, now)
+            call.conversation = None
 
     def _doom(self, session: Session, now: float) -> list[Action]:
         """A bug of ours: the session may be half-updated, so it ends here."""
@@ -290,7 +371,10 @@ class Relay:
 
     def _schedule(self, now: float) -> list[Action]:
         """Give waiting calls their processes, in order of arrival; then refill the pool."""
+        self.conversations.expire(now)
         orders: list[Action] = []
+        while ready := self.conversations.ready():
+            orders += self._admit(ready, now)
         while self.queue:
             call = self.calls[self.queue[0]]
             key = key_of(call.request)
@@ -311,26 +395,16 @@ class Relay:
             orders.append(do.SetTimer(("relay", "", "refill"), look))
         return orders
 
+    def _admit(self, waiting: list[Any], now: float) -> list[Action]:
+        """Calls that waited for an earlier one of their session."""
+        return [order for _, event, request_id in waiting for order in self._answer(event, request_id, now)]
+
     def _remember(self, now: float) -> list[Action]:
         keys = [k for k in self.pool.keys(now) if k.is_plain][:REMEMBERED_KEYS]  # words of a call are not kept
         if set(keys) == set(self._remembered):
             return []
         self._remembered = keys
         return [do.Remember(dump_keys(keys))]
-
-
-def dump_keys(keys: list[LaunchKey]) -> bytes:
-    """Launch keys as JSON, for the next start."""
-    return codec.dump([[k.model, k.max_tokens, k.thinking.kind, k.thinking.budget, k.effort, k.tools] for k in keys])
-
-
-def load_keys(data: bytes) -> list[LaunchKey]:
-    """Launch keys of an earlier run; an unreadable file counts as empty."""
-    try:
-        found = codec.parse(data)
-        return [LaunchKey(str(m), int(t), Thinking(str(k), int(b)), str(e), tools=bool(u)) for m, t, k, b, e, u in found]
-    except (ValueError, TypeError):
-        return []
 
 
 HANDLERS: dict[type, Callable[[Relay, Any, float], list[Action]]] = {
@@ -344,6 +418,10 @@ HANDLERS: dict[type, Callable[[Relay, Any, float], list[Action]]] = {
 RouteHandler = Callable[[Relay, ev.RequestArrived, routes.Route, str, float], list[Action]]
 ROUTE_HANDLERS: dict[str, RouteHandler] = {
     "messages": Relay._messages,
+    "chat": Relay._messages,
+    "count": Relay._count,
+    "sessions": Relay._sessions,
+    "session": Relay._sessions,
     "models": Relay._models,
     "model": Relay._models,
     "health": Relay._status,

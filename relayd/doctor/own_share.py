@@ -36,7 +36,7 @@ def samples(body: bytes, rounds: int = ROUNDS) -> list[float]:
 
 def _round(body: bytes, root: str, number: int) -> float:
     machine = Machine("linux", "bash", "Linux 6")
-    stamps = (lambda now: "2026-01-01T00:00:00.000Z", lambda now: "2026-01-01")
+    stamps = (lambda now: "2026-01-01T00:00:00.000Z", lambda now: "2026-01-01", lambda now: now)
     near = Surroundings("/bin/true", root, root, f"{root}/workspace", f"http://127.0.0.1:{PORT}", {}, True, machine, *stamps)
     relay = Relay(Config(idle=1, max=1, warm_model="claude-sonnet-4-6"), near, [], PORT)
     relay.start(0.0)

@@ -10,19 +10,32 @@ from collections.abc import Mapping
 
 from relayd.errors import ApiError
 
+ALLOWED_HEADERS = "*, authorization"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-def check(method: str, headers: Mapping[str, str], port: int) -> None:
-    """Raises ApiError 403 or 415 for a request that did not come from a local program."""
+def check(method: str, headers: Mapping[str, str], port: int, allowed: frozenset[str] = frozenset()) -> str:
+    """The origin of an allowed foreign page, or nothing. Raises ApiError 403 or 415 for what no local program sends."""
     if not is_own_host(headers.get("host", ""), port):
         raise ApiError(403, "Host is not this daemon's loopback address")
     origin = headers.get("origin")
-    if origin is not None and not is_own_origin(origin, port):
+    if origin is not None and origin not in allowed and not is_own_origin(origin, port):
         raise ApiError(403, "Origin is not allowed: web pages may not use this daemon")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if method == "POST" and kind != "application/json":
         raise ApiError(415, "content-type must be application/json")
+    return origin if origin in allowed and origin is not None else ""
+
+
+def page_headers(origin: str) -> list[tuple[str, str]]:
+    """What lets a page of an allowed origin ask and read (CORS)."""
+    return [
+        ("access-control-allow-origin", origin),
+        ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
+        ("access-control-allow-headers", ALLOWED_HEADERS),
+        ("access-control-expose-headers", "request-id, retry-after, x-relayd-ignored, x-relayd-emulated"),
+        ("vary", "origin"),
+    ]
 
 
 def is_own_host(host: str, port: int) -> bool:
