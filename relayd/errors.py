@@ -36,7 +36,8 @@ class ApiError(Exception):
     """An error a client gets, in the API's own shape.
 
     status: HTTP status; message: the text; retry_after_s: becomes `retry-after`;
-    details: `error.details`, with an `error_code` the SDKs act on; headers: extra ones.
+    details: `error.details`, with an `error_code` the SDKs act on; headers: extra ones;
+    resets_at: unix seconds of a usage limit's end, which becomes `retry_after_s`.
     """
 
     status: int
@@ -44,6 +45,7 @@ class ApiError(Exception):
     retry_after_s: int | None = None
     details: dict[str, Any] | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    resets_at: int | None = None
 
     @property
     def kind(self) -> str:

@@ -27,6 +27,8 @@ STATUS_BY_NAME = {
     "max_output_tokens": 500,
 }
 LOGIN_TEXT = "Not logged in"
+# A usage limit's text; its exact time is in the transcript's line about it, 0.1 s later.
+RESETS = re.compile(r"\bresets? ")
 # Past the model's window nothing is sent upstream; the words differ from the API's only in their first letter.
 TOO_LONG_TEXT = "Prompt is too long"
 
@@ -34,6 +36,11 @@ TOO_LONG_TEXT = "Prompt is too long"
 def login_needed() -> ApiError:
     """401: nobody is logged in, whether a hook or a screen says so."""
     return ApiError(401, "Claude Code is not logged in. Run `claude` once in a terminal and log in.")
+
+
+def names_a_reset(failed: TurnFailed) -> bool:
+    """True for a usage limit whose end Claude Code knows."""
+    return failed.error == "rate_limit" and bool(RESETS.search(failed.text))
 
 
 def to_api_error(failed: TurnFailed, wire: RequestFailed | None, model: str) -> ApiError:

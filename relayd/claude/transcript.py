@@ -34,10 +34,11 @@ class AssistantLine:
 
 @dataclass(frozen=True)
 class ErrorLine:
-    """An API error, shown by Claude Code as a message of its own."""
+    """An API error, shown by Claude Code as a message of its own. `resets_at`: unix seconds, for a usage limit."""
 
     error: str
     text: str
+    resets_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def _read(value: dict[str, Any]) -> Entry | None:
 def _assistant(value: dict[str, Any], message: dict[str, Any]) -> Entry:
     blocks = tuple(message["content"])
     if message.get("model") == SYNTHETIC_MODEL or value.get("isApiErrorMessage"):
-        return ErrorLine(str(value.get("error") or ""), "".join(b.get("text", "") for b in blocks))
+        resets_at = (value.get("quotaLimits") or {}).get("resetsAt")
+        text = "".join(b.get("text", "") for b in blocks)
+        return ErrorLine(str(value.get("error") or ""), text, int(resets_at) if resets_at else None)
     return AssistantLine(
         message_id=message["id"],
         model=message["model"],

@@ -292,6 +292,8 @@ class Relay:
         if isinstance(part, Failed):
             if part.lost and call.may_replay:  # its parked process is gone: another one gets the whole conversation
                 return self._again(call, now)
+            if part.error.resets_at:
+                part.error.retry_after_s = max(1, part.error.resets_at - int(self._unix_time(now)))
             self._rate.failed(part.error, now)
         if isinstance(part, Finished):
             self._rate.passed()

@@ -93,6 +93,7 @@ class Turn:
         self._failed: TurnFailed | None = None
         self._done: RequestDone | None = None
         self._wire_failed: RequestFailed | None = None
+        self._error_line: ErrorLine | None = None
         self._over = False  # Claude Code has gone on to a message that is not ours
         self._answered_itself = False  # Claude Code has refused a tool call without asking
         self._ended = False
@@ -156,6 +157,7 @@ class Turn:
                 parts += self._line(entry)
             elif isinstance(entry, ErrorLine):
                 self._failed = self._failed or TurnFailed(entry.error, "", entry.text)
+                self._error_line = entry
             elif not entry.results:
                 self._over = True
             elif not self._brought.issuperset(entry.results):
@@ -189,7 +191,9 @@ class Turn:
         if self._lines and self._lines[-1].stop_reason:
             return self._finish(self._answer())
         if self._failed:
-            return self._fail(failures.to_api_error(self._failed, self._wire_failed, self._key.model))
+            error = failures.to_api_error(self._failed, self._wire_failed, self._key.model)
+            error.resets_at = self._error_line.resets_at if self._error_line else None
+            return self._fail(error)
         return self._fail(internal("Claude Code ended the turn without writing its answer to the transcript"))
 
     def lost(self, reason: str) -> list[Part]:
@@ -240,7 +244,8 @@ class Turn:
         if self._over or reason in GOES_ON:
             return self._finish(self._answer())
         if self._failed:
-            return self.expire() if self._wire_failed else []
+            complete = self._wire_failed and (self._error_line or not failures.names_a_reset(self._failed))
+            return self.expire() if complete else []
         if reason == "tool_use":
             return self._finish(self._answer()) if self._caught_up_display else []
         if reason:

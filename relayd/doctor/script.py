@@ -14,6 +14,7 @@ answers depend on the request alone, so a test can say in advance what must come
     [[stop REASON]]         stop_reason: max_tokens, refusal, stop_sequence, pause_turn, ...
     [[error STATUS TEXT]]   an API error with the API's own error type
     [[retry-after N]]       with `error`: the header
+    [[resets UNIX]]         with `error 429`: the headers of a subscription's usage limit
     [[midway STATUS]]       starts a stream, then sends an SSE error event
     [[slow SECONDS]]        pause before each piece of text
     [[wait SECONDS]]        pause before the answer's first byte
@@ -55,6 +56,7 @@ class Plan:
     error_status: int | None = None
     error_text: str = ""
     retry_after: str | None = None
+    resets: str | None = None
     midway_status: int | None = None
     piece_pause_s: float = 0.0
     first_pause_s: float = 0.0
@@ -185,6 +187,8 @@ def _apply(plan: Plan, text: list[str], name: str, argument: str, body: dict[str
         plan.error_status, plan.error_text = int(status), message or "the stand-in was told to fail"
     elif name == "retry-after":
         plan.retry_after = argument
+    elif name == "resets":
+        plan.resets = argument
     elif name == "midway":
         plan.midway_status = int(argument)
     elif name == "slow":

@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif plan.fault == "reset":
             self.close_connection = True
         elif plan.error_status:
-            extra = {"retry-after": plan.retry_after} if plan.retry_after else {}
+            extra = ({"retry-after": plan.retry_after} if plan.retry_after else {}) | _limit_headers(plan)
             self._json(plan.error_status, _error(plan.error_status, plan.error_text), extra)
         elif body.get("stream"):
             self._stream(plan, body)
@@ -286,6 +286,15 @@ def _usage(body: dict[str, Any], plan: Plan) -> dict[str, Any]:
         "output_tokens": _tokens(plan.blocks),
         "service_tier": "standard",
     }
+
+
+def _limit_headers(plan: Plan) -> dict[str, str]:
+    """What the API tells a subscription past its usage limit."""
+    if not plan.resets:
+        return {}
+    values = {"status": "rejected", "reset": plan.resets, "representative-claim": "five_hour"}
+    values |= {"5h-status": "rejected", "5h-reset": plan.resets, "5h-utilization": "1.0"}
+    return {f"anthropic-ratelimit-unified-{name}": text for name, text in values.items()}
 
 
 def _error(status: int, message: str) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+"""A subscription past its usage limit: the real binary with a dummy login of that kind."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import time
+import urllib.request
+
+import pytest
+
+from relayd.doctor.harness import Harness
+from tests.helpers import ask, post
+
+pytestmark = pytest.mark.real
+
+LOGIN = {"ANTHROPIC_API_KEY": "", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-stand-in-000000000000000000000000"}
+
+
+def health(harness: Harness) -> dict[str, object]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{harness.url}/v1/health") as answer:
+        found: dict[str, object] = json.load(answer)["rate_limit"]
+    return found
+
+
+def test_calls_fail_fast_until_the_limit_resets_and_one_may_try(claude: str, tmp_path: pathlib.Path) -> None:
+    """Claude Code knows the end of a subscription's limit; the client gets it as retry-after, whole seconds from now."""
+    flags: dict[str, object] = {"idle": 0, "rate_probe_s": 3600}
+    with Harness(str(tmp_path), claude, flags, LOGIN) as harness:
+        assert post(harness.url, ask("[[say fine]]"))[0] == 200
+        resets = int(time.time()) + 7200
+        status, headers, body = post(harness.url, ask(f"[[error 429 used up]] [[resets {resets}]]"))
+        assert (status, json.loads(body)["error"]["type"]) == (429, "rate_limit_error")
+        assert abs(int(headers["retry-after"]) - 7200) < 60
+        assert health(harness)["limited"] is True
+        before = len(harness.api.messages())
+        status, headers, _ = post(harness.url, ask("[[say fine]]"))
+        assert status == 429
+        assert int(headers["retry-after"]) > 7000
+        assert len(harness.api.messages()) == before
+    with Harness(str(tmp_path / "2"), claude, {"idle": 0, "rate_probe_s": 0}, LOGIN) as harness:
+        assert post(harness.url, ask(f"[[error 429 used up]] [[resets {resets}]]"))[0] == 429
+        assert post(harness.url, ask("[[say fine]]"))[0] == 200
+        assert health(harness)["limited"] is False
