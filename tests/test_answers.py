@@ -15,8 +15,9 @@ USAGE = Usage({"input_tokens": 4, "output_tokens": 7, "cache_read_input_tokens":
 
 
 def test_a_message_has_every_field_that_sdks_declare() -> None:
+    """The API's published schema wants `citations` in a text block, and a popular client refuses null: so an empty list."""
     value = Answer("msg_01x", "m", ({"type": "text", "text": "a"}, TOOL), "tool_use", USAGE).as_json()
-    assert value["content"][0]["citations"] is None
+    assert value["content"][0] == {"type": "text", "text": "a", "citations": []}
     assert value["content"][1]["caller"] == {"type": "direct"}
     assert {"stop_sequence", "stop_details", "container"} <= set(value)
     assert value["usage"]["cache_read_input_tokens"] == 0

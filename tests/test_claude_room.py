@@ -59,7 +59,7 @@ def test_transcripts_lie_where_claude_code_looks_for_them() -> None:
         (LaunchKey("claude-opus-5-5", 9), None, False, False),
         (LaunchKey("claude-sonnet-5", 9), None, False, False),
         (LaunchKey("claude-sonnet-5", 9, Thinking("disabled")), "0", True, False),
-        (LaunchKey("claude-opus-5-5", 9, Thinking("disabled")), "0", False, False),
+        (LaunchKey("claude-opus-5-5", 9, Thinking("disabled")), "0", True, False),
         (LaunchKey("opus", 9), None, False, False),
     ],
 )
@@ -68,10 +68,40 @@ def test_thinking_as_the_api_defaults_it(key: LaunchKey, variable: str | None, o
     assert (key.thinking_off, key.thinking_asked) == (off, asked)
 
 
-def test_stop_sequences_and_sampling_are_the_models_business() -> None:
-    order = made(LaunchKey("m", 9, stop_sequences=("END", "\n\n"), sampling=(("temperature", 0.5),)))
-    assert json.loads(order.env["CLAUDE_CODE_EXTRA_BODY"]) == {"stop_sequences": ["END", "\n\n"], "temperature": 0.5}
-    assert "CLAUDE_CODE_EXTRA_BODY" not in made(LaunchKey("m", 9)).env
+def extra(key: LaunchKey) -> dict[str, object]:
+    found: dict[str, object] = json.loads(made(key).env["CLAUDE_CODE_EXTRA_BODY"])
+    return found
+
+
+def test_parameters_are_the_models_business() -> None:
+    """Claude Code would bend max_tokens and thinking to what it knows of the model; its way of adding parameters does not."""
+    assert extra(LaunchKey("m", 9)) == {"max_tokens": 9, "thinking": {"type": "disabled"}}
+    assert extra(LaunchKey("claude-opus-5", 9))["thinking"] == {"type": "adaptive"}
+    key = LaunchKey("m", 9, Thinking("enabled", 5000, "omitted"), "low", ("END", "\n\n"), (("temperature", 0.5),))
+    assert extra(key) == {
+        "max_tokens": 9,
+        "thinking": {"type": "enabled", "budget_tokens": 5000, "display": "omitted"},
+        "output_config": {"effort": "low"},
+        "stop_sequences": ["END", "\n\n"],
+        "temperature": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "display", "shows"),
+    [
+        ("claude-sonnet-4-5-20250929", "", True),
+        ("claude-opus-4-6", "", True),
+        ("claude-opus-4-7", "", False),
+        ("claude-opus-5", "", False),
+        ("claude-opus-5", "summarized", True),
+        ("claude-sonnet-4-6", "omitted", False),
+    ],
+)
+def test_summaries_of_thinking_are_asked_for_as_the_api_defaults_them(model: str, display: str, shows: bool) -> None:
+    order = made(LaunchKey(model, 9000, Thinking("adaptive", 0, display)))
+    settings = json.loads(next(data for path, data in order.files.items() if path.endswith("settings.json")))
+    assert settings["showThinkingSummaries"] is shows
 
 
 def test_the_environment_lets_logins_through_and_nothing_else() -> None:

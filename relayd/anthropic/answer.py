@@ -76,9 +76,9 @@ class Answer:
 
 
 def response_block(block: Block) -> Block:
-    """A block with the fields that responses always carry."""
+    """A block with the fields that responses always carry. No citations is an empty list: some clients refuse null."""
     if block["type"] == "text":
-        return {"citations": None} | block
+        return block | {"citations": block.get("citations") or []}
     if block["type"] == "tool_use":
         return {"caller": {"type": "direct"}} | block
     return block

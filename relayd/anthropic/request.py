@@ -25,6 +25,7 @@ STOP_MAX = 4096  # stop sequences of one request, in characters of JSON: they tr
 SCHEMA_MAX_BYTES = 96 * 1024  # it travels in the environment
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 THINKING_KINDS = ("adaptive", "enabled", "disabled", "between_tools")
+THINKING_DISPLAYS = ("summarized", "omitted", "updates")
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,11 @@ class Held:
 
 @dataclass(frozen=True)
 class Thinking:
-    """What the client asked: kind is absent, disabled, adaptive or enabled (with a budget in tokens)."""
+    """What the client asked: kind is absent or one of THINKING_KINDS, `enabled` with a budget in tokens; display may be empty."""
 
     kind: str = "absent"
     budget: int = 0
+    display: str = ""
 
 
 @dataclass(frozen=True)
@@ -226,13 +228,15 @@ def _thinking(value: Any, max_tokens: int) -> Thinking:
         return Thinking()
     thinking = checks.mapping(value, "thinking")
     kind = checks.one_of(checks.field(thinking, "type", "thinking"), THINKING_KINDS, "thinking.type")
+    display = thinking.get("display")
+    shown = "" if display is None else checks.one_of(display, THINKING_DISPLAYS, f"thinking.{kind}.display")
     if kind != "enabled":
-        return Thinking("adaptive" if kind == "between_tools" else kind)
+        return Thinking(kind, display=shown)
     path = "thinking.enabled.budget_tokens"
     budget = checks.integer(checks.field(thinking, "budget_tokens", "thinking.enabled"), path, minimum=1024)
     if budget >= max_tokens:
         raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`.")
-    return Thinking(kind, budget)
+    return Thinking(kind, budget, shown)
 
 
 def _effort(value: Any) -> str:

@@ -50,7 +50,7 @@ class StreamEncoder:
         """A piece of text, in the open text block or a new one."""
         data = b""
         if self.open != "text":
-            data = self.stop_block() + self._start_block("text", {"type": "text", "text": "", "citations": None})
+            data = self.stop_block() + self._start_block("text", {"type": "text", "text": ""})
         return data + self._delta({"type": "text_delta", "text": piece})
 
     def block(self, block: Block) -> bytes:
@@ -60,7 +60,7 @@ class StreamEncoder:
         if kind == "text":
             return (
                 data
-                + self._start_block(kind, {"type": "text", "text": "", "citations": None})
+                + self._start_block(kind, {"type": "text", "text": ""})
                 + (self._delta({"type": "text_delta", "text": block["text"]}) if block["text"] else b"")
                 + self.stop_block()
             )

@@ -25,8 +25,10 @@ TOOL_ENV = {
 HOOK_EVENTS = ("MessageDisplay", "Stop", "StopFailure")
 # Models that think when `thinking` is absent (platform docs, "Extended thinking"); for the others absent means no.
 THINKS_BY_DEFAULT = re.compile(r"(?:(?:opus|sonnet|haiku|fable|mythos)-5\b)|^(?:opus|sonnet|fable|default|best)$")
-# Models whose thinking cannot be turned off (seen on the wire: MAX_THINKING_TOKENS=0 leaves `adaptive`).
-ALWAYS_THINKS = re.compile(r"(?:opus|sonnet|haiku|fable|mythos)-5-\d(?!\d)|^(?:opus|sonnet|fable|default|best)$")
+# Models that show a summary of their thinking unless told otherwise; later ones leave it out (platform docs).
+SHOWS_BY_DEFAULT = re.compile(r"claude-3|(?:opus|sonnet|haiku)-4(?:-[0-6](?!\d)|-20|$)")
+# Models that Claude Code would ask for more effort than the API's default, which is high.
+OVERDONE_EFFORT = re.compile(r"opus-4-7")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class LaunchKey:
     schema: str = ""  # JSON
 
     def __str__(self) -> str:
-        thinking = self.thinking.kind + (f":{self.thinking.budget}" if self.thinking.budget else "")
+        thinking = ":".join(str(part) for part in (self.thinking.kind, self.thinking.budget, self.thinking.display) if part)
         extra = f"/{len(self.stop_sequences)} stops" if self.stop_sequences else ""
         extra += "".join(f"/{name}={value}" for name, value in self.sampling)
         extra += "/tools" if self.tools else ""
@@ -65,8 +67,6 @@ class LaunchKey:
     @property
     def thinking_off(self) -> bool:
         """True if no thinking block can come back."""
-        if ALWAYS_THINKS.search(self.model):
-            return False
         if self.thinking.kind == "absent":
             return not THINKS_BY_DEFAULT.search(self.model)
         return self.thinking.kind == "disabled"
@@ -74,7 +74,14 @@ class LaunchKey:
     @property
     def thinking_asked(self) -> bool:
         """True if the client asked for thinking, so that its blocks must come first in a stream."""
-        return self.thinking.kind in ("enabled", "adaptive")
+        return self.thinking.kind not in ("absent", "disabled")
+
+    @property
+    def shows_thinking(self) -> bool:
+        """True if thinking blocks come with a summary, not only with their signature."""
+        if self.thinking.display:
+            return self.thinking.display == "summarized"
+        return bool(SHOWS_BY_DEFAULT.search(self.model))
 
 
 @dataclass(frozen=True)
@@ -172,42 +179,67 @@ def build(
         env |= TOOL_ENV
     if doors.telemetry:
         env |= environment.telemetry(doors.telemetry)
-    return Launch(argv, env, workspace, {paths.settings: _settings(doors.hooks)})
+    return Launch(argv, env, workspace, {paths.settings: _settings(key, doors.hooks)})
 
 
 def _mcp_config(url: str) -> str:
     return codec.dump({"mcpServers": {mcp.SERVER: {"type": "http", "url": url}}}).decode()
 
 
-def _settings(hook_url: str) -> bytes:
+def _settings(key: LaunchKey, hook_url: str) -> bytes:
     hook = [{"hooks": [{"type": "http", "url": hook_url}]}]
-    return codec.dump({"hooks": dict.fromkeys(HOOK_EVENTS, hook), "spinnerTipsEnabled": False})
+    settings = {"hooks": dict.fromkeys(HOOK_EVENTS, hook), "spinnerTipsEnabled": False}
+    return codec.dump(settings | {"showThinkingSummaries": key.shows_thinking})
 
 
 def _key_env(key: LaunchKey) -> dict[str, str]:
-    env = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(key.max_tokens)}
-    if key.thinking.kind == "disabled" or key.thinking_off:
+    env = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(key.max_tokens), "CLAUDE_CODE_EXTRA_BODY": codec.dump(_extra_body(key)).decode()}
+    if key.thinking_off:
         env["MAX_THINKING_TOKENS"] = "0"
     elif key.thinking.budget:
         env["MAX_THINKING_TOKENS"] = str(key.thinking.budget)
-    if key.effort:
-        env["CLAUDE_CODE_EFFORT_LEVEL"] = key.effort
-    extra = _extra_body(key)
-    if extra:
-        env["CLAUDE_CODE_EXTRA_BODY"] = codec.dump(extra).decode()
     return env
 
 
 def _extra_body(key: LaunchKey) -> dict[str, object]:
-    """Parameters that Claude Code adds to its API requests by its own means: the API itself honours them."""
-    extra: dict[str, object] = dict(key.sampling)
+    """Parameters that Claude Code puts over its own in its API requests: the API itself honours or refuses them.
+
+    Its own `max_tokens` and `thinking` would be bent to what it knows of the model.
+    """
+    extra: dict[str, object] = {"max_tokens": key.max_tokens, "thinking": _thinking(key), **dict(key.sampling)}
     if key.stop_sequences:
         extra["stop_sequences"] = list(key.stop_sequences)
-    if key.schema:
-        extra["output_config"] = {"format": {"type": "json_schema", "schema": codec.parse(key.schema.encode())}}
+    output = _output_config(key)
+    if output:
+        extra["output_config"] = output
     if key.choice != Choice():
         extra["tool_choice"] = _tool_choice(key.choice)
     return extra
+
+
+def _thinking(key: LaunchKey) -> dict[str, object]:
+    """What the API takes an absent parameter for is said in words, since Claude Code always sends one."""
+    thinking = key.thinking
+    value: dict[str, object] = {"type": thinking.kind}
+    if thinking.kind == "absent":
+        value["type"] = "disabled" if key.thinking_off else "adaptive"
+    if thinking.budget:
+        value["budget_tokens"] = thinking.budget
+    if thinking.display:
+        value["display"] = thinking.display
+    return value
+
+
+def _output_config(key: LaunchKey) -> dict[str, object]:
+    """Merged into Claude Code's own, which names an effort for most models."""
+    config: dict[str, object] = {}
+    if key.effort:
+        config["effort"] = key.effort
+    elif OVERDONE_EFFORT.search(key.model):
+        config["effort"] = "high"
+    if key.schema:
+        config["format"] = {"type": "json_schema", "schema": codec.parse(key.schema.encode())}
+    return config
 
 
 def _tool_choice(choice: Choice) -> dict[str, object]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from relayd import codec
 from relayd.anthropic.request import Thinking
@@ -186,13 +186,15 @@ class Pool:
 
 def dump_keys(keys: list[LaunchKey]) -> bytes:
     """Launch keys as JSON, for the next start."""
-    return codec.dump([[k.model, k.max_tokens, k.thinking.kind, k.thinking.budget, k.effort, k.tools] for k in keys])
+    return codec.dump([[k.model, k.max_tokens, *astuple(k.thinking), k.effort, k.tools] for k in keys])
 
 
 def load_keys(data: bytes) -> list[LaunchKey]:
     """Launch keys of an earlier run; an unreadable file counts as empty."""
     try:
-        found = codec.parse(data)
-        return [LaunchKey(str(m), int(t), Thinking(str(k), int(b)), str(e), tools=bool(u)) for m, t, k, b, e, u in found]
+        return [
+            LaunchKey(str(model), int(tokens), Thinking(str(kind), int(budget), str(display)), str(effort), tools=bool(tools))
+            for model, tokens, kind, budget, display, effort, tools in codec.parse(data)
+        ]
     except (ValueError, TypeError):
         return []

@@ -3,6 +3,7 @@
 Pure: it opens nothing and knows no clock. `standin.py` performs the plan. A directive is
 written in the last user message as `[[name argument]]`; a prompt with none is echoed. The
 answers depend on the request alone, so a test can say in advance what must come back.
+What `improvise.py` can do with a prompt in plain words comes before the echo.
 
     [[say TEXT]]            answer with TEXT (may hold newlines)
     [[paragraphs N]]        N short markdown paragraphs
@@ -31,6 +32,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from relayd.doctor import improvise
+
 DIRECTIVE = re.compile(r"\[\[(?P<name>[a-z-]+)(?:[ =:](?P<argument>.*?))?\]\]", re.DOTALL)
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -44,6 +47,7 @@ ERROR_TYPES = {
     529: "overloaded_error",
 }
 ECHO_LIMIT_CHARS = 4000
+SIGNATURE = "c3RhbmQtaW4gc2lnbmF0dXJl"
 
 
 @dataclass
@@ -116,6 +120,8 @@ def plan_for(body: dict[str, Any], salt: str = "") -> Plan:
             text += [argument] if rounds else []
             continue
         _apply(plan, text, name, argument, body)
+    if not DIRECTIVE.search(prompt):
+        _improvise(plan, text, calls, body, prompt, bool(rounds))
     if calls:
         if text:
             plan.blocks.append({"type": "text", "text": "\n".join(text)})
@@ -128,6 +134,23 @@ def plan_for(body: dict[str, Any], salt: str = "") -> Plan:
     if text != [""]:
         plan.blocks.append({"type": "text", "text": _stopped("\n".join(text), plan, body.get("stop_sequences") or [])})
     return plan
+
+
+def _improvise(
+    plan: Plan, text: list[str], calls: list[tuple[str, dict[str, Any]]], body: dict[str, Any], prompt: str, has_results: bool
+) -> None:
+    """A prompt in plain words: a tool call, an object, the results of tools; else it will be echoed."""
+    call = improvise.tool_call(body, prompt) if not has_results else None
+    schema = ((body.get("output_config") or {}).get("format") or {}).get("schema")
+    if call:
+        calls.append(call)
+        return
+    if improvise.shows_thinking(body):
+        plan.blocks.append({"type": "thinking", "thinking": "Let me see.", "signature": SIGNATURE})
+    if schema:
+        text.append(json.dumps(improvise.sample(schema, prompt)))
+    elif has_results:
+        text.append(f"The result is {_results_text(body['messages'])}.")
 
 
 def _stopped(text: str, plan: Plan, sequences: list[str]) -> str:
@@ -179,7 +202,7 @@ def _apply(plan: Plan, text: list[str], name: str, argument: str, body: dict[str
         size = len(json.dumps(body["messages"]))
         text.append(f"{len(body['messages'])} messages, {size} characters")
     elif name == "think":
-        plan.blocks.append({"type": "thinking", "thinking": argument, "signature": "c3RhbmQtaW4gc2lnbmF0dXJl"})
+        plan.blocks.append({"type": "thinking", "thinking": argument, "signature": SIGNATURE})
     elif name == "stop":
         plan.stop_reason = argument
     elif name == "error":

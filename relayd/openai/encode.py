@@ -44,7 +44,12 @@ class ChatEncoder:
         """The answer as one object."""
         text = "".join(b["text"] for b in answer.content if b["type"] == "text")
         calls = [_call(b) for b in answer.content if b["type"] == "tool_use"]
-        message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": text if text or not calls else None,
+            "refusal": None,
+            "annotations": [],
+        }
         if calls:
             message["tool_calls"] = calls
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
