@@ -36,8 +36,22 @@ def test_both_versions_both_keys_and_the_beta_path(daemon: Make) -> None:
 
 
 def test_what_was_ignored_is_named_in_a_header(daemon: Make) -> None:
-    _, headers, _ = post(daemon().url, ask("echo x", inference_geo="eu", service_tier="auto"))
-    assert headers["x-relayd-ignored"] == "service_tier, inference_geo"
+    url = daemon().url
+    fields = {"inference_geo": "eu", "service_tier": "auto", "cache_control": {"type": "ephemeral"}}
+    _, headers, _ = post(url, ask("echo x", **fields))
+    assert headers["x-relayd-ignored"] == "inference_geo, service_tier, cache_control"
+    assert "x-relayd-ignored" not in post(url, ask("echo x"))[1]
+    chat = ask("echo x", seed=4, logit_bias={}, response_format={"type": "json_object"})
+    _, headers, _ = post(url, chat, "/v1/chat/completions")
+    assert (headers["x-relayd-ignored"], headers["x-relayd-emulated"]) == ("seed, logit_bias", "response_format")
+
+
+def test_a_strict_daemon_refuses_what_it_cannot_honour(daemon: Make) -> None:
+    url = daemon(strict="true").url
+    status, _, body = post(url, ask("echo x", service_tier="auto", metadata={}))
+    message = "service_tier, metadata: cannot be honoured (strict is on)"
+    assert (status, json.loads(body)["error"]["message"]) == (400, message)
+    assert post(url, ask("echo x"))[0] == 200
 
 
 def test_requests_on_one_connection_are_answered_in_order(daemon: Make) -> None:

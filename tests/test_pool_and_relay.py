@@ -82,7 +82,7 @@ class World:
         line = {
             "type": "assistant",
             "message": {
-                "id": "msg_1",
+                "id": f"msg_{self.clients}",
                 "model": "m",
                 "content": [{"type": "text", "text": text}],
                 "stop_reason": "end_turn",

@@ -19,6 +19,9 @@ NEW = {"anthropic-version": "2026-10-21"}
 USER = {"role": "user", "content": "hi"}
 OBJECT = {"type": "object"}
 F = {"name": "f", "input_schema": OBJECT}
+RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "x"}
+CALL: dict[str, Any] = {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}]}
+ANSWERED = {"role": "user", "content": [RESULT | {"tool_use_id": "toolu_2"}, RESULT]}
 PNG = {"type": "base64", "media_type": "image/png", "data": "aGk="}
 
 
@@ -57,6 +60,43 @@ REFUSED = [
     (body(messages=[{"role": "user", "content": ""}]), "messages.0: user messages must have non-empty content"),
     (body(messages=[USER, {"role": "assistant", "content": ""}, USER]), "messages.1: all messages must have non-empty content"),
     (body(messages=user({"type": "text", "text": ""})), "messages: text content blocks must be non-empty"),
+    (body(messages=user({"type": "text", "text": " \n"})), "messages: text content blocks must contain non-whitespace text"),
+    (body(messages=[{"role": "user", "content": "\t"}]), "messages: text content blocks must contain non-whitespace text"),
+    (body(model=""), "model: String should have at least 1 character"),
+    (body(messages=["hi"]), "messages.0: Input should be an object"),
+    (body(messages=[USER | {"content": 3}]), "messages.0.content: Input should be a valid list"),
+    (body(messages=user({"text": "x"})), "messages.0.content.0.type: Field required"),
+    (body(messages=user({"type": "text"})), "messages.0.content.0.text.text: Field required"),
+    (body(messages=user({"type": "image"})), "messages.0.content.0.image.source: Field required"),
+    (
+        body(messages=user({"type": "image", "source": {"type": "file", "file_id": "file_1"}})),
+        "messages.0.content.0.image.source.file_id: files are not supported by relayd",
+    ),
+    (
+        body(messages=user({"type": "document", "source": PNG})),
+        "messages.0.content.0.document.source.base64.media_type: Input should be 'application/pdf'",
+    ),
+    (
+        body(messages=user(*[{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}] * 5)),
+        "A maximum of 4 blocks with cache_control may be provided. Found 5.",
+    ),
+    (body(messages=[CALL, ANSWERED]), "messages.1.content.0: unexpected `tool_use_id` found in `tool_result` blocks: toolu_2."),
+    (
+        body(messages=[CALL, {"role": "user", "content": [{"type": "text", "text": "x"}, RESULT]}]),
+        "messages.0: `tool_use` ids were found without `tool_result` blocks immediately after: toolu_1.",
+    ),
+    (
+        body(messages=[CALL, {"role": "user", "content": [RESULT, RESULT]}]),
+        "messages.1.content.1: each tool_use must have a single result. Found multiple `tool_result` blocks with id: toolu_1",
+    ),
+    (
+        body(messages=[CALL | {"content": CALL["content"] * 2}, {"role": "user", "content": [RESULT]}]),
+        "messages.0: `tool_use` ids must be unique",
+    ),
+    (
+        body(thinking={"type": "adaptive", "display": "loud"}),
+        "thinking.adaptive.display: Input should be 'summarized', 'omitted' or 'updates'",
+    ),
     (body(messages=user({"type": "nope"})), "messages.0.content.0: Input tag 'nope' found using 'type' does not match"),
     (
         body(messages=user({"type": "image", "source": PNG | {"data": "not base64!"}})),
@@ -161,7 +201,9 @@ def test_the_new_version_refuses_sampling_and_the_old_one_passes_it_on(name: str
 
 
 def test_unknown_optional_fields_and_betas_are_accepted() -> None:
-    request = parse(body(metadata={"user_id": "u"}, brand_new={"x": 1}), NEW | {"anthropic-beta": "never-heard-2030-01-01"})
+    odd = {"brand_new": {"x": 1}, "bad name\r\n": 1, "service_tier": None, "output_config": {"task_budget": 3}}
+    request = parse(body(metadata={"user_id": "u"}, **odd), NEW | {"anthropic-beta": "never-heard-2030-01-01"})
+    assert request.ignored == ("metadata", "brand_new", "output_config.task_budget")
     assert request.messages == (Message("user", ({"type": "text", "text": "hi"},)),)
 
 
@@ -172,6 +214,7 @@ def test_what_never_reaches_the_model_is_dropped() -> None:
     )
     assert request.messages[0].content == ({"type": "text", "text": "a"},)
     assert request.system == ("s",)
+    assert request.ignored == ("cache_control",)
 
 
 def test_tools_and_choices_are_typed() -> None:
@@ -180,7 +223,7 @@ def test_tools_and_choices_are_typed() -> None:
     request = parse(body(tools=tools, tool_choice=choice), {})
     assert request.tools == (Tool("f", "does", OBJECT), Tool("g", "", OBJECT))
     assert request.choice == Choice("tool", "g", parallel=False)
-    assert request.ignored == ("tools.strict",)
+    assert request.ignored == ("tools.strict", "cache_control")
 
 
 def test_structured_output_has_two_spellings() -> None:

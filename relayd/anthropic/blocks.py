@@ -36,10 +36,9 @@ UNSEEN = ("cache_control", "caller", "parsed_output")
 
 
 def content(value: Any, path: str) -> list[Block]:
-    """The blocks of a message or tool result: a string counts as one text block. Raises ApiError 400."""
-    if isinstance(value, str):
-        return [{"type": "text", "text": value}] if value else []
-    return [block(item, f"{path}.{number}") for number, item in enumerate(checks.listing(value, path))]
+    """The blocks of a message: a string counts as one text block. Raises ApiError 400."""
+    items = checks.listing([{"type": "text", "text": value}] if isinstance(value, str) else value, path)
+    return [block(item, f"{path}.{number}") for number, item in enumerate(items) if value]
 
 
 def block(value: Any, path: str) -> Block:
@@ -61,9 +60,15 @@ def cleaned(value: Block) -> Block:
 
 
 def _text(value: Block, path: str) -> None:
-    text = checks.text(checks.field(value, "text", f"{path}.text"), f"{path}.text.text")
+    check_text(checks.text(checks.field(value, "text", f"{path}.text"), f"{path}.text.text"), "messages")
+
+
+def check_text(text: str, where: str) -> None:
+    """Raises ApiError 400 for a text that the API refuses: nothing, or nothing but white space."""
     if not text:
-        raise invalid("messages: text content blocks must be non-empty")
+        raise invalid(f"{where}: text content blocks must be non-empty")
+    if not text.strip():
+        raise invalid(f"{where}: text content blocks must contain non-whitespace text")
 
 
 def _image(value: Block, path: str) -> None:
@@ -115,9 +120,17 @@ def _tool_result(value: Block, path: str) -> None:
     checks.text(checks.field(value, "tool_use_id", f"{path}.tool_result"), f"{path}.tool_result.tool_use_id")
     inner = value.get("content")
     if inner is not None and not isinstance(inner, str):
-        value["content"] = content(inner, f"{path}.tool_result.content")
+        items = enumerate(checks.listing(inner, f"{path}.tool_result.content"))
+        value["content"] = [_inner(item, f"{path}.tool_result.content.{number}") for number, item in items]
     if value.get("is_error") is not None:
         checks.boolean(value["is_error"], f"{path}.tool_result.is_error")
+
+
+def _inner(value: Any, path: str) -> Block:
+    """A block of a tool result: a text of white space is fine there."""
+    if isinstance(value, dict) and value.get("type") == "text" and isinstance(value.get("text"), str) and value["text"]:
+        return cleaned(value)
+    return block(value, path)
 
 
 def _passed(value: Block, path: str) -> None:

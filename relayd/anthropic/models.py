@@ -44,6 +44,8 @@ ALIASES = {
     "sonnet": "claude-sonnet-5-5",
     "haiku": "claude-haiku-5-5",
 }
+ACTIVE = "active"  # every model of the list is
+LIFECYCLES = (ACTIVE, "deprecated", "retired")
 DEFAULT_LIMIT, MAX_LIMIT = 20, 1000
 
 
@@ -56,10 +58,13 @@ def model(name: str) -> dict[str, Any]:
 
 
 def page(query: str) -> dict[str, Any]:
-    """One page for a query string: `limit`, `after_id`, `before_id`. Raises ApiError 400."""
+    """One page for a query string: `limit`, `after_id`, `before_id`, `lifecycle[]`. Raises ApiError 400."""
     given = parse_qs(query, keep_blank_values=True)
     limit = _limit(given.get("limit", [str(DEFAULT_LIMIT)])[-1])
-    entries = list(KNOWN)
+    stages = given.get("lifecycle[]") or given.get("lifecycle") or [ACTIVE]
+    for number, stage in enumerate(stages):
+        checks.one_of(stage, LIFECYCLES, f"lifecycle.{number}")
+    entries = list(KNOWN) if ACTIVE in stages else []
     if "after_id" in given:
         entries = entries[_cursor(given["after_id"][-1]) + 1 :]
         shown = entries[:limit]
@@ -103,4 +108,4 @@ def _as_json(entry: tuple[str, str, str]) -> dict[str, Any]:
     name, shown, created_at = entry
     seconds = int(datetime.fromisoformat(created_at).timestamp())
     openai = {"object": "model", "created": seconds, "owned_by": "anthropic"}
-    return {"type": "model", "id": name, "display_name": shown, "created_at": created_at, "lifecycle": "active", **openai}
+    return {"type": "model", "id": name, "display_name": shown, "created_at": created_at, "lifecycle": ACTIVE, **openai}

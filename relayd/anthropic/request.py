@@ -7,8 +7,10 @@ send new ones all the time; what cannot be honoured is listed in `ignored` and t
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 from relayd import codec
@@ -19,8 +21,17 @@ from relayd.errors import invalid
 
 VERSION_OLD = "2023-06-01"
 VERSION_NEW = "2026-10-21"  # refuses the sampling parameters, even at their defaults
+CACHE = "cache_control"
 SAMPLING = ("temperature", "top_p", "top_k")
-NOT_HONOURED = ("service_tier", "inference_geo", "speed", "container", "context_management", "diagnostics")
+# Every other field that a request has is named as ignored: SDKs send new ones all the time.
+HONOURED = (
+    *("model", "max_tokens", "messages", "system", "stream", "thinking", "output_config", "output_format"),
+    *("stop_sequences", *SAMPLING, "tools", "tool_choice", "thread", "mcp_servers"),
+)
+HONOURED_OUTPUT = ("effort", "format")
+NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # names of fields are told in a header
+IGNORED_MAX = 20
+BREAKPOINTS_MAX = 4
 STOP_MAX = 4096  # stop sequences of one request, in characters of JSON: they travel in the environment
 SCHEMA_MAX_BYTES = 96 * 1024  # it travels in the environment
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
@@ -56,7 +67,7 @@ class Thinking:
 
 @dataclass(frozen=True)
 class MessagesRequest:
-    """A valid request. `system` holds the texts of its blocks; `ignored` what cannot be honoured.
+    """A valid request. `system` holds the texts of its blocks; `ignored` what cannot be honoured, `emulated` what is by words.
 
     `schema` is the JSON schema of `output_config.format`.
     """
@@ -74,6 +85,7 @@ class MessagesRequest:
     choice: Choice = Choice()
     schema: dict[str, Any] | None = None
     ignored: tuple[str, ...] = ()
+    emulated: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<MessagesRequest {self.model} messages={len(self.messages)} stream={self.stream}>"
@@ -90,11 +102,11 @@ def parse(value: dict[str, Any], version: str, held: Held = Held()) -> MessagesR
 
     `held` is what relayd keeps of the conversation already: `value` then brings only what is new.
     """
-    model = checks.text(checks.field(value, "model", ""), "model")
+    model = _model(checks.field(value, "model", ""))
     max_tokens = checks.integer(checks.field(value, "max_tokens", ""), "max_tokens", minimum=1)
     messages = _messages(checks.field(value, "messages", ""), version, held.messages)
     _refuse_unsupported(value)
-    given, ignored = tools.tools(value.get("tools"))
+    given, unheard = tools.tools(value.get("tools"))
     offered = given or held.tools
     return MessagesRequest(
         model=model,
@@ -109,8 +121,44 @@ def parse(value: dict[str, Any], version: str, held: Held = Held()) -> MessagesR
         tools=offered,
         choice=tools.choice(value.get("tool_choice"), offered),
         schema=_schema(value),
-        ignored=(*(name for name in NOT_HONOURED if value.get(name) is not None), *ignored),
+        ignored=_ignored(value, unheard),
     )
+
+
+def _model(value: Any) -> str:
+    model = checks.text(value, "model")
+    if not model:
+        raise invalid("model: String should have at least 1 character")
+    return model
+
+
+def _ignored(value: dict[str, Any], unheard: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of what was given and cannot be honoured. Raises ApiError 400 for too many cache marks."""
+    found = [name for name, given in value.items() if name not in HONOURED and name != CACHE and given is not None]
+    found += [f"output_config.{name}" for name in value.get("output_config") or () if name not in HONOURED_OUTPUT]
+    marks = sum(1 for _ in _cache_marks(value))
+    if marks > BREAKPOINTS_MAX:
+        raise invalid(f"A maximum of {BREAKPOINTS_MAX} blocks with cache_control may be provided. Found {marks}.")
+    names = [*found, *unheard, *([CACHE] if marks else [])]
+    return told(names)
+
+
+def told(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of fields as they may stand in a header."""
+    return tuple(name for name in names if NAME.fullmatch(name))[:IGNORED_MAX]
+
+
+def _cache_marks(value: dict[str, Any]) -> Iterator[Any]:
+    """Each `cache_control`, wherever the API takes one. The request has been checked."""
+    system = value.get("system")
+    places = [value, *(value.get("tools") or ()), *(system if isinstance(system, list) else ())]
+    for message in value["messages"]:
+        if isinstance(message["content"], list):
+            places += message["content"]
+            for block in message["content"]:
+                inner = block.get("content")
+                places += inner if isinstance(inner, list) else ()
+    return (place[CACHE] for place in places if isinstance(place, dict) and place.get(CACHE))
 
 
 def document(body: bytes) -> dict[str, Any]:
@@ -186,24 +234,40 @@ def _check_new_version(role: str, content: list[Block], path: str) -> None:
 
 
 def _check_tool_pairs(messages: tuple[Message, ...]) -> None:
-    """Every tool_use is answered in the next message, and only those (API rule)."""
+    """Every tool_use is answered once at the start of the next message, and only those are (API rule)."""
     open_ids: list[str] = []
     for number, message in enumerate(messages):
-        results = [b["tool_use_id"] for b in message.content if b["type"] == "tool_result"]
-        missing = [i for i in open_ids if i not in results]
+        path = f"messages.{number}.content"
+        first = takewhile(lambda b: b["type"] == "tool_result", message.content)
+        answered = [b["tool_use_id"] for b in first]
+        missing = [i for i in open_ids if i not in answered]
         if missing:
             raise invalid(
                 f"messages.{number - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
                 f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the next message."
             )
-        for index, block in enumerate(message.content):
-            if block["type"] == "tool_result" and block["tool_use_id"] not in open_ids:
-                raise invalid(
-                    f"messages.{number}.content.{index}: unexpected `tool_use_id` found in `tool_result` blocks: "
-                    f"{block['tool_use_id']}. Each `tool_result` block must have a corresponding `tool_use` block "
-                    "in the previous message."
-                )
+        _check_results(message, open_ids, path)
         open_ids = [b["id"] for b in message.content if b["type"] == "tool_use"]
+        if len(set(open_ids)) < len(open_ids):
+            raise invalid(f"messages.{number}: `tool_use` ids must be unique")
+
+
+def _check_results(message: Message, open_ids: list[str], path: str) -> None:
+    seen = set()
+    for index, block in enumerate(message.content):
+        if block["type"] != "tool_result":
+            continue
+        name = block["tool_use_id"]
+        if name not in open_ids:
+            raise invalid(
+                f"{path}.{index}: unexpected `tool_use_id` found in `tool_result` blocks: {name}. "
+                "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
+            )
+        if name in seen:
+            raise invalid(
+                f"{path}.{index}: each tool_use must have a single result. Found multiple `tool_result` blocks with id: {name}"
+            )
+        seen.add(name)
 
 
 def _system(value: Any) -> tuple[str, ...]:
@@ -217,8 +281,7 @@ def _system(value: Any) -> tuple[str, ...]:
         block = checks.mapping(item, path)
         checks.one_of(checks.field(block, "type", path), ("text",), f"{path}.type")
         text = checks.text(checks.field(block, "text", path), f"{path}.text")
-        if not text:
-            raise invalid("system: text content blocks must be non-empty")
+        blocks.check_text(text, "system")
         texts.append(text)
     return tuple(texts)
 

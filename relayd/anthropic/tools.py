@@ -16,8 +16,8 @@ from relayd.errors import invalid
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 NAME_MAX = 112  # Claude Code puts a prefix before it, and the API's limit of 128 is for both
-# Fields of a custom tool that have no way through Claude Code; `cache_control` is its own business.
-NOT_HONOURED = ("strict", "input_examples", "allowed_callers", "defer_loading")
+# Other fields of a custom tool have no way through Claude Code; `cache_control` is its own business.
+HONOURED = ("type", "name", "description", "input_schema", "cache_control")
 CHOICES = ("auto", "any", "tool", "none")
 
 
@@ -56,8 +56,10 @@ def tools(value: Any) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
     found = tuple(_tool(item, f"tools.{n}.custom") for n, item in enumerate(items))
     if len({t.name for t in found}) != len(found):
         raise invalid("tools: Tool names must be unique.")
-    ignored = tuple(f"tools.{field}" for field in NOT_HONOURED if any(item.get(field) for item in items))
-    return found, ignored
+    ignored = dict.fromkeys(
+        f"tools.{field}" for item in items for field, given in item.items() if field not in HONOURED and given
+    )
+    return found, tuple(ignored)
 
 
 def _refuse_typed(items: list[dict[str, Any]]) -> None:

@@ -178,8 +178,10 @@ class Call:
         headers = [("content-type", content_type), ("request-id", self.request_id)]
         if self.request.ignored:
             headers.append(("x-relayd-ignored", ", ".join(self.request.ignored)))
-        if self.retries:
-            headers.append(("x-relayd-emulated", self._demand))
+        if self.request.emulated:
+            headers.append(("x-relayd-emulated", ", ".join(self.request.emulated)))
+        if self.request.schema is not None:
+            headers.append(("x-relayd-output-format", "instructed, validated" if self.retries else "native, validated"))
         return headers
 
     def _ping_timer(self, now: float) -> Action:

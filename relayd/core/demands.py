@@ -46,4 +46,4 @@ def insist(request: MessagesRequest) -> MessagesRequest:
     else:
         schema = codec.dump(request.schema).decode()
         text = f"Answer with nothing but JSON that is valid for this JSON schema, without code fences or other words:\n{schema}"
-    return replace(request, system=(*request.system, text))
+    return replace(request, system=(*request.system, text), emulated=(*request.emulated, demands(request)))

@@ -5,7 +5,7 @@ Called by `core/relay.py`. Everything that is refused here was refused before a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relayd.anthropic import answer as answers
@@ -35,6 +35,8 @@ class Asked:
     name: Name | None = None
     is_chat: bool = False
     with_usage: bool = False
+    ignored: tuple[str, ...] = ()
+    emulated: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Asked {self.name} chat={self.is_chat}>"
@@ -42,6 +44,7 @@ class Asked:
     def request(self, held: Held, config: Config) -> MessagesRequest:
         """The checked request. Raises ApiError."""
         request = requests.parse(self.value, self.version, held)
+        request = replace(request, ignored=(*request.ignored, *self.ignored), emulated=self.emulated)
         compose.check(request)
         if config.strict and request.ignored:
             raise invalid(f"{', '.join(request.ignored)}: cannot be honoured (strict is on)")
@@ -65,7 +68,9 @@ def read(request: HttpRequest, is_chat: bool, config: Config) -> Asked:
     if is_chat:
         options = value.get("stream_options")
         with_usage = isinstance(options, dict) and options.get("include_usage") is True
-        return Asked(decode.to_messages(value), requests.VERSION_OLD, name, True, with_usage)
+        ignored = requests.told(decode.ignored(value))
+        emulated = ("response_format",) if decode.is_emulated(value) else ()
+        return Asked(decode.to_messages(value), requests.VERSION_OLD, name, True, with_usage, ignored, emulated)
     return Asked(value, request.headers.get("anthropic-version", requests.VERSION_OLD), name)
 
 

@@ -89,6 +89,7 @@ class Turn:
         self._sent = ""  # text already given out
         self._exact = ""  # text of the transcript
         self._lines: list[AssistantLine] = []
+        self._hidden: list[Block] = []  # blocks that a stream could not show: no part of the client's conversation
         self._stopped: Stopped | None = None
         self._failed: TurnFailed | None = None
         self._done: RequestDone | None = None
@@ -228,7 +229,8 @@ class Turn:
         if len(self._sent) <= len(self._exact) or block["type"] == "tool_use":
             return [BlockShown(block)]  # a call that comes late follows text that came after it
         if block["type"] in UNSIGNED_BLOCKS:
-            return []  # not asked for, and text was sent before the transcript named it
+            self._hidden.append(block)  # not asked for, and text was sent before the transcript named it
+            return []
         return self._fail(internal("a block came too late for its place in the stream"))
 
     def _send_up_to(self, text: str) -> list[Part]:
@@ -271,7 +273,7 @@ class Turn:
             usage = Usage(self._done.usage if self._done else {})
             return Answer(new_id("msg_01"), self._done.model if self._done else self._key.model, (), "end_turn", usage)
         last = self._lines[-1]
-        blocks = tuple(b for line in self._lines for b in line.blocks if b.get("text") != "")
+        blocks = tuple(b for line in self._lines for b in line.blocks if b.get("text") != "" and b not in self._hidden)
         return Answer(
             id=self._lines[0].message_id,
             model=last.model,

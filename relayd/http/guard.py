@@ -33,7 +33,7 @@ def page_headers(origin: str) -> list[tuple[str, str]]:
         ("access-control-allow-origin", origin),
         ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
         ("access-control-allow-headers", ALLOWED_HEADERS),
-        ("access-control-expose-headers", "request-id, retry-after, x-relayd-ignored, x-relayd-emulated"),
+        ("access-control-expose-headers", "request-id, retry-after, x-relayd-ignored, x-relayd-emulated, x-relayd-output-format"),
         ("vary", "origin"),
     ]
 

@@ -41,12 +41,12 @@ class Route:
 
 
 def match(method: str, path: str) -> Route:
-    """The route of a request. Raises ApiError 404, or 405 with `allow`."""
+    """The route of a request; HEAD counts as GET. Raises ApiError 404, or 405 with `allow`."""
     for name, (methods, pattern) in COMPILED.items():
         found = pattern.fullmatch(path)
         if not found:
             continue
-        if method not in methods:
+        if method not in methods and not (method == "HEAD" and "GET" in methods):
             raise ApiError(405, "Method Not Allowed", headers={"allow": ", ".join(methods)})
         groups = found.groupdict()
         return Route(name, groups.get("secret", ""), unquote(groups.get("name", ""), "latin-1"))

@@ -1,8 +1,8 @@
 """POST /v1/chat/completions: a body's JSON object to the one that the Messages API would get. Pure.
 
 What is checked here is only what has no counterpart there; the rest is checked as any other request.
-Called by `core/relay.py`. Fields that mean nothing to these models are dropped, as Anthropic's own
-compatible endpoint does it.
+Called by `core/intake.py`. Fields that mean nothing to these models are dropped, as Anthropic's own
+compatible endpoint does it, and named.
 """
 
 from __future__ import annotations
@@ -19,7 +19,33 @@ IMAGE_DATA = re.compile(r"data:(?P<type>image/[\w.+-]+);base64,(?P<data>.*)", re
 SYSTEM_ROLES = ("system", "developer")
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh"}
 CHOICES = {"auto": "auto", "required": "any", "none": "none"}
+HONOURED = (
+    *(
+        "model",
+        "messages",
+        "max_tokens",
+        "max_completion_tokens",
+        "stream",
+        "stream_options",
+        "n",
+        "stop",
+        "temperature",
+        "top_p",
+    ),
+    *("tools", "tool_choice", "parallel_tool_calls", "reasoning_effort", "response_format"),
+)
 JSON_OBJECT = "Answer with a single JSON object and nothing else, without code fences."
+
+
+def ignored(value: dict[str, Any]) -> tuple[str, ...]:
+    """The names of the fields that are dropped."""
+    return tuple(name for name, given in value.items() if name not in HONOURED and given is not None)
+
+
+def is_emulated(value: dict[str, Any]) -> bool:
+    """True if JSON is asked for by words alone: the API has no such parameter without a schema."""
+    format_ = value.get("response_format")
+    return isinstance(format_, dict) and format_.get("type") == "json_object"
 
 
 def to_messages(value: dict[str, Any]) -> dict[str, Any]:
