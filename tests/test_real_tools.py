@@ -45,6 +45,25 @@ class Agent:
         self.body["messages"] = [*self.body["messages"], {"role": "assistant", "content": answer["content"]}]
         return answer
 
+    def stream_step(self) -> dict[str, Any]:
+        """The same, streamed; the client keeps what it was shown."""
+        status, _, data = post(self.url, self.body | {"stream": True})
+        assert status == 200, data
+        content: list[dict[str, Any]] = []
+        pieces: list[str] = []
+        for event in events_of(data):
+            if event["type"] == "content_block_start":
+                content.append(dict(event["content_block"]))
+                pieces = []
+            delta = event.get("delta", {})
+            pieces.append(delta.get("text") or delta.get("partial_json") or "")
+            if event["type"] == "content_block_stop" and content[-1]["type"] == "text":
+                content[-1]["text"] = "".join(pieces)
+            elif event["type"] == "content_block_stop" and content[-1]["type"] == "tool_use":
+                content[-1]["input"] = json.loads("".join(pieces) or "{}")
+        self.body["messages"] = [*self.body["messages"], {"role": "assistant", "content": content}]
+        return {"content": content}
+
     def bring(self, answer: dict[str, Any], result: Any = "the result", **fields: Any) -> None:
         results = [
             {"type": "tool_result", "tool_use_id": b["id"], "content": result} | fields
@@ -61,6 +80,10 @@ def upstream(harness: Harness) -> list[dict[str, Any]]:
 def slots(harness: Harness) -> set[str]:
     """Which processes have sent the recorded requests."""
     return {r.headers["x-claude-code-session-id"] for r in harness.api.messages()}
+
+
+def exact_bodies(sent: dict[str, Any], received: dict[str, Any]) -> list[str]:
+    return differences(sent, received)
 
 
 def exact(agent: Agent, received: dict[str, Any]) -> list[str]:
