@@ -36,6 +36,14 @@ def test_a_launch_carries_no_word_of_a_call() -> None:
     assert set(settings["hooks"]) == {"MessageDisplay", "Stop", "StopFailure"}
 
 
+def test_a_command_line_holds_no_secret() -> None:
+    """Every user of the machine can read it: the doors' addresses go by files and by the environment."""
+    order = made(LaunchKey("opus", 10, tools=True))
+    for door in (DOORS.hooks, DOORS.mcp):
+        assert door not in " ".join(order.argv)
+    assert DOORS.mcp.encode() in order.files["/state/slots/0-1/mcp.json"]
+
+
 def test_a_users_settings_stay_out_unless_asked_for() -> None:
     paths = launch.slot_paths("/state", "/c", "/w", "0-1")
     for sources in ("", "user"):

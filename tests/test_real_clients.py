@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 
 import anthropic
@@ -100,44 +99,6 @@ def test_an_old_client_with_the_old_version_and_key_header(real: Harness) -> Non
     with client:
         message = client.messages.create(model=MODEL, max_tokens=1024, messages=messages("old"), extra_body={"temperature": 0.2})
     assert message.content[0].type == "text"
-
-
-NODE = """
-import Anthropic from '@anthropic-ai/sdk';
-const client = new Anthropic({ baseURL: process.env.URL_UNDER_TEST, apiKey: 'any', maxRetries: 0 });
-const ask = (content) => ({ model: 'claude-sonnet-4-6', max_tokens: 1024, messages: [{ role: 'user', content }] });
-const message = await client.messages.create(ask('[[say from node]]'));
-const stream = client.messages.stream(ask('[[paragraphs 3]]'));
-let pieces = '';
-stream.on('text', (text) => { pieces += text; });
-const final = await stream.finalMessage();
-let error;
-try {
-  await client.messages.create(ask('[[error 429 slow down]]'));
-} catch (e) {
-  error = { name: e.constructor.name, status: e.status };
-}
-const same = pieces === final.content[0].text;
-console.log(JSON.stringify({ created: message.content[0].text, same, usage: final.usage.output_tokens, error }));
-"""
-
-
-def test_the_npm_sdk(real: Harness) -> None:
-    place = os.environ.get("TEST_NODE_CLIENTS", "")
-    node = shutil.which("node")
-    if not place or not node:
-        pytest.skip("no node or no npm on this machine: the npm SDK cannot be run")
-    script = os.path.join(place, "client.mjs")
-    with open(script, "w", encoding="utf-8") as file:
-        file.write(NODE)
-    environ = {"PATH": os.environ["PATH"], "HOME": place, "URL_UNDER_TEST": real.url}
-    done = subprocess.run([node, script], env=environ, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["created"] == "from node"
-    assert found["same"]
-    assert found["usage"] > 0
-    assert (found["error"]["name"], found["error"]["status"]) == ("RateLimitError", 429)
 
 
 def test_curl_whole_and_streamed(real: Harness) -> None:

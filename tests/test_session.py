@@ -26,7 +26,7 @@ KEY = LaunchKey("claude-sonnet-4-5", 100)
 WORKSPACE = "/state/workspace"
 SCENE = Scene("slot-1", WORKSPACE, "2026-01-01T00:00:00.000Z", "2026-01-01", Machine("linux", "bash", "Linux 6"))
 REQUEST = MessagesRequest("claude-sonnet-4-5", 100, (Message("user", ({"type": "text", "text": "hi"},)),))
-PATHS = SlotPaths("/d", "/d/fifo", "/d/settings", "/c/t.jsonl", "/c/t")
+PATHS = SlotPaths("/d", "/d/fifo", "/d/settings", "/d/mcp", "/c/t.jsonl", "/c/t")
 DONE = RequestDone("claude-sonnet-4-5", {"input_tokens": 1, "output_tokens": 2}, "r")
 TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I trust this folder\r\n Enter to confirm"
 

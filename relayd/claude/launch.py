@@ -91,6 +91,7 @@ class SlotPaths:
     directory: str
     fifo: str
     settings: str
+    mcp: str
     transcript: str
     beside: str
 
@@ -138,7 +139,14 @@ def slot_paths(state_dir: str, config_dir: str, workspace: str, session_id: str)
     """The paths of a slot, all named by its session id."""
     directory = f"{state_dir}/slots/{session_id}"
     beside = f"{project_directory(config_dir, workspace)}/{session_id}"
-    return SlotPaths(directory, f"{directory}/system-prompt", f"{directory}/settings.json", f"{beside}.jsonl", beside)
+    return SlotPaths(
+        directory=directory,
+        fifo=f"{directory}/system-prompt",
+        settings=f"{directory}/settings.json",
+        mcp=f"{directory}/mcp.json",
+        transcript=f"{beside}.jsonl",
+        beside=beside,
+    )
 
 
 def build(
@@ -172,18 +180,22 @@ def build(
         "--model",
         key.model,
         "--strict-mcp-config",
-        *(("--mcp-config", _mcp_config(doors.mcp), "--allowedTools", f"mcp__{mcp.SERVER}") if key.tools else ()),
+        *(("--mcp-config", paths.mcp, "--allowedTools", f"mcp__{mcp.SERVER}") if key.tools else ()),
     )
     env = base_env | _key_env(key) | {"CLAUDE_CODE_TMPDIR": paths.directory}
     if key.tools:
         env |= TOOL_ENV
     if doors.telemetry:
         env |= environment.telemetry(doors.telemetry)
-    return Launch(argv, env, workspace, {paths.settings: _settings(key, doors.hooks)})
+    files = {paths.settings: _settings(key, doors.hooks)}
+    if key.tools:
+        files[paths.mcp] = _mcp_config(doors.mcp)
+    return Launch(argv, env, workspace, files)
 
 
-def _mcp_config(url: str) -> str:
-    return codec.dump({"mcpServers": {mcp.SERVER: {"type": "http", "url": url}}}).decode()
+def _mcp_config(url: str) -> bytes:
+    """In a file: command lines can be read by every user of the machine."""
+    return codec.dump({"mcpServers": {mcp.SERVER: {"type": "http", "url": url}}})
 
 
 def _settings(key: LaunchKey, hook_url: str) -> bytes:

@@ -20,13 +20,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from relayd.doctor import own_share
+from relayd.doctor import own_share, tool_rounds
 from relayd.doctor.harness import Harness
+from relayd.doctor.own_share import FILLER, MODEL
 from relayd.doctor.standin import Recorded
 
-MODEL = "claude-sonnet-4-6"
 SETTLE_S = 1.5  # until the pool has refilled and the machine is quiet
-FILLER = "A sentence of ordinary prose that a request might hold, repeated to make it ten kilobytes long. " * 100
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -140,9 +139,12 @@ def measure(claude: str, rounds: int, calls: int) -> str:
             used = cpu_s(hot.pid) - used
         for number in range(max(0, calls - rounds)):
             call(hot, f"[[say {number}]]", False)
+        ways, trips = tool_rounds.measure(hot, MODEL, rounds)
         memory, started = resident_mb(hot.pid), hot.started_in_s
     share = Series("relayd's own share of a 10 KB request", own_share.samples(json.dumps(body("x")).encode()))
-    series = [warm, cold, usual, whole_lag, stream_lag, share]
+    parked_share = Series("relayd's own share of a tool result, 10 KB of history", own_share.parked_samples())
+    tools = [Series("tool result → upstream", ways), Series("bare round trip to the MCP endpoint", trips), parked_share]
+    series = [warm, cold, usual, whole_lag, stream_lag, share, *tools]
     return report(
         series,
         {"waiting / cold": warm.median / cold.median, "waiting / `claude -p`": warm.median / usual.median},

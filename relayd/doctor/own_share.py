@@ -1,4 +1,4 @@
-"""relayd's own share of a call: from the request's bytes to the gate written, without Claude Code.
+"""relayd's own share of a call: from the request's bytes to the gate written, or to the MCP answer's bytes, without Claude Code.
 
 The daemon's own modules do the work on a real transcript file and a real FIFO: HTTP parsing, JSON,
 validation, scheduling, the transcript, the hand-over.
@@ -12,7 +12,10 @@ import threading
 import time
 from typing import Any
 
+from relayd import codec
+from relayd.claude import mcp
 from relayd.claude.announced import Machine
+from relayd.claude.launch import LaunchKey
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -25,34 +28,56 @@ from relayd.runtime.loop import Loop
 from relayd.runtime.slot import write_private
 
 ROUNDS = 200
+MODEL = "claude-sonnet-4-6"
+TOOL = {"name": "get", "description": "Gets", "input_schema": {"type": "object"}}
+FILLER = "A sentence of ordinary prose that a request might hold, repeated to make it ten kilobytes long. " * 100
 PORT = 7421
 
 
 def samples(body: bytes, rounds: int = ROUNDS) -> list[float]:
-    """Milliseconds of each round."""
+    """Milliseconds of each round, from the request's bytes to the gate."""
     with tempfile.TemporaryDirectory(prefix="relayd-share-") as root:
         return [_round(body, root, number) for number in range(rounds)]
 
 
-def _round(body: bytes, root: str, number: int) -> float:
+def parked_samples(rounds: int = ROUNDS) -> list[float]:
+    """Milliseconds of each round, from the bytes of a request with a tool's result to those of the MCP answer."""
+    return [_parked_round() for _ in range(rounds)]
+
+
+def _waiting_relay(root: str, **flags: Any) -> tuple[Relay, str]:
+    """A core with one process at its gate."""
     machine = Machine("linux", "bash", "Linux 6")
     stamps = (lambda now: "2026-01-01T00:00:00.000Z", lambda now: "2026-01-01", lambda now: now)
     near = Surroundings("/bin/true", root, root, f"{root}/workspace", f"http://127.0.0.1:{PORT}", {}, True, machine, *stamps)
-    relay = Relay(Config(idle=1, max=1, warm_model="claude-sonnet-4-6"), near, [], PORT)
+    relay = Relay(Config(idle=1, max=1, warm_model=MODEL), near, [LaunchKey(MODEL, 1024, **flags)], PORT)
     relay.start(0.0)
     slot = next(iter(relay.pool.sessions))
     relay.handle(ev.SlotSpawned(slot, 1), 0.0)
     relay.handle(ev.GateOpened(slot), 0.0)
-    loop = Loop(lambda key, now: None, lambda signal, now: None)
-    gate, reader = _gate(f"{root}/fifo-{number}", loop)
+    return relay, slot
+
+
+def _request_bytes(body: bytes, path: str = "/v1/messages") -> bytes:
     fields = f"host: 127.0.0.1:{PORT}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
-    head = f"POST /v1/messages HTTP/1.1\r\n{fields}\r\n\r\n"
-    data = head.encode() + body
-    begun = time.perf_counter()
+    return f"POST {path} HTTP/1.1\r\n{fields}\r\n\r\n".encode() + body
+
+
+def _read(data: bytes) -> tuple[Connection, HttpRequest]:
     http = Connection(Config().body_max_bytes, Config().header_max_bytes)
     http.receive(data)
     request = http.next_request()
     assert isinstance(request, HttpRequest)
+    return http, request
+
+
+def _round(body: bytes, root: str, number: int) -> float:
+    relay, _ = _waiting_relay(root)
+    loop = Loop(lambda key, now: None, lambda signal, now: None)
+    gate, reader = _gate(f"{root}/fifo-{number}", loop)
+    data = _request_bytes(body)
+    begun = time.perf_counter()
+    _, request = _read(data)
     orders: list[Any] = relay.handle(ev.RequestArrived(1, request), 1.0)
     order = next(o for o in orders if isinstance(o, do.HandOver))
     write_private(f"{root}/transcript-{number}", order.transcript)
@@ -62,6 +87,28 @@ def _round(body: bytes, root: str, number: int) -> float:
     gate.close()
     reader.join()
     return 1000 * spent
+
+
+def _parked_round() -> float:
+    relay, slot = _waiting_relay("/nowhere", tools=True)
+    call = {"type": "tool_use", "id": "toolu_1", "name": "get", "input": {"k": 1}}
+    asked: dict[str, Any] = {"model": MODEL, "max_tokens": 1024, "tools": [TOOL]}
+    asked["messages"] = [{"role": "user", "content": FILLER}]
+    relay.handle(ev.RequestArrived(1, _read(_request_bytes(codec.dump(asked)))[1]), 1.0)
+    meta = {"name": "get", "_meta": {mcp.TOOL_USE_ID: "toolu_1"}}
+    rpc = codec.dump({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": meta})
+    door, called = _read(_request_bytes(rpc, f"/mcp/{relay.pool.sessions[slot].birth.secret}"))
+    relay.handle(ev.RequestArrived(2, called), 1.0)
+    wire = {"id": "msg_1", "model": MODEL, "content": [mcp.to_wire(call)], "stop_reason": "tool_use", "usage": {}}
+    relay.handle(ev.TranscriptGrew(slot, codec.dump({"type": "assistant", "message": wire}) + b"\n"), 1.0)
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "a result of a few words"}
+    asked["messages"] += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+    data = _request_bytes(codec.dump(asked))
+    begun = time.perf_counter()
+    orders: list[Any] = relay.handle(ev.RequestArrived(1, _read(data)[1]), 2.0)
+    order = next(o for o in orders if isinstance(o, do.Respond) and o.client == 2)
+    door.respond(order.status, order.headers, order.body)
+    return 1000 * (time.perf_counter() - begun)
 
 
 def _gate(path: str, loop: Loop) -> tuple[Gate, threading.Thread]:
