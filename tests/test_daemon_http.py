@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
+import zlib
 from collections.abc import Callable
 
 from relayd.doctor.harness import Harness
@@ -224,3 +226,61 @@ def test_more_connections_than_allowed_wait_and_are_served(daemon: Make) -> None
     assert text_of(post(url, ask("echo served"))[2]) == "served"
     for sock in idle[15:]:
         sock.close()
+
+
+def raw(url: str, method: str, path: str, data: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """One request of any kind on a connection of its own."""
+    host = url.removeprefix("http://")
+    fields = {"host": host, "content-length": str(len(data))} | {k.replace("_", "-"): v for k, v in headers.items()}
+    head = "".join(f"{k}: {v}\r\n" for k, v in fields.items())
+    with connect(url) as sock:
+        sock.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + data)
+        return read_answer(sock) if method != "HEAD" else (int(sock.recv(65536).split()[1]), {}, b"")
+
+
+def test_compressed_bodies(daemon: Make) -> None:
+    url = daemon().url
+    data = json.dumps(ask("echo packed")).encode()
+    for encoding, body in (
+        ("gzip", gzip.compress(data)),
+        ("deflate", zlib.compress(data)),
+        ("deflate, gzip", gzip.compress(zlib.compress(data))),
+        ("identity", data),
+    ):
+        status, _, answer = post(url, body, content_encoding=encoding)
+        assert (status, text_of(answer)) == (200, "packed")
+    for encoding, body, code in (
+        ("br", data, "request_body_encoding_unsupported"),
+        ("gzip", gzip.compress(data)[:-9], "request_body_encoding_invalid"),
+    ):
+        status, _, answer = post(url, body, content_encoding=encoding)
+        assert (status, json.loads(answer)["error"]["details"]["error_code"]) == (400, code)
+
+
+def test_pages_of_allowed_origins_may_ask_and_read(daemon: Make) -> None:
+    url = daemon(allowed_origins="https://mine.example, http://localhost:3000").url
+    status, headers, _ = raw(url, "OPTIONS", "/v1/messages", origin="https://mine.example")
+    assert (status, headers["access-control-allow-origin"]) == (204, "https://mine.example")
+    assert "authorization" in headers["access-control-allow-headers"]
+    status, headers, body = post(url, ask("echo page", stream=True), origin="http://localhost:3000")
+    assert (status, headers["access-control-allow-origin"]) == (200, "http://localhost:3000")
+    assert "request-id" in headers["access-control-expose-headers"]
+    status, headers, _ = post(url, b"{", origin="https://mine.example")
+    assert (status, headers["access-control-allow-origin"]) == (400, "https://mine.example")
+    status, headers, _ = raw(url, "OPTIONS", "/v1/messages", origin="https://evil.example")
+    assert status == 403
+    assert "access-control-allow-origin" not in headers
+
+
+def test_the_small_questions(daemon: Make) -> None:
+    """The endpoints of the product that relayd replaces, and signs of life."""
+    url = daemon().url
+    for path in ("/", "/api/hello", "/v1/health", "/v1/version", "/v1/availability", "/v1/license", "/v1/models"):
+        status, headers, body = raw(url, "GET", path)
+        assert (status, headers["content-type"]) == (200, "application/json"), path
+        assert isinstance(json.loads(body), dict)
+        assert raw(url, "HEAD", path)[0] == 200
+    assert json.loads(post(url, {}, "/v1/license/refresh")[2])["valid"] is True
+    assert json.loads(raw(url, "GET", "/v1/availability")[2]) == {"available": True}
+    assert json.loads(raw(url, "GET", "/v1/models?lifecycle[]=retired&limit=3")[2])["data"] == []
+    assert len(json.loads(raw(url, "GET", "/v1/models?lifecycle[]=active&lifecycle[]=retired&limit=3")[2])["data"]) == 3

@@ -61,6 +61,7 @@ REFUSED = [
     (body(messages=[USER, {"role": "assistant", "content": ""}, USER]), "messages.1: all messages must have non-empty content"),
     (body(messages=user({"type": "text", "text": ""})), "messages: text content blocks must be non-empty"),
     (body(messages=user({"type": "text", "text": " \n"})), "messages: text content blocks must contain non-whitespace text"),
+    (body(messages=[{"role": "user", "content": "\ufeff\u2028\ufeff"}]), "messages: text content blocks must contain non-white"),
     (body(messages=[{"role": "user", "content": "\t"}]), "messages: text content blocks must contain non-whitespace text"),
     (body(model=""), "model: String should have at least 1 character"),
     (body(messages=["hi"]), "messages.0: Input should be an object"),

@@ -67,8 +67,13 @@ def check_text(text: str, where: str) -> None:
     """Raises ApiError 400 for a text that the API refuses: nothing, or nothing but white space."""
     if not text:
         raise invalid(f"{where}: text content blocks must be non-empty")
-    if not text.strip():
+    if is_blank(text):
         raise invalid(f"{where}: text content blocks must contain non-whitespace text")
+
+
+def is_blank(text: str) -> bool:
+    """True for nothing but white space; the byte order mark counts, as it does for JavaScript, where such texts get lost."""
+    return not text.replace("\ufeff", "").strip()
 
 
 def _image(value: Block, path: str) -> None:

@@ -12,6 +12,7 @@ import struct
 import zlib
 from typing import Any
 
+from relayd.anthropic.blocks import is_blank
 from relayd.claude.compose import INTERRUPTED_TEXTS
 
 ALPHABETS = (
@@ -160,7 +161,7 @@ def text(chance: random.Random, turns: int = 1) -> str:
     if chance.random() < 0.03:
         parts.append("long line of text, again and again. " * (150_000 // 36 // turns))
     found = chance.choice(("", "", "\n", " ")).join(parts)
-    return found if found.strip() and found not in INTERRUPTED_TEXTS else found + "x"
+    return found if not is_blank(found) and found not in INTERRUPTED_TEXTS else found + "x"
 
 
 def image(chance: random.Random) -> dict[str, Any]:
