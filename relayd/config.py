@@ -128,10 +128,13 @@ class Config:
     telemetry: bool = knob(
         True, "Let Claude Code report usage and API errors to relayd (OpenTelemetry, loopback): ends calls 0.1 s earlier."
     )
+    recent_calls_max: int = knob(1000, "Calls whose metadata is kept, in memory and in `recent-calls.jsonl`.")
+    log_format: str = knob("human", "Lines of the log: human, or json for programs.")
     log_level: str = knob("info", "Lowest level that is logged: debug, info, warning or error.")
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
+LOG_FORMATS = ("human", "json")
 LEVELS = ("debug", "info", "warning", "error")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ALIASES = {"SR_DAEMON_PORT": "port"}  # the variable of the product that relayd replaces
@@ -202,5 +205,7 @@ def _check(config: Config) -> None:
         raise ConfigError(f"port: {config.port} is above 65535")
     if config.max < 1 or config.idle > config.max:
         raise ConfigError("max: must be at least 1 and not below idle")
+    if config.log_format not in LOG_FORMATS:
+        raise ConfigError(f"log_format: {config.log_format!r} is not one of {', '.join(LOG_FORMATS)}")
     if config.log_level not in LEVELS:
         raise ConfigError(f"log_level: {config.log_level!r} is not one of {', '.join(LEVELS)}")

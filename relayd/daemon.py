@@ -16,17 +16,19 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from relayd import __version__
+from relayd import __version__, codec
 from relayd.claude import announced, environment, launch
 from relayd.config import LEVELS, Config
 from relayd.core.pool import Surroundings, load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans
-from relayd.runtime.server import Server
+from relayd.runtime.server import Files, Logger, Server
 from relayd.runtime.slot import RECORD_NAME
 
+RECORDS_NAME = "recent-calls.jsonl"
 EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_SYSTEM = 0, 100, 101, 111
 
 
@@ -42,7 +44,7 @@ class Places:
     slots: str
     workspace: str
     lock: str
-    keys: str
+    files: Files
 
 
 def config_path(environ: Mapping[str, str]) -> str:
@@ -102,7 +104,8 @@ def _places(state: str) -> Places:
         os.makedirs(f"{state}/workspace", mode=0o700, exist_ok=True)
     except OSError as error:
         raise StartError(f"relayd: the state directory {state} cannot be made: {error.strerror}") from error
-    return Places(state, f"{state}/slots", f"{state}/workspace", f"{state}/lock", f"{state}/launch-keys.json")
+    files = Files(f"{state}/launch-keys.json", f"{state}/{RECORDS_NAME}")
+    return Places(state, f"{state}/slots", f"{state}/workspace", f"{state}/lock", files)
 
 
 @contextlib.contextmanager
@@ -150,8 +153,8 @@ def _serve_locked(
         today=_clock("%Y-%m-%d", None),
         unix_time=_unix_time(),
     )
-    relay = Relay(config, near, load_keys(_read(places.keys)), port)
-    server = Server(config, relay, sock, places.keys, log)
+    relay = Relay(config, near, load_keys(_read(places.files.keys)), port)
+    server = Server(config, relay, sock, places.files, log)
     log("info", f"relayd {__version__} listens on {near.base_url}, claude is {claude}")
     if on_ready:
         on_ready(near.base_url)
@@ -188,13 +191,19 @@ def _machine(environ: Mapping[str, str]) -> announced.Machine:
     return announced.Machine(sys.platform, shell, f"{platform.system()} {platform.release()}")
 
 
-def logger(config: Config) -> Callable[[str, str], None]:
+def logger(config: Config) -> Logger:
     """A line a fact, on standard error, for the terminal or the journal."""
     lowest = LEVELS.index(config.log_level)
 
-    def log(level: str, text: str) -> None:
-        if LEVELS.index(level) >= lowest:
-            print(f"{level}: {text}", file=sys.stderr, flush=True)
+    def log(level: str, text: str, fields: dict[str, Any] | None = None) -> None:
+        if LEVELS.index(level) < lowest:
+            return
+        if config.log_format == "json":
+            at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+            line = codec.dump({"at": at, "level": level, "message": text, **(fields or {})}).decode()
+        else:
+            line = f"{level}: {text}" + "".join(f" {name}={value}" for name, value in (fields or {}).items())
+        print(line, file=sys.stderr, flush=True)
 
     return log
 

@@ -25,6 +25,8 @@ def event(kind: str, fields: dict[str, Any]) -> bytes:
 class StreamEncoder:
     """Events of one answer. Each method returns the bytes to send now."""
 
+    route = "messages"
+
     def __init__(self, message_id: str, model: str) -> None:
         self.message_id, self.model = message_id, model
         self.index = -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from relayd.claude.launch import Launch, SlotPaths
 
@@ -109,10 +110,18 @@ class CancelTimer:
 
 @dataclass(frozen=True)
 class Log:
-    """A log line. Never a prompt, an answer or a secret."""
+    """A log line, with facts by name. Never a prompt, an answer or a secret."""
 
     level: str
     text: str
+    fields: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """Append a call's record, a line of JSON, to the file of recent calls."""
+
+    line: bytes
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,7 @@ Action = (
     | SetTimer
     | CancelTimer
     | Log
+    | Record
     | Remember
     | Finish
 )

@@ -19,8 +19,12 @@ from relayd.core import actions as do
 from relayd.core import demands
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Name
+from relayd.core.journal import CLIENT_LEFT, CallRecord, tokens_of
 from relayd.core.turn import BlockShown, Failed, Finished, Part, TextShown
 from relayd.errors import ApiError
+
+# Roads into Claude Code
+PARKED, WAITING, COLD = "parked", "waiting", "cold"
 
 
 class Stage(Enum):
@@ -36,6 +40,7 @@ class Encoder(Protocol):
     """A shape that answers can have: `anthropic/sse.py` and `openai/encode.py`."""
 
     message_id: str
+    route: str
 
     def whole(self, answer: Answer) -> bytes: ...
     def refusal(self, error: ApiError, request_id: str) -> bytes: ...
@@ -52,7 +57,14 @@ class Call:
     """See the module's text. Methods that act return the orders they bring."""
 
     def __init__(
-        self, number: int, client: int, request_id: str, request: MessagesRequest, encoder: Encoder, config: Config
+        self,
+        number: int,
+        client: int,
+        request_id: str,
+        request: MessagesRequest,
+        encoder: Encoder,
+        config: Config,
+        now: float,
     ) -> None:
         self.number, self.client, self.request_id = number, client, request_id
         self.request = request
@@ -61,6 +73,12 @@ class Call:
         self.stage = Stage.QUEUED
         self.slot: str | None = None
         self.resumed = False
+        self.road = ""
+        self.arrived = now
+        self.started_at = self.first_at = now
+        self.status = CLIENT_LEFT
+        self.error = ""
+        self.answer: Answer | None = None
         self._config = config
         self._encoder = encoder
         self._demand = demands.demands(request)
@@ -81,9 +99,10 @@ class Call:
             self.stage = Stage.QUEUED
         return [do.SetTimer(self._timer("queue"), now + self._config.queue_wait_s)]
 
-    def started(self, slot: str, now: float, resumed: bool = False) -> list[Action]:
-        """A process works on it; `resumed` if it had waited for this call's tool results."""
-        self.slot, self.resumed = slot, resumed
+    def started(self, slot: str, road: str, now: float) -> list[Action]:
+        """A process works on it, reached by this road; PARKED if it had waited for this call's tool results."""
+        self.slot, self.road, self.resumed = slot, road, road == PARKED
+        self.started_at = now
         orders: list[Action] = [do.CancelTimer(self._timer("queue"))]
         if self.stage is Stage.STREAMING:
             return orders
@@ -96,10 +115,14 @@ class Call:
         """A part of the turn has come."""
         if self.stage is Stage.DONE:
             return []
+        if self.first_at == self.arrived:
+            self.first_at = now
         if isinstance(part, Failed):
-            return self.fail(part.error)
+            return self.fail(part.error, now)
+        if isinstance(part, Finished):
+            self.status, self.answer = 200, part.answer
         if not self.request.stream:
-            return self._whole(part.answer) if isinstance(part, Finished) else []
+            return self._whole(part.answer, now) if isinstance(part, Finished) else []
         if self._demand and not isinstance(part, Finished):
             self._kept.append(part)
             return []
@@ -129,15 +152,16 @@ class Call:
             return [do.SendChunk(self.client, self._encoder.ping()), self._ping_timer(now)]
         return []
 
-    def fail(self, error: ApiError) -> list[Action]:
+    def fail(self, error: ApiError, now: float) -> list[Action]:
         """End it with an error, in the form that is still possible."""
         if self.stage is Stage.DONE:
             return []
+        self.status, self.error = error.status, error.kind
         if self.stage is Stage.STREAMING:
             data = self._encoder.stop_block() + self._encoder.error(error, self.request_id)
             return [do.SendChunk(self.client, data), do.EndStream(self.client), *self.close()]
         body = self._encoder.refusal(error, self.request_id)
-        headers = [*self._headers(JSON_TYPE), *answers.error_headers(error)]
+        headers = [*self._headers(JSON_TYPE, now), *answers.error_headers(error)]
         return [do.Respond(self.client, error.status, headers, body), *self.close()]
 
     def close(self) -> list[Action]:
@@ -145,8 +169,8 @@ class Call:
         self.stage = Stage.DONE
         return [do.CancelTimer(self._timer(name)) for name in ("queue", "hold", "ping")]
 
-    def _whole(self, answer: Answer) -> list[Action]:
-        return [do.Respond(self.client, 200, self._headers(JSON_TYPE), self._encoder.whole(answer)), *self.close()]
+    def _whole(self, answer: Answer, now: float) -> list[Action]:
+        return [do.Respond(self.client, 200, self._headers(JSON_TYPE, now), self._encoder.whole(answer)), *self.close()]
 
     def _stream(self, part: Part, now: float) -> list[Action]:
         orders = self._open_stream(now) if self.stage is not Stage.STREAMING else []
@@ -166,7 +190,7 @@ class Call:
 
     def _open_stream(self, now: float) -> list[Action]:
         self.stage = Stage.STREAMING
-        headers = [*self._headers(SSE_TYPE), ("cache-control", "no-cache")]
+        headers = [*self._headers(SSE_TYPE, now), ("cache-control", "no-cache")]
         return [
             do.CancelTimer(self._timer("hold")),
             do.StartStream(self.client, 200, headers),
@@ -174,8 +198,30 @@ class Call:
             self._ping_timer(now),
         ]
 
-    def _headers(self, content_type: str) -> Headers:
-        headers = [("content-type", content_type), ("request-id", self.request_id)]
+    def record(self, unix: float, now: float) -> CallRecord:
+        """What is kept of it. `unix` is the time of its arrival."""
+        answer = self.answer
+        return CallRecord(
+            at=unix,
+            id=self.request_id,
+            route=self._encoder.route,
+            model=self.request.model,
+            stream=self.request.stream,
+            status=self.status,
+            error=self.error,
+            road=self.road,
+            queue_s=self.started_at - self.arrived,
+            first_s=self.first_at - self.arrived,
+            total_s=now - self.arrived,
+            stop_reason=answer.stop_reason if answer else "",
+            tokens=tokens_of(answer.usage.as_json()) if answer else {},
+        )
+
+    def _headers(self, content_type: str, now: float) -> Headers:
+        """With the times so far: for the process (`queue`), and from there (`claude`)."""
+        queue, claude = 1000 * (self.started_at - self.arrived), 1000 * (now - self.started_at)
+        timing = f'queue;dur={queue:.1f}, claude;dur={claude:.1f};desc="{self.road or "none"}"'
+        headers = [("content-type", content_type), ("request-id", self.request_id), ("server-timing", timing)]
         if self.request.ignored:
             headers.append(("x-relayd-ignored", ", ".join(self.request.ignored)))
         if self.request.emulated:

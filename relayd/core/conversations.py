@@ -86,6 +86,7 @@ class Conversations:
         self._config = config
         self._kept: OrderedDict[Name, Conversation] = OrderedDict()  # the one used longest ago first
         self._size_bytes = 0
+        self._orphans: list[Any] = []  # calls that waited for a session that was deleted
 
     def __repr__(self) -> str:
         return f"<Conversations {len(self._kept)} bytes={self._size_bytes}>"
@@ -103,9 +104,10 @@ class Conversations:
         waiting.append(item)
 
     def ready(self) -> list[Any]:
-        """Calls whose session has come free, at most one of each."""
+        """Calls whose session has come free, at most one of each, or was deleted."""
+        orphans, self._orphans = self._orphans, []
         free = [c for c in self._kept.values() if c.waiting and not c.busy]
-        return [c.waiting.popleft() for c in free]
+        return orphans + [c.waiting.popleft() for c in free]
 
     def held(self, name: Name) -> Held:
         """What is kept. Raises ApiError with the code that SDK helpers act on."""
@@ -169,11 +171,14 @@ class Conversations:
         """Ids of the sticky sessions, the latest first."""
         return [name.id for name in reversed(self._kept) if name.kind == SESSION]
 
-    def delete(self, session_id: str) -> list[Any]:
-        """Forget a sticky session; the calls that waited for it. Raises ApiError 404."""
-        waiting = list(self._find(session_id).waiting)
+    def delete(self, session_id: str) -> None:
+        """Forget a sticky session; the calls that wait for it start afresh. Raises ApiError 404."""
+        self._orphans += self._find(session_id).waiting
         self._remove(Name(SESSION, session_id))
-        return waiting
+
+    def totals(self) -> dict[str, int]:
+        """How much is kept."""
+        return {"kept": len(self._kept), "bytes": self._size_bytes}
 
     def describe(self, session_id: str, now: float) -> dict[str, Any]:
         """A sticky session without its contents. Raises ApiError 404."""

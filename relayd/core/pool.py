@@ -60,6 +60,7 @@ class Pool:
         self._refill_at = 0.0
         self._backoff_s = 0.0
         self.open = True
+        self.spawned = self.failed = 0
 
     def __repr__(self) -> str:
         states = ",".join(s.state.value for s in self.sessions.values())
@@ -159,6 +160,7 @@ class Pool:
 
     def failed_unused(self, now: float) -> None:
         """A process ended before it served anyone."""
+        self.failed += 1
         self._backoff_s = min(BACKOFF_MAX_S, max(BACKOFF_FIRST_S, self._backoff_s * 2))
         self._refill_at = now + self._backoff_s
 
@@ -175,6 +177,7 @@ class Pool:
         order = launch.build(key, self.claude, slot, paths, near.workspace, doors, near.environment, sources)
         birth = Birth(slot, secret, key, order, paths, near.workspace, lambda moment: self._scene(slot, moment))
         session = Session(birth, self._config, now)
+        self.spawned += 1
         self.sessions[slot] = session
         self.by_secret[secret] = session
         return session, session.start(now)

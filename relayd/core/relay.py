@@ -9,13 +9,12 @@ exception dooms the one call or session it happened in, never the daemon.
 from __future__ import annotations
 
 import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from relayd import __version__, codec
+from relayd import codec
 from relayd.anthropic import answer as answers
-from relayd.anthropic import models
 from relayd.anthropic.answer import JSON_TYPE, Answer
 from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude import hooks, mcp, telemetry
@@ -25,8 +24,10 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core import intake
 from relayd.core.actions import Action
-from relayd.core.call import Call, Stage
+from relayd.core.call import COLD, PARKED, WAITING, Call, Stage
 from relayd.core.conversations import Conversations
+from relayd.core.desk import ANSWERS, Desk, Load
+from relayd.core.journal import CallRecord, Journal
 from relayd.core.lineage import Lineage
 from relayd.core.pool import Pool, Surroundings, dump_keys
 from relayd.core.rates import RateLimit
@@ -52,8 +53,10 @@ class Relay:
         self.queue: deque[int] = deque()
         self.conversations = Conversations(config)
         self.served = 0
+        self.journal = Journal(config.recent_calls_max)
         self._rate = RateLimit(config.rate_probe_s)
         self._tokens = TokenEstimate()
+        self.desk = Desk(config, self.pool, self.conversations, self.journal, self._rate, self._tokens)
         self._by_client: dict[int, int] = {}
         self._pages: dict[int, str] = {}  # connections of web pages that may use the daemon, with their origins
         self._origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
@@ -95,7 +98,7 @@ class Relay:
         return self._answer(event, answers.new_id("req_01"), now)
 
     def _answer(self, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
-        chat = False
+        name = ""
         try:
             page = guard.check(event.request.method, event.request.headers, self._port, self._origins)
             if page:
@@ -103,13 +106,21 @@ class Relay:
             if event.request.method == "OPTIONS":
                 return [do.Respond(event.client, 204, [("request-id", request_id)], b"")]
             route = routes.match(event.request.method, event.request.path)
-            chat = route.name == "chat"
+            name = route.name
             return ROUTE_HANDLERS[route.name](self, event, route, request_id, now)
         except ApiError as error:
-            return [self._error(event.client, error, request_id, chat)]
+            return self._turn_away(event.client, error, request_id, name, now)
         except Exception:
-            orders: list[Action] = [do.Log("error", f"{request_id} met a bug: {traceback.format_exc()}")]
-            return [*orders, self._error(event.client, internal("Internal server error"), request_id, chat)]
+            log = do.Log("error", f"{request_id} met a bug: {traceback.format_exc()}")
+            return [log, *self._turn_away(event.client, internal("Internal server error"), request_id, name, now)]
+
+    def _turn_away(self, client: int, error: ApiError, request_id: str, route: str, now: float) -> list[Action]:
+        """A request that is answered with an error at once."""
+        orders = [self._error(client, error, request_id, route == "chat")]
+        if route in ("messages", "chat"):
+            record = CallRecord(self._unix_time(now), request_id, route, status=error.status, error=error.kind)
+            orders += self._write_down(record)
+        return orders
 
     def _refused(self, event: ev.RequestRefused, now: float) -> list[Action]:
         request_id = answers.new_id("req_01")
@@ -123,49 +134,14 @@ class Relay:
     def _json(self, client: int, body: bytes, request_id: str) -> Action:
         return do.Respond(client, 200, [("content-type", JSON_TYPE), ("request-id", request_id)], body)
 
-    def _hello(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
-        return [self._json(event.client, EMPTY_JSON, request_id)]
+    def _ask(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        """A small question, answered at once."""
+        told = self.desk.answer(route, event.request, self._load(), now)
+        headers = [("content-type", told.content_type), ("request-id", request_id), *told.headers]
+        return [do.Respond(event.client, 200, headers, told.body)]
 
-    def _models(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
-        value = models.model(route.argument) if route.name == "model" else models.page(event.request.query)
-        return [self._json(event.client, codec.dump(value), request_id)]
-
-    def _status(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
-        return [self._json(event.client, codec.dump(self._facts_for(route.name, now)), request_id)]
-
-    def _facts_for(self, name: str, now: float) -> dict[str, Any]:
-        """Answers of the small GET routes. States and counts only."""
-        room = not self._ending and len(self.queue) < self._config.queue_max
-        if name == "version":
-            return {"name": "relayd", "version": __version__}
-        if name == "availability":
-            return {"available": room}
-        if name.startswith("license"):
-            return {"valid": True, "license": "MIT"}
-        states = Counter(session.state.value for session in self.pool.sessions.values())
-        pool = {"processes": dict(states), "max": self._config.max, "queued": len(self.queue), "running": len(self.calls)}
-        status = {"status": "ending" if self._ending else "ok", "version": __version__, "served": self.served}
-        return status | {"pool": pool, "rate_limit": self._rate.describe(now)}
-
-    def _sessions(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
-        """The sticky sessions: listed, shown, forgotten."""
-        kept, name = self.conversations, route.argument
-        if route.name == "sessions":
-            value: dict[str, Any] = {"data": [kept.describe(n, now) for n in kept.names()]}
-        elif event.request.method == "GET":
-            value = kept.describe(name, now)
-        else:
-            waiting = kept.delete(name)
-            value = {"type": "session_deleted", "id": name}
-            return [self._json(event.client, codec.dump(value), request_id), *self._admit(waiting, now)]
-        return [self._json(event.client, codec.dump(value), request_id)]
-
-    def _count(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
-        asked = intake.read(event.request, False, self._config)
-        held = self.conversations.held(asked.name) if asked.name else Held()
-        tokens = self._tokens.of(intake.counted(asked, held, self._config))
-        headers = [("content-type", JSON_TYPE), ("request-id", request_id), ("x-relayd-emulated", "input_tokens")]
-        return [do.Respond(event.client, 200, headers, codec.dump({"input_tokens": tokens}))]
+    def _load(self) -> Load:
+        return Load(len(self.calls), len(self.queue), self.served, self._ending)
 
     def _messages(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
         if self._ending:
@@ -183,7 +159,7 @@ class Relay:
             raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", 10)
         self._numbers += 1
         encoder = asked.encoder(request, int(self._unix_time(now)))
-        call = Call(self._numbers, event.client, request_id, request, encoder, self._config)
+        call = Call(self._numbers, event.client, request_id, request, encoder, self._config, now)
         self.calls[call.number] = call
         self._by_client[event.client] = call.number
         if asked.name:
@@ -195,7 +171,7 @@ class Relay:
         """On the session that waits for just this call, or in the queue."""
         if parked is not None and goes_on:
             event = ev.ResultsBrought(call.number, call.request.tool_results, call.request.stream)
-            return call.started(parked.slot, now, resumed=True) + self._session(parked, event, now)
+            return call.started(parked.slot, PARKED, now) + self._session(parked, event, now)
         self.queue.append(call.number)
         orders = self._session(parked, ev.Retired("its conversation went another way"), now) if parked else []
         return orders + call.queued(now)
@@ -255,16 +231,22 @@ class Relay:
         """Nobody waits for this call any more."""
         orders = call.close()
         session = self.pool.sessions.get(call.slot or "")
-        self._drop(call)
+        orders += self._drop(call, now)
         return orders + (self._session(session, ev.TurnAbandoned(), now) if session else [])
 
-    def _drop(self, call: Call) -> None:
+    def _drop(self, call: Call, now: float) -> list[Action]:
         self.calls.pop(call.number, None)
         self._by_client.pop(call.client, None)
         if call.conversation:
             self.conversations.release(call.conversation)
         if call.number in self.queue:
             self.queue.remove(call.number)
+        return self._write_down(call.record(self._unix_time(call.arrived), now))
+
+    def _write_down(self, record: CallRecord) -> list[Action]:
+        self.journal.ended(record)
+        fields = {k: v for k, v in record.as_json().items() if v not in ("", 0, 0.0, {}) and k != "at"}
+        return [do.Record(codec.dump(record.as_json()) + b"\n"), do.Log("info", "call", fields)]
 
     # Sessions
 
@@ -282,7 +264,7 @@ class Relay:
                 orders += self._deliver(call, part, now)
         if call is not None and call.stage is Stage.DONE:
             self.served += 1
-            self._drop(call)
+            orders += self._drop(call, now)
         if session.state is State.DEAD and session.slot in self.pool.sessions:
             self.pool.gone(session, now)
         return orders
@@ -303,7 +285,7 @@ class Relay:
                 call.insist()
                 return self._again(call, now)
             if problem:
-                return call.fail(internal(f"the answer does not keep to what was asked for: {problem}"))
+                return call.fail(internal(f"the answer does not keep to what was asked for: {problem}"), now)
             self._keep(call, part.answer, now)
         return call.part(part, now)
 
@@ -338,9 +320,8 @@ class Relay:
     def _call_due(self, call: Call, name: str, now: float) -> list[Action]:
         if name != "queue":
             return call.due(name, now)
-        orders = call.fail(overloaded("Overloaded: no Claude Code process came free in time", 10))
-        self._drop(call)
-        return orders
+        orders = call.fail(overloaded("Overloaded: no Claude Code process came free in time", 10), now)
+        return orders + self._drop(call, now)
 
     def _claude_changed(self, event: ev.ClaudeChanged, now: float) -> list[Action]:
         log = do.Log("info", "the claude binary has changed: waiting processes are replaced")
@@ -354,8 +335,8 @@ class Relay:
         orders: list[Action] = [do.SetTimer(("relay", "", "force"), now + self._config.shutdown_limit_s)]
         for number in list(self.queue):
             call = self.calls[number]
-            orders += call.fail(overloaded("relayd is shutting down", 5))
-            self._drop(call)
+            orders += call.fail(overloaded("relayd is shutting down", 5), now)
+            orders += self._drop(call, now)
         for session in list(self.pool.sessions.values()):
             if session.is_free or session.state is State.PARKED:
                 orders += self._session(session, ev.Retired("shutdown"), now)
@@ -364,7 +345,7 @@ class Relay:
     def _force_end(self, now: float) -> list[Action]:
         orders: list[Action] = []
         for call in list(self.calls.values()):
-            orders += call.fail(internal("relayd was stopped before the answer was complete"))
+            orders += call.fail(internal("relayd was stopped before the answer was complete"), now)
             orders += self._abandon(call, now)
         for session in list(self.pool.sessions.values()):
             if session.state in LIVE:
@@ -385,7 +366,8 @@ class Relay:
             if session is None:
                 break
             self.queue.popleft()
-            orders += call.started(session.slot, now) + self._remember(now)
+            road = WAITING if session.state is State.WAITING else COLD
+            orders += call.started(session.slot, road, now) + self._remember(now)
             orders += self._session(session, ev.TurnAssigned(call.number, call.request), now)
         if self._ending:
             return orders + ([do.Finish()] if not self.pool.sessions else [])
@@ -419,19 +401,9 @@ HANDLERS: dict[type, Callable[[Relay, Any, float], list[Action]]] = {
 }
 RouteHandler = Callable[[Relay, ev.RequestArrived, routes.Route, str, float], list[Action]]
 ROUTE_HANDLERS: dict[str, RouteHandler] = {
+    **dict.fromkeys(ANSWERS, Relay._ask),
     "messages": Relay._messages,
     "chat": Relay._messages,
-    "count": Relay._count,
-    "sessions": Relay._sessions,
-    "session": Relay._sessions,
-    "models": Relay._models,
-    "model": Relay._models,
-    "health": Relay._status,
-    "version": Relay._status,
-    "availability": Relay._status,
-    "license": Relay._status,
-    "license_refresh": Relay._status,
-    "hello": Relay._hello,
     "hooks": Relay._internal,
     "telemetry": Relay._internal,
     "mcp": Relay._mcp,

@@ -18,6 +18,8 @@ ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "models": (("GET",), r"/v1/models", "The models list, with the API's pagination; OpenAI clients read it too."),
     "model": (("GET",), r"/v1/models/(?P<name>[\w.:-]{1,128})", "One model, by id or alias."),
     "health": (("GET",), r"/v1/health", "Whether calls can be answered, and what the pool does."),
+    "status": (("GET",), r"/v1/status", "Processes, queue, recent calls, totals, as JSON."),
+    "metrics": (("GET",), r"/metrics", "The same for Prometheus."),
     "version": (("GET",), r"/v1/version", "The version of relayd."),
     "availability": (("GET",), r"/v1/availability", "Whether a call would be taken now."),
     "license": (("GET",), r"/v1/license", "Always valid: no licence is needed."),

@@ -32,6 +32,8 @@ def error_body(error: ApiError, request_id: str) -> bytes:
 class ChatEncoder:
     """One answer. `created` is unix seconds; `with_usage` adds a chunk with the counts at the end of a stream."""
 
+    route = "chat"
+
     def __init__(self, message_id: str, model: str, created: int, with_usage: bool) -> None:
         self.message_id = "chatcmpl-" + message_id.removeprefix("msg_")
         self._model, self._created, self._with_usage = model, created, with_usage

@@ -13,7 +13,8 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from relayd.config import Config
 from relayd.core import actions as do
@@ -25,22 +26,38 @@ from relayd.runtime.channel import Stage as ChannelStage
 from relayd.runtime.children import Children
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Key, Loop
+from relayd.runtime.records import Records
 from relayd.runtime.slot import Slot, write_private
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else []))
 ENDING = (signal.SIGTERM, signal.SIGINT)
+CALL_PATHS = ("/v1/messages", "/v1/chat/completions")
 GOODBYE_S = 1.0  # at the end, how long answers under way may still drain
-Logger = Callable[[str, str], None]
+
+
+class Logger(Protocol):
+    """Takes a level, a text, and facts by name."""
+
+    def __call__(self, level: str, text: str, fields: dict[str, Any] | None = None) -> None: ...
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the daemon keeps the launch keys used lately, and the records of recent calls."""
+
+    keys: str
+    records: str
 
 
 class Server:
     """One daemon: listener, loop, children, core."""
 
-    def __init__(self, config: Config, relay: Relay, listener: socket.socket, keys_path: str, log: Logger) -> None:
+    def __init__(self, config: Config, relay: Relay, listener: socket.socket, files: Files, log: Logger) -> None:
         self.relay = relay
         self.loop = Loop(self._timer, self._signal)
         self._config = config
-        self._keys_path = keys_path
+        self._keys_path = files.keys
+        self._records = Records(files.records, config.recent_calls_max, log)
         self._log = log
         self._facts: deque[Any] = deque()
         self._children = Children()
@@ -78,6 +95,8 @@ class Server:
                 self._channels.pop(fact.client, None)
                 self.loop.touch(self._listener)
             self._perform(self.relay.handle(fact, now), now)
+            if isinstance(fact, ev.RequestArrived) and fact.request.path.startswith(CALL_PATHS):
+                self.relay.journal.worked(time.monotonic() - now)
 
     def _end(self) -> None:
         """Give answers a moment to drain, then close without asking."""
@@ -191,7 +210,10 @@ class Server:
         self.loop.cancel_timer(order.key)
 
     def _write_log(self, order: do.Log, now: float) -> None:
-        self._log(order.level, order.text)
+        self._log(order.level, order.text, order.fields)
+
+    def _record(self, order: do.Record, now: float) -> None:
+        self._records.append(order.line)
 
     def _remember(self, order: do.Remember, now: float) -> None:
         try:
@@ -227,6 +249,7 @@ PERFORMERS: dict[type, Callable[[Server, Any, float], None]] = {
     do.SetTimer: Server._set_timer,
     do.CancelTimer: Server._cancel_timer,
     do.Log: Server._write_log,
+    do.Record: Server._record,
     do.Remember: Server._remember,
     do.Finish: Server._finish,
 }

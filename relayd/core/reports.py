@@ -1,0 +1,95 @@
+"""What the daemon tells about itself: health, status, sessions of processes, metrics. Values in, JSON or text out. Pure.
+
+Called by `core/relay.py`. States, counts and times only; no prompt, no answer, no secret.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from relayd.core.journal import BUCKETS_S, Histogram, Journal
+from relayd.core.session import Session
+from relayd.core.transitions import State
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+RECENT_SHOWN = 50
+
+
+def processes(sessions: Iterable[Session]) -> dict[str, int]:
+    """How many processes are in which state."""
+    return dict(Counter(session.state.value for session in sessions))
+
+
+def slots(sessions: Iterable[Session], now: float) -> list[dict[str, Any]]:
+    """Each process: its state and for how long, its age, pid, launch key and call."""
+    return [
+        {
+            "slot": session.slot,
+            "state": session.state.value,
+            "state_s": round(now - session.since, 1),
+            "age_s": round(now - session.born, 1),
+            "pid": session.pid,
+            "key": str(session.key),
+            "call": session.call,
+        }
+        for session in sessions
+    ]
+
+
+def statistics(journal: Journal) -> dict[str, Any]:
+    """Totals and histograms."""
+    by_status: Counter[str] = Counter()
+    for (_, status), count in journal.calls.items():
+        by_status[str(status)] += count
+    return {
+        "calls": dict(by_status),
+        "roads": dict(journal.roads),
+        "tokens": dict(journal.tokens),
+        "own": {"bounds_s": list(BUCKETS_S), "counts": journal.own.counts, "sum_s": round(journal.own.sum_s, 6)},
+    }
+
+
+def recent(journal: Journal) -> list[dict[str, Any]]:
+    """The latest calls, the last one first."""
+    return [record.as_json() for record in list(journal.recent)[: -RECENT_SHOWN - 1 : -1]]
+
+
+def metrics(journal: Journal, sessions: list[Session], facts: dict[str, float]) -> str:
+    """Everything for Prometheus. `facts` are gauges and counters by name; counters end in `_total`."""
+    lines: list[str] = []
+    lines += _family("relayd_calls_total", "counter", "Calls by route and HTTP status.")
+    lines += [f'relayd_calls_total{{route="{r}",status="{s}"}} {n}' for (r, s), n in sorted(journal.calls.items())]
+    lines += _family("relayd_roads_total", "counter", "Calls by their road into Claude Code.")
+    lines += [f'relayd_roads_total{{road="{road}"}} {n}' for road, n in sorted(journal.roads.items())]
+    lines += _family("relayd_tokens_total", "counter", "Tokens as Claude Code counted them.")
+    lines += [f'relayd_tokens_total{{kind="{kind}"}} {n}' for kind, n in journal.tokens.items()]
+    lines += _family("relayd_processes", "gauge", "Claude Code processes by state.")
+    found = processes(sessions)
+    lines += [f'relayd_processes{{state="{state.value}"}} {found.get(state.value, 0)}' for state in State]
+    for name, value in facts.items():
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines += [*_family(f"relayd_{name}", kind, f"{name.replace('_', ' ')}."), f"relayd_{name} {value:g}"]
+    for name, histogram, text in (
+        ("relayd_queue_seconds", journal.queue, "From a call's arrival to its process."),
+        ("relayd_first_byte_seconds", journal.first, "From a call's arrival to the first part of its answer."),
+        ("relayd_call_seconds", journal.total, "From a call's arrival to its end."),
+        ("relayd_own_seconds", journal.own, "The daemon's own work on a call's request."),
+    ):
+        lines += _family(name, "histogram", text)
+        lines += _histogram(name, histogram)
+    return "\n".join(lines) + "\n"
+
+
+def _family(name: str, kind: str, text: str) -> list[str]:
+    return [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+
+
+def _histogram(name: str, histogram: Histogram) -> Iterator[str]:
+    total = 0
+    for bound, count in zip((*BUCKETS_S, None), histogram.counts, strict=True):
+        total += count
+        yield f'{name}_bucket{{le="{bound if bound is not None else "+Inf"}"}} {total}'
+    yield f"{name}_sum {histogram.sum_s:g}"
+    yield f"{name}_count {total}"
