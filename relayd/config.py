@@ -88,7 +88,9 @@ class Config:
     header_limit_s: float = knob(10.0, "From the first byte of a request to the end of its headers (slow-loris).")
     body_limit_s: float = knob(120.0, "From the headers to the end of the body; 32 MB need well under a second on loopback.")
     idle_limit_s: float = knob(120.0, "Keep-alive connections with no request are closed after this.")
-    connections_max: int = knob(1024, "Client connections at the same time; further ones wait in the listen backlog.")
+    connections_max: int = knob(
+        1024, "Client connections at the same time; for a further one the oldest idle one gives way, or it waits."
+    )
     out_max_bytes: int = knob(
         16 * 1024 * 1024, "Answer bytes a client may leave unread before it is dropped: the turn cannot be slowed down."
     )
@@ -121,6 +123,10 @@ class Config:
         "How often an answer that breaks `output_config.format` or `tool_choice` is asked for again, for a turn each.",
     )
     rate_probe_s: float = knob(60.0, "While a rate limit is known to be in force, how often one call may try all the same.")
+    token_file: str = knob(
+        "", "File of the token that clients must send; empty: `token` beside the configuration, if it is there."
+    )
+    same_user: bool = knob(True, "Refuse other users of this machine (Linux). Off only where the kernel cannot tell them apart.")
     allowed_origins: str = knob(
         "",
         "Web pages that may use the daemon: their origins, separated by commas. Each can spend the login; none is safe.",

@@ -12,6 +12,7 @@ import os
 import platform
 import resource
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from relayd.runtime import listener, orphans
 from relayd.runtime.server import Files, Logger, Server
 from relayd.runtime.slot import RECORD_NAME
 
+FDS_WANTED = 65536
 RECORDS_NAME = "recent-calls.jsonl"
 EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_SYSTEM = 0, 100, 101, 111
 
@@ -93,19 +95,53 @@ def serve(config: Config, environ: Mapping[str, str], on_ready: Callable[[str], 
     os.umask(0o077)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # prompts are in memory
+    with contextlib.suppress(ValueError, OSError):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FDS_WANTED) if hard > 0 else FDS_WANTED, hard))
     places = _places(state_directory(config, environ))
     with _locked(places.lock):
         return _serve_locked(config, environ, claude, places, on_ready)
 
 
-def _places(state: str) -> Places:
+def token_path(config: Config, environ: Mapping[str, str]) -> str:
+    """Where the token is looked for."""
+    return config.token_file or os.path.join(os.path.dirname(config_path(environ)), "token")
+
+
+def read_token(path: str) -> str:
+    """The token, or nothing if there is no such file. Raises StartError for one that others can read."""
     try:
-        os.makedirs(state, mode=0o700, exist_ok=True)
-        os.makedirs(f"{state}/workspace", mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise StartError(f"relayd: the state directory {state} cannot be made: {error.strerror}") from error
+        with open(path, encoding="ascii") as file:
+            others = os.fstat(file.fileno()).st_mode & 0o077
+            token = file.read().strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"relayd: the token in {path} cannot be read: {error}") from error
+    if others or not token:
+        raise StartError(f"relayd: {path} is empty or can be read by others; make it anew: relayd token new")
+    return token
+
+
+def _places(state: str) -> Places:
+    for directory in (state, f"{state}/workspace"):
+        _make_private(directory)
+    if os.listdir(f"{state}/workspace"):
+        raise StartError(f"relayd: {state}/workspace must be empty: what is in it was not put there by relayd")
     files = Files(f"{state}/launch-keys.json", f"{state}/{RECORDS_NAME}")
     return Places(state, f"{state}/slots", f"{state}/workspace", f"{state}/lock", files)
+
+
+def _make_private(directory: str) -> None:
+    """A directory of this user's own, that no link leads to. Raises StartError."""
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        info = os.lstat(directory)
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
+            raise StartError(f"relayd: {directory} must be a directory of this user, not a link")
+        os.chmod(directory, 0o700)
+    except OSError as error:
+        raise StartError(f"relayd: the directory {directory} cannot be made: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -152,6 +188,7 @@ def _serve_locked(
         timestamp=_clock("%Y-%m-%dT%H:%M:%S.000Z", datetime.UTC),
         today=_clock("%Y-%m-%d", None),
         unix_time=_unix_time(),
+        token=read_token(token_path(config, environ)),
     )
     relay = Relay(config, near, load_keys(_read(places.files.keys)), port)
     server = Server(config, relay, sock, places.files, log)

@@ -44,6 +44,7 @@ class Surroundings:
     timestamp: Callable[[float], str]
     today: Callable[[float], str]
     unix_time: Callable[[float], float]
+    token: str = ""  # what clients must send, if it is set
 
 
 class Pool:

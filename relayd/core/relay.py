@@ -61,6 +61,7 @@ class Relay:
         self._pages: dict[int, str] = {}  # connections of web pages that may use the daemon, with their origins
         self._origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
         self._unix_time = surroundings.unix_time
+        self._token = surroundings.token
         self._config = config
         self._port = port
         self._numbers = 0
@@ -107,6 +108,8 @@ class Relay:
                 return [do.Respond(event.client, 204, [("request-id", request_id)], b"")]
             route = routes.match(event.request.method, event.request.path)
             name = route.name
+            if self._token and name not in routes.OPEN:
+                guard.check_token(event.request.headers, self._token)
             return ROUTE_HANDLERS[route.name](self, event, route, request_id, now)
         except ApiError as error:
             return self._turn_away(event.client, error, request_id, name, now)

@@ -6,6 +6,7 @@ origin (Origin), or with a form post (no JSON content type). Each is refused bef
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 
 from relayd.errors import ApiError
@@ -25,6 +26,14 @@ def check(method: str, headers: Mapping[str, str], port: int, allowed: frozenset
     if method == "POST" and kind != "application/json":
         raise ApiError(415, "content-type must be application/json")
     return origin if origin in allowed and origin is not None else ""
+
+
+def check_token(headers: Mapping[str, str], token: str) -> None:
+    """Raises ApiError 401 unless the request carries the token, as the API's clients send their key."""
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    given = [headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
+    if not any(hmac.compare_digest(text.encode(), token.encode()) for text in given):
+        raise ApiError(401, "invalid x-api-key" if any(given) else "x-api-key header is required")
 
 
 def page_headers(origin: str) -> list[tuple[str, str]]:

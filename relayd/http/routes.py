@@ -30,6 +30,7 @@ ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "telemetry": (("POST",), r"/telemetry/(?P<secret>[\w-]{16,64})/v1/logs", "Internal: usage and API errors."),
 }
 INTERNAL = ("hooks", "mcp", "telemetry")
+OPEN = ("hello", *INTERNAL)  # without the token: nothing to see, or a secret of its own in the path
 COMPILED = {name: (methods, re.compile(pattern)) for name, (methods, pattern, _) in ROUTES.items()}
 
 

@@ -39,11 +39,19 @@ class Channel:
     """See the module's text. `emit` takes events for the core."""
 
     def __init__(
-        self, number: int, sock: socket.socket, config: Config, loop: Loop, emit: Callable[[Any], None], now: float
+        self,
+        number: int,
+        sock: socket.socket,
+        config: Config,
+        loop: Loop,
+        emit: Callable[[Any], None],
+        now: float,
+        is_stranger: bool = False,
     ) -> None:
         self.number = number
         self.stage = Stage.OPEN
         self._socket = sock
+        self._is_stranger = is_stranger  # the peer belongs to another user: each request is refused
         self._config = config
         self._loop = loop
         self._emit = emit
@@ -59,6 +67,11 @@ class Channel:
     def fileno(self) -> int:
         """The socket's fd."""
         return self._socket.fileno()
+
+    @property
+    def is_idle(self) -> bool:
+        """True between requests, with nothing to send."""
+        return self.stage is Stage.OPEN and self._http.phase is Phase.IDLE and not self._out.size
 
     def wants(self) -> int:
         """Read while open, unless enough was pipelined behind a running answer, and while lingering. Write what is left."""
@@ -112,6 +125,8 @@ class Channel:
         if self._http.wants_body:
             self._out.append(self._http.continue_bytes())
         self._follow_phase(now)
+        if request is not None and self._is_stranger:
+            request = BadRequest(403, "relayd answers its own user only")
         if isinstance(request, BadRequest):
             self._emit(ev.RequestRefused(self.number, request.status, request.message))
         elif request is not None:

@@ -26,6 +26,7 @@ from relayd.runtime.channel import Stage as ChannelStage
 from relayd.runtime.children import Children
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Key, Loop
+from relayd.runtime.peer import peer_uid
 from relayd.runtime.records import Records
 from relayd.runtime.slot import Slot, write_private
 
@@ -149,11 +150,22 @@ class Server:
             self._facts.append(ev.ClaudeChanged(found))
 
     def _is_full(self) -> bool:
-        return len(self._channels) >= self._config.connections_max
+        """Enough connections, and none of them idle: an idle one gives way."""
+        return len(self._channels) >= self._config.connections_max and self._idle() is None
+
+    def _idle(self) -> Channel | None:
+        """The oldest connection that does nothing."""
+        return next((c for c in self._channels.values() if c.is_idle), None)
 
     def _accepted(self, sock: socket.socket, now: float) -> None:
+        if len(self._channels) >= self._config.connections_max:
+            idle = self._idle()
+            if idle is not None:
+                del self._channels[idle.number]
+                idle.abort()
         self._numbers += 1
-        channel = Channel(self._numbers, sock, self._config, self.loop, self._facts.append, now)
+        is_stranger = self._config.same_user and not is_ours(peer_uid(sock))
+        channel = Channel(self._numbers, sock, self._config, self.loop, self._facts.append, now, is_stranger)
         self._channels[channel.number] = channel
         self.loop.touch(channel)
 
@@ -223,6 +235,11 @@ class Server:
 
     def _finish(self, order: do.Finish, now: float) -> None:
         self.loop.stopping = True
+
+
+def is_ours(uid: int | None) -> bool:
+    """True for this user and for root, who could do anything anyway; and where the system does not say."""
+    return uid is None or uid in (0, os.geteuid())
 
 
 def fingerprint(path: str) -> str:

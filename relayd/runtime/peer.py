@@ -1,0 +1,69 @@
+"""Which user is at the other end of a loopback connection. Linux only: elsewhere the answer is None, not known.
+
+The kernel is asked for the peer's socket by its addresses (sock_diag over netlink, 30 µs), or its table of
+sockets is read where that is not allowed. Called by `server` for each accepted connection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+import sys
+
+NETLINK_SOCK_DIAG = 4
+SOCK_DIAG_BY_FAMILY = 20
+NLM_F_REQUEST = 1
+NLMSG_ERROR = 2
+ALL_STATES = 0xFFFFFFFF
+NO_COOKIE = b"\xff" * 8
+UID_OFFSET = 16 + 4 + 48 + 12  # netlink header, family to retrans, socket id, expires to wqueue
+REPLY_BYTES = 4096
+TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+
+
+def peer_uid(sock: socket.socket) -> int | None:
+    """The user id of the process that has connected; None if the system does not say."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        near, far = sock.getsockname(), sock.getpeername()
+        uid = _ask(sock.family, far, near)
+        return uid if uid is not None else _look_up(sock.family, far, near)
+    except OSError:
+        return None
+
+
+def _ask(family: int, source: tuple[str, int], destination: tuple[str, int]) -> int | None:
+    addresses = b"".join(socket.inet_pton(family, a[0]).ljust(16, b"\0") for a in (source, destination))
+    ports = struct.pack("!HH", source[1], destination[1])
+    body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, ALL_STATES) + ports + addresses + b"\0" * 4 + NO_COOKIE
+    head = struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
+            kernel.settimeout(1.0)
+            kernel.send(head + body)
+            reply = kernel.recv(REPLY_BYTES)
+    except OSError:
+        return None
+    if len(reply) < UID_OFFSET + 4 or struct.unpack_from("=H", reply, 4)[0] != SOCK_DIAG_BY_FAMILY:
+        return None
+    found: int = struct.unpack_from("=I", reply, UID_OFFSET)[0]
+    return found
+
+
+def _look_up(family: int, source: tuple[str, int], destination: tuple[str, int]) -> int | None:
+    wanted = (_table_form(family, source), _table_form(family, destination))
+    with open(TABLES[family == socket.AF_INET6], encoding="ascii") as table:
+        for line in table:
+            fields = line.split()
+            if tuple(fields[1:3]) == wanted:
+                return int(fields[7])
+    return None
+
+
+def _table_form(family: int, address: tuple[str, int]) -> str:
+    """`127.0.0.1:80` as `0100007F:0050`: each 32-bit word in the machine's order."""
+    raw = ipaddress.ip_address(address[0].partition("%")[0]).packed
+    words = (int.from_bytes(raw[n : n + 4], sys.byteorder) for n in range(0, len(raw), 4))
+    return "".join(f"{word:08X}" for word in words) + f":{address[1]:04X}"
