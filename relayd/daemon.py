@@ -7,6 +7,7 @@ nothing by itself.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import os
 import platform
@@ -26,10 +27,18 @@ from relayd.core.pool import Surroundings, load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans
+from relayd.runtime.notify import Notifier, given_socket
 from relayd.runtime.server import Files, Logger, Server
 from relayd.runtime.slot import RECORD_NAME
 
 FDS_WANTED = 65536
+# Knobs that a running daemon cannot change.
+BOUND_TO_START = (
+    *("host", "port", "claude", "state_dir", "token_file", "telemetry", "allowed_origins", "rate_probe_s"),
+    *("log_level", "log_format", "recent_calls_max", "accepts_per_turn"),
+)
+OnReady = Callable[[str], None] | None
+Reader = Callable[[], Config] | None
 RECORDS_NAME = "recent-calls.jsonl"
 EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_SYSTEM = 0, 100, 101, 111
 
@@ -87,8 +96,11 @@ def _home(environ: Mapping[str, str]) -> str:
     return environ.get("HOME") or os.path.expanduser("~")
 
 
-def serve(config: Config, environ: Mapping[str, str], on_ready: Callable[[str], None] | None = None) -> int:
-    """Run the daemon until it is told to end. Returns the exit code. Raises StartError."""
+def serve(config: Config, environ: Mapping[str, str], on_ready: OnReady = None, read: Reader = None) -> int:
+    """Run the daemon until it is told to end. Returns the exit code. Raises StartError.
+
+    `read` gives the configuration anew when the daemon is told to take it up again.
+    """
     claude = find_claude(config, environ)
     if claude is None:
         raise StartError(environment.INSTALL_HINT if not config.claude else f"relayd: {config.claude} is not an executable file")
@@ -100,7 +112,7 @@ def serve(config: Config, environ: Mapping[str, str], on_ready: Callable[[str], 
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FDS_WANTED) if hard > 0 else FDS_WANTED, hard))
     places = _places(state_directory(config, environ))
     with _locked(places.lock):
-        return _serve_locked(config, environ, claude, places, on_ready)
+        return _serve_locked(config, environ, claude, places, on_ready, read)
 
 
 def token_path(config: Config, environ: Mapping[str, str]) -> str:
@@ -161,11 +173,11 @@ def _locked(path: str):  # type: ignore[no-untyped-def]
 
 
 def _serve_locked(
-    config: Config, environ: Mapping[str, str], claude: str, places: Places, on_ready: Callable[[str], None] | None
+    config: Config, environ: Mapping[str, str], claude: str, places: Places, on_ready: OnReady, read: Reader
 ) -> int:
     log = logger(config)
     try:
-        sock = listener.bind(config.host, config.port)
+        sock = given_socket(environ) or listener.bind(config.host, config.port)
     except OSError as error:
         raise StartError(f"relayd: cannot listen on {config.host}:{config.port}: {error.strerror}") from error
     port = sock.getsockname()[1]
@@ -191,13 +203,31 @@ def _serve_locked(
         token=read_token(token_path(config, environ)),
     )
     relay = Relay(config, near, load_keys(_read(places.files.keys)), port)
-    server = Server(config, relay, sock, places.files, log)
+    server = Server(config, relay, sock, places.files, log, Notifier(environ), _reloader(config, read, log))
     log("info", f"relayd {__version__} listens on {near.base_url}, claude is {claude}")
     if on_ready:
         on_ready(near.base_url)
     server.run()
     log("info", f"relayd ended after {relay.served} calls")
     return EXIT_OK
+
+
+def _reloader(config: Config, read: Reader, log: Logger) -> Callable[[], Config | None]:
+    """What SIGHUP does: a new configuration, with the knobs that are bound to the start as they were."""
+
+    def reload() -> Config | None:
+        try:
+            found = read() if read else config
+        except ConfigError as error:
+            log("error", f"the configuration stays as it was: {error}")
+            return None
+        bound = [name for name in BOUND_TO_START if getattr(found, name) != getattr(config, name)]
+        if bound:
+            log("warning", f"needs a restart: {', '.join(bound)}")
+        log("info", "the configuration was read anew")
+        return dataclasses.replace(found, **{name: getattr(config, name) for name in BOUND_TO_START})
+
+    return reload
 
 
 def _bracket(host: str) -> str:

@@ -91,6 +91,10 @@ class Conversations:
     def __repr__(self) -> str:
         return f"<Conversations {len(self._kept)} bytes={self._size_bytes}>"
 
+    def reconfigure(self, config: Config) -> None:
+        """Other knobs from now on."""
+        self._config = config
+
     def is_busy(self, name: Name) -> bool:
         """True if a call of this session runs: the next has to wait."""
         found = self._kept.get(name)

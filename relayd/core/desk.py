@@ -65,6 +65,10 @@ class Desk:
     def __repr__(self) -> str:
         return f"<Desk {self._journal!r}>"
 
+    def reconfigure(self, config: Config) -> None:
+        """Other knobs from now on."""
+        self._config = config
+
     def answer(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
         """The answer to a question of a route in ANSWERS. Raises ApiError."""
         return ANSWERS[route.name](self, route, request, load, now)

@@ -67,6 +67,10 @@ class Pool:
         states = ",".join(s.state.value for s in self.sessions.values())
         return f"<Pool {len(self.sessions)}/{self._config.max} [{states}]>"
 
+    def reconfigure(self, config: Config) -> None:
+        """Other knobs from now on."""
+        self._config = config
+
     def keys(self, now: float) -> list[LaunchKey]:
         """Launch keys used lately, the latest first; before the first call those of the last run."""
         for key, used in list(self._used.items()):

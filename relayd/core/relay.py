@@ -72,6 +72,12 @@ class Relay:
     def __repr__(self) -> str:
         return f"<Relay calls={len(self.calls)} queued={len(self.queue)} {self.pool!r}>"
 
+    def reconfigure(self, config: Config) -> None:
+        """Other knobs from now on; calls and processes that run keep theirs."""
+        self._config = config
+        for part in (self.pool, self.conversations, self.desk):
+            part.reconfigure(config)
+
     def start(self, now: float) -> list[Action]:
         """The first orders: warm the pool."""
         return self._schedule(now)

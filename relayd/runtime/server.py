@@ -26,11 +26,13 @@ from relayd.runtime.channel import Stage as ChannelStage
 from relayd.runtime.children import Children
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Key, Loop
+from relayd.runtime.notify import Notifier
 from relayd.runtime.peer import peer_uid
 from relayd.runtime.records import Records
 from relayd.runtime.slot import Slot, write_private
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else []))
+HANG_UP = getattr(signal, "SIGHUP", None)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, *(getattr(signal, n) for n in ("SIGCHLD", "SIGHUP") if hasattr(signal, n)))
 ENDING = (signal.SIGTERM, signal.SIGINT)
 CALL_PATHS = ("/v1/messages", "/v1/chat/completions")
 GOODBYE_S = 1.0  # at the end, how long answers under way may still drain
@@ -53,13 +55,24 @@ class Files:
 class Server:
     """One daemon: listener, loop, children, core."""
 
-    def __init__(self, config: Config, relay: Relay, listener: socket.socket, files: Files, log: Logger) -> None:
+    def __init__(
+        self,
+        config: Config,
+        relay: Relay,
+        listener: socket.socket,
+        files: Files,
+        log: Logger,
+        notifier: Notifier,
+        reload: Callable[[], Config | None],
+    ) -> None:
         self.relay = relay
         self.loop = Loop(self._timer, self._signal)
         self._config = config
         self._keys_path = files.keys
         self._records = Records(files.records, config.recent_calls_max, log)
         self._log = log
+        self._notifier = notifier
+        self._reload = reload
         self._facts: deque[Any] = deque()
         self._children = Children()
         self._slots: dict[str, Slot] = {}
@@ -78,6 +91,8 @@ class Server:
         now = time.monotonic()
         self.loop.set_timer(("runtime", "", "binary"), now + self._config.binary_check_s)
         self._perform(self.relay.start(now), now)
+        self._notifier.tell("READY=1")
+        self._watch(now)
         try:
             while True:
                 self._work()
@@ -125,6 +140,8 @@ class Server:
             slot = self._slots.get(name)
             if slot:
                 slot.timer(what, now)
+        elif kind == "runtime" and what == "watchdog":
+            self._watch(now)
         elif kind == "runtime":
             self._check_binary(now)
         elif kind == "listener":
@@ -135,12 +152,29 @@ class Server:
     def _signal(self, number: int, now: float) -> None:
         if number in ENDING:
             self._log("info", f"{signal.Signals(number).name}: no new calls; running ones may finish")
+            self._notifier.tell("STOPPING=1")
             self._facts.append(ev.ShutdownAsked())
+            return
+        if number == HANG_UP:
+            self._reconfigure()
             return
         for slot, status in self._children.reap():
             if slot in self._slots:
                 self._slots[slot].exited()
             self._facts.append(ev.ChildExited(slot, status))
+
+    def _reconfigure(self) -> None:
+        """Take up the configuration anew; what is bound to the start stays as it is."""
+        config = self._reload()
+        if config is not None:
+            self._config = config
+            self.relay.reconfigure(config)
+
+    def _watch(self, now: float) -> None:
+        """Tell the watchdog that the loop turns."""
+        if self._notifier.watchdog_s:
+            self._notifier.tell("WATCHDOG=1")
+            self.loop.set_timer(("runtime", "", "watchdog"), now + self._notifier.watchdog_s / 2)
 
     def _check_binary(self, now: float) -> None:
         self.loop.set_timer(("runtime", "", "binary"), now + self._config.binary_check_s)

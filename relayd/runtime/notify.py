@@ -1,0 +1,44 @@
+"""What systemd wants to hear (`sd_notify`), and the socket it may have opened for us. Nothing happens elsewhere.
+
+The protocol is a datagram to the socket named in the environment. Called by `server` and `daemon`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+
+FIRST_FD = 3  # sd_listen_fds(3)
+
+
+class Notifier:
+    """`watchdog_s` is how often the manager wants a sign, 0 if it does not."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        text = environ.get("WATCHDOG_USEC", "")
+        ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_s = int(text) / 1e6 if ours and text.isdecimal() else 0.0
+
+    def __repr__(self) -> str:
+        return f"<Notifier {self._address or 'nobody'} watchdog={self.watchdog_s}>"
+
+    def tell(self, text: str) -> None:
+        """Send a line such as READY=1. A manager that does not listen is not our business."""
+        if not self._address:
+            return
+        path = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.sendto(text.encode(), path)
+
+
+def given_socket(environ: Mapping[str, str]) -> socket.socket | None:
+    """The listening socket of socket activation, if there is one."""
+    if environ.get("LISTEN_PID") != str(os.getpid()) or environ.get("LISTEN_FDS") != "1":
+        return None
+    sock = socket.socket(fileno=FIRST_FD)
+    sock.set_inheritable(False)
+    sock.setblocking(False)
+    return sock
