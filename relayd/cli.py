@@ -1,4 +1,4 @@
-"""The `relayd` command: arguments to a call of `daemon`, errors to exit codes.
+"""The `relayd` command: arguments to a command, errors to exit codes.
 
 Exit codes: 0 fine, 100 wrong usage or configuration, 111 the system said no, 101 a bug.
 """
@@ -6,17 +6,20 @@ Exit codes: 0 fine, 100 wrong usage or configuration, 111 the system said no, 10
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from relayd import __version__, daemon
-from relayd import config as configuration
+from relayd.commands import context as contexts
 from relayd.errors import ConfigError
 
 DESCRIPTION = "A local Messages API answered by your own logged-in Claude Code, run in a PTY."
 EPILOG = "Exit status: 0 fine, 100 wrong usage or configuration, 111 the system said no, 101 a bug in relayd."
+SERVICE_ACTIONS = ("install", "uninstall", "start", "stop", "status", "logs", "print")
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,46 +36,108 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(prog="relayd", description=DESCRIPTION, epilog=EPILOG)
     top.add_argument("--version", action="version", version=f"relayd {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    serve = commands.add_parser("serve", help="run the daemon in the foreground", description="Run the daemon in the foreground.")
-    serve.add_argument("--host", metavar="H", help="loopback address to listen on (default 127.0.0.1)")
-    serve.add_argument("--port", metavar="N", type=int, help="TCP port (default 7421; 0 takes a free one)")
-    serve.add_argument("--claude", metavar="PATH", help="the claude to run (default: the first on PATH)")
-    serve.add_argument("--config", metavar="FILE", help="configuration file (default: relayd.toml in the platform's place)")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text[0].lower() + text[1:].rstrip("."), description=text)
+        made.add_argument("--config", metavar="FILE", help="configuration file (default: relayd.toml in the platform's place)")
+        return made
+
+    serve = add("serve", "Run the daemon in the foreground.")
+    _place(serve)
     serve.add_argument("--state-dir", metavar="DIR", help="private directory of the daemon (default: the platform's place)")
     serve.add_argument("--demo", action="store_true", help="answer from the built-in stand-in for the API; needs no account")
-    commands.add_parser("version", help="print the version", description="Print the version.")
+    setup = add("setup", "First run: find claude, check it, write the configuration, install the service.")
+    _place(setup)
+    setup.add_argument("--yes", action="store_true", help="ask nothing: take the defaults")
+    setup.add_argument("--no-doctor", action="store_true", help="skip the checks of the installed version")
+    doctor = add("doctor", "Check what works with the installed claude, without an account.")
+    doctor.add_argument("--claude", metavar="PATH", help="the claude to check (default: the first on PATH)")
+    doctor.add_argument("--live", action="store_true", help="then make one small call of the running daemon, on your account")
+    status = add("status", "Show processes, calls and limits of the running daemon.")
+    status.add_argument("--watch", action="store_true", help="again every second")
+    sessions = add("sessions", "Show the sticky sessions.")
+    sessions.add_argument("--delete", metavar="ID", help="forget this session")
+    calls = add("calls", "Show recent calls: metadata only.")
+    calls.add_argument("-n", "--number", type=int, default=20, metavar="N", help="how many (default 20)")
+    service = add("service", "Run relayd under systemd, launchd or the Task Scheduler.")
+    service.add_argument("action", choices=SERVICE_ACTIONS)
+    service.add_argument("--platform", choices=("linux", "darwin", "win32"), help="the system to print for (default: this one)")
+    service.add_argument("--socket", action="store_true", help="with systemd: let the first call start the daemon")
+    add("token", "Make, show or remove the token that clients must send.").add_argument(
+        "action", choices=("new", "show", "remove")
+    )
+    add("config", "Check or show the configuration.").add_argument("action", choices=("check", "show", "path"))
+    add("completion", "Print a completion script.").add_argument("shell", choices=("bash", "zsh", "fish"))
+    add("version", "Print the version.")
+    for command in (doctor, status, sessions, calls, commands.choices["config"]):
+        command.add_argument("--json", action="store_true", help="for programs")
     return top
+
+
+def _place(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--host", metavar="H", help="loopback address to listen on (default 127.0.0.1)")
+    command.add_argument("--port", metavar="N", type=int, help="TCP port (default 7421; 0 takes a free one)")
+    command.add_argument("--claude", metavar="PATH", help="the claude to run (default: the first on PATH)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script. Returns the exit code."""
     options = parser().parse_args(arguments)
     try:
-        if options.command == "version":
-            print(f"relayd {__version__}")
-            return daemon.EXIT_OK
-        return _serve(options)
+        return _run(options)
     except ConfigError as error:
         print(f"relayd: {error}", file=sys.stderr)
         return daemon.EXIT_USAGE
     except daemon.StartError as error:
         print(error, file=sys.stderr)
         return daemon.EXIT_SYSTEM
+    except KeyboardInterrupt:
+        return daemon.EXIT_OK
+    except BrokenPipeError:  # a pager that was left
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return daemon.EXIT_OK
     except Exception:
         traceback.print_exc()
         return daemon.EXIT_BUG
 
 
-def _serve(options: argparse.Namespace) -> int:
-    names = ("host", "port", "claude", "state_dir")
-    flags = {name: getattr(options, name) for name in names}
-    text = daemon.read_config(options.config, os.environ)
-    config = configuration.load(text, os.environ, flags)
-    if options.demo:
+def _run(options: Any) -> int:
+    """Modules are loaded by the command that needs them: the daemon's start is not slowed down by the others."""
+    if options.command == "version":
+        print(f"relayd {__version__}")
+        return daemon.EXIT_OK
+    if options.command == "completion":
+        from relayd.commands import completion
+
+        print(completion.script(options.shell, parser()), end="")
+        return daemon.EXIT_OK
+    context = contexts.load(options)
+    if options.command == "serve":
+        return _serve(context)
+    if options.command in ("status", "sessions", "calls"):
+        from relayd.commands import status
+
+        return {"status": status.status, "sessions": status.sessions, "calls": status.calls}[options.command](context)
+    if options.command in ("config", "token"):
+        from relayd.commands import settings
+
+        return {"config": settings.config, "token": settings.token}[options.command](context)
+    if options.command == "service":
+        from relayd.commands import service
+
+        return service.service(context)
+    from relayd.commands import doctor, setup
+
+    return {"doctor": doctor.doctor, "setup": setup.setup}[options.command](context)
+
+
+def _serve(context: contexts.Context) -> int:
+    if context.options.demo:
         from relayd.doctor import demo  # threads and a second server: only when asked for
 
-        return demo.serve(config, os.environ)
-    return daemon.serve(config, os.environ)
+        return demo.serve(context.config, context.environ)
+    return daemon.serve(context.config, context.environ, read=lambda: contexts.read_config(context.options, context.environ))
 
 
 if __name__ == "__main__":

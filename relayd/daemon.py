@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import glob
 import os
 import platform
 import resource
@@ -20,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relayd import __version__, codec
+from relayd import __version__, codec, verdict
 from relayd.claude import announced, environment, launch
 from relayd.config import LEVELS, Config
 from relayd.core.pool import Surroundings, load_keys
@@ -28,7 +29,7 @@ from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans
 from relayd.runtime.notify import Notifier, given_socket
-from relayd.runtime.server import Files, Logger, Server
+from relayd.runtime.server import Files, Logger, Server, fingerprint
 from relayd.runtime.slot import RECORD_NAME
 
 FDS_WANTED = 65536
@@ -88,8 +89,8 @@ def find_claude(config: Config, environ: Mapping[str, str]) -> str | None:
     on_path = shutil.which("claude", path=environ.get("PATH"))
     if on_path:
         return os.path.abspath(on_path)
-    places = environment.usual_places(_home(environ))
-    return next((p for p in places if os.access(p, os.X_OK)), None)
+    candidates = (path for place in environment.usual_places(_home(environ)) for path in sorted(glob.glob(place), reverse=True))
+    return next((path for path in candidates if os.access(path, os.X_OK)), None)
 
 
 def _home(environ: Mapping[str, str]) -> str:
@@ -135,6 +136,11 @@ def read_token(path: str) -> str:
     return token
 
 
+def prepare(config: Config, environ: Mapping[str, str]) -> None:
+    """Make the daemon's directories. Raises StartError if they are not its own."""
+    _places(state_directory(config, environ))
+
+
 def _places(state: str) -> Places:
     for directory in (state, f"{state}/workspace"):
         _make_private(directory)
@@ -176,6 +182,9 @@ def _serve_locked(
     config: Config, environ: Mapping[str, str], claude: str, places: Places, on_ready: OnReady, read: Reader
 ) -> int:
     log = logger(config)
+    found = verdict.read(_read(f"{places.state}/{verdict.FILE_NAME}"), fingerprint(claude))
+    if found and found.refusal:
+        raise StartError(f"relayd: {found.refusal}")
     try:
         sock = given_socket(environ) or listener.bind(config.host, config.port)
     except OSError as error:
@@ -201,6 +210,7 @@ def _serve_locked(
         today=_clock("%Y-%m-%d", None),
         unix_time=_unix_time(),
         token=read_token(token_path(config, environ)),
+        no_tools=found.no_tools if found else "",
     )
     relay = Relay(config, near, load_keys(_read(places.files.keys)), port)
     server = Server(config, relay, sock, places.files, log, Notifier(environ), _reloader(config, read, log))

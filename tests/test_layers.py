@@ -22,8 +22,10 @@ ROOMS = {
     "core": {"config", "anthropic", "openai", "claude", "terminal", "http", *BASE, "__init__"},
     "runtime": {"core", "http", "config", *BASE},
     "service": {"config"},
-    "daemon": {"runtime", "core", "claude", "config", "http", *BASE, "__init__"},
-    "cli": {"daemon", "service", "doctor", "config", "errors", "__init__"},
+    "verdict": {"codec"},
+    "commands": {"daemon", "service", "doctor", "verdict", "claude", "runtime", "config", *BASE, "__init__"},
+    "daemon": {"verdict", "runtime", "core", "claude", "config", "http", *BASE, "__init__"},
+    "cli": {"commands", "daemon", "doctor", "errors", "__init__"},
     "doctor": {
         "daemon",
         "cli",
@@ -42,7 +44,7 @@ ROOMS = {
     "__init__": set(),
 }
 SYSTEM = {"os", "socket", "select", "selectors", "time", "threading", "subprocess", "signal", "shutil", "resource", "fcntl"}
-SYSTEM_ROOMS = {"runtime", "service", "doctor", "daemon", "cli", "__main__"}
+SYSTEM_ROOMS = {"commands", "runtime", "service", "doctor", "daemon", "cli", "__main__"}
 OWNERS = {
     "h11": {"http/http1.py"},
     "wsproto": {"http/websocket.py"},

@@ -64,6 +64,8 @@ OURS = {
     "CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": "1",
 }
 
+LOGIN_QUESTION = ("auth", "status")  # a command of Claude Code: ends with 0 if somebody is logged in
+
 INSTALL_HINT = (
     "relayd: no `claude` found on PATH or in its usual places.\n"
     "Install Claude Code with either of\n"
@@ -119,7 +121,8 @@ def config_directory(environ: Mapping[str, str]) -> str:
 
 
 def usual_places(home: str) -> list[str]:
-    """Where `claude` is installed when it is not on PATH, in order of preference."""
+    """Where `claude` is installed when it is not on PATH, in order of preference; `*` stands for versions."""
+    bundle = "extensions/anthropic.claude-code-*/resources/native-binary/claude"
     return [
         f"{home}/.local/bin/claude",
         f"{home}/.claude/local/claude",
@@ -127,4 +130,8 @@ def usual_places(home: str) -> list[str]:
         "/opt/homebrew/bin/claude",
         f"{home}/.npm-global/bin/claude",
         f"{home}/.bun/bin/claude",
+        *(f"{home}/{editor}/{bundle}" for editor in (".vscode", ".vscode-server", ".cursor", ".windsurf")),
+        f"{home}/.local/bin/claude.exe",
+        f"{home}/AppData/Roaming/npm/claude.cmd",
+        f"{home}/AppData/Local/Programs/claude/claude.exe",
     ]

@@ -45,6 +45,7 @@ class Surroundings:
     today: Callable[[float], str]
     unix_time: Callable[[float], float]
     token: str = ""  # what clients must send, if it is set
+    no_tools: str = ""  # why calls with tools are refused, if this version cannot take them
 
 
 class Pool:

@@ -62,6 +62,7 @@ class Relay:
         self._origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
         self._unix_time = surroundings.unix_time
         self._token = surroundings.token
+        self._no_tools = surroundings.no_tools
         self._config = config
         self._port = port
         self._numbers = 0
@@ -161,6 +162,8 @@ class Relay:
             kept.wait(asked.name, (event.client, event, request_id))
             return []
         request = asked.request(kept.held(asked.name) if asked.name else Held(), self._config)
+        if request.tools and self._no_tools:
+            raise invalid(self._no_tools)
         self._rate.admit(now)
         session = self._parked_for(request)
         goes_on = session is not None and self._continues(session, request)

@@ -1,0 +1,1 @@
+"""What the `relayd` command does besides serving: each module one command. Called by `cli.py` only."""

@@ -1,0 +1,58 @@
+"""`relayd config` and `relayd token`: what is configured, and the secret that clients must send."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+
+from relayd import daemon
+from relayd.commands.context import Context, table
+from relayd.config import FIELDS
+from relayd.daemon import EXIT_OK, StartError
+
+TOKEN_BYTES = 32
+
+
+def config(context: Context) -> int:
+    """`check` (it was read without an error, or we were not here), `show`, `path`."""
+    path = context.options.config or daemon.config_path(context.environ)
+    if context.options.action == "path":
+        print(path)
+    elif context.options.action == "check":
+        there = "is fine" if os.path.exists(path) else "does not exist, which is fine"
+        print(f"{path} {there}")
+    else:
+        values = dataclasses.asdict(context.config)
+        rows = [(name, repr(value), "" if value == FIELDS[name].default else "changed") for name, value in values.items()]
+        context.show(values, table(rows, ("KEY", "VALUE", "")))
+    return EXIT_OK
+
+
+def token(context: Context) -> int:
+    """`new`, `show`, `remove`. A daemon that runs takes it up at its next start."""
+    path = daemon.token_path(context.config, context.environ)
+    if context.options.action == "new":
+        print(make_token(path))
+    elif context.options.action == "remove":
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    else:
+        found = daemon.read_token(path)
+        if not found:
+            raise StartError(f"relayd: there is no token in {path}; make one: relayd token new")
+        print(found)
+    return EXIT_OK
+
+
+def make_token(path: str) -> str:
+    """A new token in its file, for this user alone."""
+    text = secrets.token_urlsafe(TOKEN_BYTES)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        file.write(text + "\n")
+    return text

@@ -1,0 +1,243 @@
+"""What the installed `claude` can do: each capability by a real call through a real daemon against the stand-in.
+
+No account is used and nothing leaves the machine. A check returns what it has seen or raises `Missing`.
+Called by `commands/doctor.py`; the daemon reads the kept report at its start (`verdict.py`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from relayd.doctor.conversations import conversation, image
+from relayd.doctor.exactness import differences
+from relayd.doctor.harness import Harness
+
+MODEL = "claude-sonnet-4-6"
+CALL_LIMIT_S = 45.0
+SEEDS = range(1, 6)
+ROUNDS = 5
+TOOL = {"name": "get", "description": "Gets ✓", "input_schema": {"type": "object", "properties": {"k": {"type": "integer"}}}}
+SYSTEM = "Answer\tbriefly.\r\n  ✓ exactly "
+
+
+class Missing(Exception):
+    """The capability is not there; the message says what was seen instead."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One capability: is it there, what was seen, how long it took."""
+
+    name: str
+    works: bool
+    seen: str
+    took_s: float
+
+
+def examine(harness: Harness, told: Callable[[Result], None] = lambda result: None) -> list[Result]:
+    """Every check in order. `told` hears of each as it ends."""
+    results = []
+    for name, check in CHECKS.items():
+        harness.api.clear()
+        begun = time.monotonic()
+        try:
+            seen, works = check(harness), True
+        except Missing as error:
+            seen, works = str(error), False
+        except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError) as error:
+            seen, works = f"{type(error).__name__}: {error}", False
+        results.append(Result(name, works, seen, time.monotonic() - begun))
+        told(results[-1])
+        if name == "replay" and not works:  # nothing else can work
+            break
+    return results
+
+
+def post(harness: Harness, value: dict[str, Any], headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+    """One call of the daemon."""
+    connection = http.client.HTTPConnection(urlsplit(harness.url).netloc, timeout=CALL_LIMIT_S)
+    try:
+        connection.request("POST", "/v1/messages", json.dumps(value), {"content-type": "application/json", **(headers or {})})
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def ask(text: str, **fields: Any) -> dict[str, Any]:
+    """A small request."""
+    return {"model": MODEL, "max_tokens": 1024, "messages": [{"role": "user", "content": text}], **fields}
+
+
+def answered(harness: Harness, value: dict[str, Any]) -> dict[str, Any]:
+    """The message that answers the call."""
+    status, _, body = post(harness, value)
+    found: dict[str, Any] = json.loads(body)
+    if status != 200:
+        raise Missing(f"{status}: {found['error']['message'][:300]}")
+    return found
+
+
+def exactly(harness: Harness, value: dict[str, Any]) -> None:
+    """The call must reach the model as it was sent."""
+    answered(harness, value)
+    found = differences(value, harness.api.messages()[-1].body)
+    if found:
+        raise Missing(found[0])
+
+
+def replay(harness: Harness) -> str:
+    """A conversation of several turns."""
+    turns = [("user", "one"), ("assistant", "two\t\r\n"), ("user", " three\n")]
+    exactly(harness, ask("", messages=[{"role": role, "content": text} for role, text in turns]))
+    return "history and last message arrive byte for byte"
+
+
+def gate(harness: Harness) -> str:
+    """A process waits with its conversation still open."""
+    deadline = time.monotonic() + CALL_LIMIT_S
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(urlsplit(harness.url).netloc, timeout=CALL_LIMIT_S)
+        connection.request("GET", "/v1/health")
+        if json.loads(connection.getresponse().read())["pool"]["processes"].get("waiting"):
+            _, headers, _ = post(harness, ask("[[say ok]]"))
+            if 'desc="waiting"' not in headers.get("server-timing", ""):
+                raise Missing("a waiting process was not used")
+            return "processes wait at their gate"
+        time.sleep(0.1)
+    raise Missing("no process reached its gate")
+
+
+def system_prompt(harness: Harness) -> str:
+    """The system prompt, and none."""
+    exactly(harness, ask("x", system=SYSTEM))
+    exactly(harness, ask("x"))
+    return "arrives byte for byte"
+
+
+def tools(harness: Harness) -> str:
+    """The client's tools are in the first request."""
+    exactly(harness, ask("[[say no]]", tools=[TOOL]))
+    return "definitions are in the first request"
+
+
+def parking(harness: Harness) -> str:
+    """Two rounds of a tool in one process."""
+    value = ask('[[tools 2 get {"k": 1}]] [[final done]]', tools=[TOOL])
+    for _ in range(2):
+        content = answered(harness, value)["content"]
+        results = [{"type": "tool_result", "tool_use_id": b["id"], "content": "it"} for b in content if b["type"] == "tool_use"]
+        value["messages"] += [{"role": "assistant", "content": content}, {"role": "user", "content": results}]
+    answered(harness, value)
+    used = {r.headers["x-claude-code-session-id"] for r in harness.api.messages()}
+    if len(used) != 1:
+        raise Missing(f"{len(used)} processes for one conversation: results are replayed, which is slower")
+    return "a process waits for the results of its tools"
+
+
+def parallel(harness: Harness) -> str:
+    """Two calls in one answer."""
+    content = answered(harness, ask('[[tool get {"k": 1}]] [[tool get {"k": 2}]]', tools=[TOOL]))["content"]
+    if [b["type"] for b in content] != ["tool_use", "tool_use"]:
+        raise Missing(f"{len(content)} blocks")
+    return "come in one answer"
+
+
+def deltas(harness: Harness) -> str:
+    """Text while it is being written."""
+    _, _, body = post(harness, ask("[[paragraphs 5]][[slow 0.02]]", stream=True))
+    count = body.count(b'"text_delta"')
+    if count < 2:
+        raise Missing(f"{count} pieces of text in a stream of five paragraphs")
+    return f"{count} pieces for five paragraphs"
+
+
+def thinking(harness: Harness) -> str:
+    """A thinking block with its signature."""
+    asked = {"type": "enabled", "budget_tokens": 2000}
+    block = answered(harness, ask("[[think hm]][[say done]]", max_tokens=4000, thinking=asked))["content"][0]
+    if (block["type"], block.get("thinking"), bool(block.get("signature"))) != ("thinking", "hm", True):
+        raise Missing(f"a block of type {block['type']} came first")
+    return "comes with its signature"
+
+
+def exactness(harness: Harness) -> str:
+    """Generated conversations with pictures, documents, tools and odd characters."""
+    wrong = []
+    for seed in SEEDS:
+        try:
+            exactly(harness, ask("", **conversation(seed)))
+        except Missing as error:
+            wrong.append(f"{seed}: {error}")
+    if wrong:
+        raise Missing(f"{len(SEEDS) - len(wrong)} of {len(SEEDS)} exact; {wrong[0]}")
+    return f"{len(SEEDS)} of {len(SEEDS)} generated conversations"
+
+
+def pictures(harness: Harness) -> str:
+    """An image block."""
+    import random
+
+    exactly(harness, ask("", messages=[{"role": "user", "content": [image(random.Random(1)), {"type": "text", "text": "x"}]}]))
+    return "arrive byte for byte"
+
+
+def interrupt(harness: Harness) -> str:
+    """A client that leaves ends the model's work."""
+    connection = http.client.HTTPConnection(urlsplit(harness.url).netloc, timeout=CALL_LIMIT_S)
+    connection.request("POST", "/v1/messages", json.dumps(ask("[[long 3000]][[slow 0.1]]")), {"content-type": "application/json"})
+    deadline = time.monotonic() + CALL_LIMIT_S
+    while not harness.api.messages() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    connection.close()
+    left = time.monotonic()
+    while time.monotonic() < deadline:
+        if harness.api.messages() and harness.api.messages()[0].aborted:
+            return f"the request is aborted {1000 * (time.monotonic() - left):.0f} ms after the client has left"
+        time.sleep(0.01)
+    raise Missing("the model's request went on")
+
+
+def errors(harness: Harness) -> str:
+    """The API's errors with their status and text."""
+    for status in (400, 401, 404, 429, 500, 529):
+        found, _, body = post(harness, ask(f"[[error {status} as told]]"))
+        if found != status or b"as told" not in body:
+            raise Missing(f"{found} instead of {status}: {body[:200]!r}")
+    return "come through with status and text"
+
+
+def speed(harness: Harness) -> str:
+    """From the request to the model, with a process waiting."""
+    times = []
+    for _ in range(ROUNDS):
+        time.sleep(1.5)  # the pool refills
+        harness.api.clear()
+        begun = time.monotonic()
+        answered(harness, ask("[[say ok]]"))
+        times.append(1000 * (harness.api.messages()[0].arrived - begun))
+    return f"{statistics.median(times):.0f} ms from request to model"
+
+
+CHECKS: dict[str, Callable[[Harness], str]] = {
+    "replay": replay,
+    "gate": gate,
+    "system prompt": system_prompt,
+    "pictures": pictures,
+    "tools": tools,
+    "parking": parking,
+    "parallel calls": parallel,
+    "stream": deltas,
+    "thinking": thinking,
+    "exactness": exactness,
+    "interrupt": interrupt,
+    "errors": errors,
+    "speed": speed,
+}

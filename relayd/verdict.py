@@ -1,0 +1,52 @@
+"""What the doctor has found out about one `claude`, as a small file that the daemon reads at its start. Pure.
+
+The file holds the binary's fingerprint: a verdict about another binary is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relayd import codec
+
+FILE_NAME = "doctor.json"
+REPLAY, TOOLS = "replay", "tools"  # names of checks that decide whether calls can be answered at all
+OLDEST_REPLAY, OLDEST_TOOLS = "2.1.162", "2.1.280"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`lacks` are the names of the checks that failed."""
+
+    fingerprint: str
+    version: str
+    lacks: frozenset[str]
+
+    @property
+    def refusal(self) -> str:
+        """Why a daemon cannot work with it; empty if it can."""
+        if REPLAY not in self.lacks:
+            return ""
+        return f"conversations cannot be handed to Claude Code {self.version}; {OLDEST_REPLAY} and newer take them: claude update"
+
+    @property
+    def no_tools(self) -> str:
+        """Why calls with tools are refused; empty if they are not."""
+        if TOOLS not in self.lacks:
+            return ""
+        return f"tools: Claude Code {self.version} does not offer a client's tools to the model; {OLDEST_TOOLS} and newer do"
+
+    def dump(self) -> bytes:
+        """The file's bytes."""
+        value = {"fingerprint": self.fingerprint, "version": self.version, "lacks": sorted(self.lacks)}
+        return codec.dump(value)
+
+
+def read(data: bytes, fingerprint: str) -> Verdict | None:
+    """The verdict about this binary, if the file holds one."""
+    try:
+        value = codec.parse(data)
+        found = Verdict(str(value["fingerprint"]), str(value["version"]), frozenset(map(str, value["lacks"])))
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if found.fingerprint == fingerprint else None

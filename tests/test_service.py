@@ -1,0 +1,184 @@
+"""Under service managers: what is rendered is valid, what is installed is removed, and the daemon tells systemd how it is."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import plistlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+
+import pytest
+
+from relayd.doctor.harness import Harness
+from relayd.service import launchd, manager, systemd, windows
+from relayd.service.spec import Spec
+from tests.helpers import ask, post, text_of, until
+
+COMMAND = ("/opt/with space/python", "-m", "relayd", "serve", "--config", '/etc/a "quoted" $HOME %h.toml')
+SPEC = Spec(COMMAND, {"PATH": "/usr/bin:/bin", "ODD": 'a b"c'}, "/tmp/relayd.log", user="somebody & co")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd on this machine: the units cannot be verified")
+def test_systemd_itself_finds_nothing_wrong_with_the_units(tmp_path: pathlib.Path) -> None:
+    spec = Spec((sys.executable, "-m", "relayd", "serve", "%h $HOME x"), {"PATH": "/usr/bin:/bin", "ODD": 'a b"c'})
+    (tmp_path / systemd.UNIT).write_text(systemd.service(spec))
+    (tmp_path / systemd.SOCKET).write_text(systemd.socket("127.0.0.1:7421"))
+    units = [str(tmp_path / name) for name in (systemd.UNIT, systemd.SOCKET)]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "MANPATH": "/nonexistent"}
+    done = subprocess.run(
+        ["systemd-analyze", "--user", "--man=no", "verify", *units], capture_output=True, text=True, check=False, env=environ
+    )
+    complaints = [line for line in done.stderr.splitlines() if "relayd" in line]
+    assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+def test_words_of_a_unit_are_taken_as_they_are() -> None:
+    text = systemd.service(SPEC)
+    assert 'ExecStart="/opt/with space/python" -m relayd serve --config "/etc/a \\"quoted\\" $$HOME %%h.toml"\n' in text
+    assert 'Environment="ODD=a b\\"c"\n' in text
+    for line in ("Type=notify", "WatchdogSec=30", "UMask=0077", "LimitCORE=0", "NoNewPrivileges=yes"):
+        assert f"{line}\n" in text
+
+
+def test_the_launchd_agent_is_a_property_list() -> None:
+    value = plistlib.loads(launchd.agent(SPEC).encode())
+    assert value["ProgramArguments"] == list(COMMAND)
+    assert value["KeepAlive"] == {"SuccessfulExit": False}
+    assert value["EnvironmentVariables"]["ODD"] == 'a b"c'
+    assert value["Umask"] == 0o077
+
+
+# The order of elements that the Task Scheduler's schema prescribes ([MS-TSCH], task definition).
+SCHEMA = {
+    "Task": ["RegistrationInfo", "Triggers", "Principals", "Settings", "Actions"],
+    "LogonTrigger": ["Enabled", "UserId"],
+    "Principal": ["UserId", "LogonType", "RunLevel"],
+    "Exec": ["Command", "Arguments"],
+}
+
+
+def test_the_windows_task_is_well_formed_and_in_order() -> None:
+    root = ElementTree.fromstring(windows.task(SPEC).partition("?>")[2])
+    for element in root.iter():
+        name = element.tag.removeprefix(f"{{{windows.NAMESPACE}}}")
+        assert name != element.tag
+        if name in SCHEMA:
+            assert [child.tag.rpartition("}")[2] for child in element] == SCHEMA[name]
+    texts = {e.tag.rpartition("}")[2]: e.text for e in root.iter()}
+    assert texts["Command"] == COMMAND[0]
+    assert texts["Arguments"] == subprocess.list2cmdline(COMMAND[1:])
+    assert texts["UserId"] == "somebody & co"
+
+
+@pytest.fixture
+def tools(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """Service managers that write down what they are told, and fail if there is a file `fail`."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    for name in ("systemctl", "launchctl", "schtasks"):
+        tool = place / name
+        tool.write_text(
+            f'#!/bin/sh\necho "{name} $*" >>{place}/told\n[ ! -e {place}/fail ] || {{ echo "said no" >&2; exit 1; }}\n'
+        )
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin")
+    return place
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_what_is_installed_is_removed(platform: str, tmp_path: pathlib.Path, tools: pathlib.Path) -> None:
+    home = {"HOME": str(tmp_path / "home"), "LOCALAPPDATA": str(tmp_path / "home")}
+    made = manager.for_platform(platform, SPEC, home, "127.0.0.1:7421" if platform == "linux" else "")
+    assert manager.is_there(made)
+    paths = [pathlib.Path(p) for p in manager.install(made)]
+    assert len(paths) == (2 if platform == "linux" else 1)
+    assert all(p.read_text(encoding=made.encoding) == made.files[str(p)] for p in paths)
+    manager.run(made.start)
+    assert sorted(manager.uninstall(made)) == sorted(map(str, paths))
+    assert [p for p in (tmp_path / "home").rglob("*") if p.is_file()] == []
+    assert manager.uninstall(made) == []
+    told = (tools / "told").read_text()
+    assert {"linux": "enable --now relayd.socket", "darwin": "bootstrap gui/", "win32": "/Create /F /TN relayd"}[platform] in told
+
+
+def test_a_manager_that_says_no_leaves_nothing_behind(tmp_path: pathlib.Path, tools: pathlib.Path) -> None:
+    made = manager.for_platform("linux", SPEC, {"HOME": str(tmp_path / "home")})
+    (tools / "fail").touch()
+    assert not manager.is_there(made)
+    with pytest.raises(manager.ServiceError, match="said no"):
+        manager.install(made)
+    assert [p for p in (tmp_path / "home").rglob("*") if p.is_file()] == []
+
+
+def test_systemd_hears_when_the_daemon_is_ready_alive_and_ending(tmp_path: pathlib.Path, fake_claude: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.settimeout(20)
+        listener.bind(str(tmp_path / "notify"))
+        root = tmp_path / "root"
+        root.mkdir()
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
+        with Harness(str(root), fake_claude, {"idle": 0}, environ) as harness:
+            said = [listener.recv(100) for _ in range(4)]
+            assert said == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+            harness.stop()
+            listener.settimeout(0.1)
+            last = b""
+            while last != b"STOPPING=1":
+                last = listener.recv(100)
+
+
+STARTER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+os.execv(sys.executable, [sys.executable, "-m", "relayd", "serve"])
+"""
+
+
+def test_a_socket_that_systemd_has_opened_is_taken_over(tmp_path: pathlib.Path, fake_claude: str) -> None:
+    """The call waits in the socket's backlog before there is any daemon."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        harness = Harness(str(tmp_path), fake_claude)
+        harness.isolation.prepare()
+        environ = harness.isolation.environment() | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        environ |= {"RELAYD_STATE_DIR": harness.state_dir, "RELAYD_CLAUDE": fake_claude, "RELAYD_PORT": "1", "RELAYD_IDLE": "0"}
+        command = [sys.executable, "-c", STARTER, str(listener.fileno())]
+        with subprocess.Popen(command, env=environ, pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL) as process:
+            assert text_of(post(f"http://127.0.0.1:{port}", ask("echo woken"))[2]) == "woken"
+            process.terminate()
+    assert process.returncode == 0
+
+
+def test_a_hang_up_takes_up_the_configuration_anew(tmp_path: pathlib.Path, fake_claude: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    config = root / "home" / ".config" / "relayd" / "relayd.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("strict = false\nidle = 0\n")
+    with Harness(str(root), fake_claude) as harness:
+        odd = ask("echo x", service_tier="auto")
+        assert post(harness.url, odd)[0] == 200
+        config.write_text("strict = true\nidle = 0\nlog_format = 'json'\n")
+        os.kill(harness.pid, signal.SIGHUP)
+        until(lambda: any("read anew" in line for line in harness.log))
+        assert post(harness.url, odd)[0] == 400
+        assert any("needs a restart: log_format" in line for line in harness.log)
+        config.write_text("strictt = true\n")
+        os.kill(harness.pid, signal.SIGHUP)
+        until(lambda: any("stays as it was: unknown key strictt; did you mean strict?" in line for line in harness.log))
+        assert post(harness.url, ask("echo x"))[0] == 200
+
+
+def test_logs_are_on_standard_error_alone(daemon: Callable[..., Harness]) -> None:
+    harness = daemon()
+    post(harness.url, ask("echo x"))
+    assert any(line.startswith("info: call id=req_") for line in until(lambda: [x for x in harness.log if "info: call" in x]))
