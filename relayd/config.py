@@ -103,6 +103,12 @@ class Config:
         10.0, "Silence in a stream before a `ping` event. Proxies and clients give up after 60 s or more."
     )
 
+    # The dashboard
+    viewer_out_max_bytes: int = knob(
+        1024 * 1024, "Bytes a dashboard may leave unread; then it loses frames until it has caught up."
+    )
+    tape_max_bytes: int = knob(256 * 1024, "Terminal output kept per process for the dashboard; past it colours are lost.")
+
     # Work per turn of the loop
     read_chunk_bytes: int = knob(256 * 1024, "Bytes read from one fd per turn, so that no peer delays the others.")
     write_chunk_bytes: int = knob(256 * 1024, "Bytes written to one fd per turn.")

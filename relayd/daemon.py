@@ -32,6 +32,12 @@ from relayd.runtime.notify import Notifier, given_socket
 from relayd.runtime.server import Files, Logger, Server, fingerprint
 from relayd.runtime.slot import RECORD_NAME
 
+DASHBOARD = ("app.js", "app.css", "xterm/xterm.js", "xterm/xterm.css")
+ASSET_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+}
 FDS_WANTED = 65536
 # Knobs that a running daemon cannot change.
 BOUND_TO_START = (
@@ -210,6 +216,7 @@ def _serve_locked(
         today=_clock("%Y-%m-%d", None),
         unix_time=_unix_time(),
         token=read_token(token_path(config, environ)),
+        assets=_assets(),
         no_tools=found.no_tools if found else "",
     )
     relay = Relay(config, near, load_keys(_read(places.files.keys)), port)
@@ -238,6 +245,16 @@ def _reloader(config: Config, read: Reader, log: Logger) -> Callable[[], Config 
         return dataclasses.replace(found, **{name: getattr(config, name) for name in BOUND_TO_START})
 
     return reload
+
+
+def _assets() -> dict[str, tuple[str, bytes]]:
+    """The dashboard's files by their names; the page itself has none."""
+    root = os.path.join(os.path.dirname(__file__), "dashboard")
+    found = {}
+    for name in (*DASHBOARD, "index.html"):
+        with open(os.path.join(root, name), "rb") as file:
+            found[name if name in DASHBOARD else ""] = (ASSET_TYPES[name.rpartition(".")[2]], file.read())
+    return found
 
 
 def _bracket(host: str) -> str:

@@ -275,7 +275,7 @@ def test_pages_of_allowed_origins_may_ask_and_read(daemon: Make) -> None:
 def test_the_small_questions(daemon: Make) -> None:
     """The endpoints of the product that relayd replaces, and signs of life."""
     url = daemon().url
-    for path in ("/", "/api/hello", "/v1/health", "/v1/version", "/v1/availability", "/v1/license", "/v1/models"):
+    for path in ("/api/hello", "/v1/health", "/v1/version", "/v1/availability", "/v1/license", "/v1/models"):
         status, headers, body = raw(url, "GET", path)
         assert (status, headers["content-type"]) == (200, "application/json"), path
         assert isinstance(json.loads(body), dict)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -15,10 +16,12 @@ from relayd import __version__, daemon
 from relayd.cli import main, parser
 from relayd.config import FIELDS
 from relayd.core.transitions import State
+from relayd.http.routes import INTERNAL, ROUTES
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 MAN = (ROOT / "man" / "relayd.1").read_text()
+PAGES = sorted((ROOT / "man").iterdir())
 
 
 def knob_table() -> str:
@@ -42,7 +45,7 @@ def test_the_manual_page_has_every_option_and_no_other() -> None:
     known = options(parser()) | {o for command in subparsers.choices.values() for o in options(command)}
     described = {f"--{name}" for name in re.findall(r"^\.It Fl -([\w-]+)", MAN, re.MULTILINE)}
     assert described == known
-    assert set(subparsers.choices) == set(re.findall(r"^\.Cm (\w+)", MAN, re.MULTILINE))
+    assert set(subparsers.choices) == set(re.findall(r"^\.It Cm (\w+)$", MAN, re.MULTILINE))
 
 
 def test_the_manual_page_lists_the_states() -> None:
@@ -75,13 +78,59 @@ def test_a_taken_port_is_said_plainly(tmp_path: pathlib.Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
 
 
-def test_the_manual_page_is_sound() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_the_manual_pages_are_sound(page: pathlib.Path) -> None:
     if not shutil.which("mandoc"):
         pytest.skip("no mandoc on this machine")
-    done = subprocess.run(
-        ["mandoc", "-Tlint", "-W", "warning", str(ROOT / "man" / "relayd.1")], capture_output=True, text=True, check=False
-    )
-    assert done.stdout == ""
+    done = subprocess.run(["mandoc", "-Tlint", "-W", "warning", str(page)], capture_output=True, text=True, check=False)
+    assert done.stdout + done.stderr == ""
+
+
+def plain(text: str) -> str:
+    """Words only, to compare texts that are set differently."""
+    return " ".join(re.sub(r"[`\\&]", "", text).split())
+
+
+def entries(page: str) -> dict[str, str]:
+    """The items of a page's list by their heads, with their texts."""
+    found = re.findall(r"^\.It (?:Va|Cm) (.+)\n((?:[^.\n].*\n)*)", page, re.MULTILINE)
+    return {head: plain(text) for head, text in found}
+
+
+def toml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def test_the_page_of_the_configuration_has_every_key_its_default_and_its_trade_off() -> None:
+    page = entries((ROOT / "man" / "relayd.toml.5").read_text())
+    assert page == {f"{name} = {toml_value(f.default)}": plain(f.metadata["text"]) for name, f in FIELDS.items()}
+    tomllib.loads("\n".join(page))
+
+
+def test_the_page_of_http_has_every_route_and_no_other() -> None:
+    page = entries((ROOT / "man" / "relayd-http.7").read_text())
+    known = {}
+    for name, (methods, pattern, text) in ROUTES.items():
+        if name not in INTERNAL:
+            path = re.sub(r"\(\?P<(\w+)>.*\)$", r"{\1}", pattern).replace("|", " , ")
+            known[f"{' | '.join(methods)} {path}"] = plain(text)
+    assert page == known
+
+
+def test_the_page_of_http_and_the_readme_name_the_headers() -> None:
+    page = (ROOT / "man" / "relayd-http.7").read_text()
+    for name in ("x-relayd-ignored", "x-relayd-emulated", "x-relayd-output-format", "server-timing"):
+        assert f".It Li {name}\n" in page
+        assert name in README
+
+
+def test_the_help_of_each_command_is_what_the_page_says() -> None:
+    page = plain(MAN)
+    subparsers = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    for name, command in subparsers.choices.items():
+        assert f".It Cm {name} {plain(command.description or '')}" in page
 
 
 def test_the_version_is_the_packages() -> None:

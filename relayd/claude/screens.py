@@ -6,6 +6,7 @@ waits for a person is reported with its text, never guessed at. Pure; called by 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,6 +18,7 @@ KEY_DOWN = b"\x1b[B"
 KEY_ENTER = b"\r"
 KEY_ESCAPE = b"\x1b"
 BUSY_TITLES = "◐◑◒◓⠂⠐"
+YES_CHOSEN = re.compile(r"❯ (?:1\. )?Yes, I trust")  # numbered, and chosen by default, up to about 2.1.200
 TEXT_LIMIT_CHARS = 600
 NO_RETRY = {"x-should-retry": "false"}
 
@@ -56,7 +58,7 @@ def look(frame: Frame, workspace: str) -> Verdict:
     if "Accessing workspace:" in flat and "trust this folder" in flat:
         if workspace not in "".join(r.strip() for r in frame.rows):
             return Verdict(View.DIALOG, shorten(text))
-        return Verdict(View.TRUST_YES if "❯ Yes, I trust" in flat else View.TRUST_NO, shorten(text))
+        return Verdict(View.TRUST_YES if YES_CHOSEN.search(flat) else View.TRUST_NO, shorten(text))
     if "Welcome to Claude Code" in flat or "Choose the text style" in flat:
         return Verdict(View.ONBOARDING, shorten(text))
     if "Select login method" in flat or "Paste code here if prompted" in flat:

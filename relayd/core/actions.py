@@ -45,6 +45,28 @@ class EndStream:
 
 
 @dataclass(frozen=True)
+class Upgrade:
+    """Answer the client's request by turning its connection into a WebSocket."""
+
+    client: int
+
+
+@dataclass(frozen=True)
+class SendFrame:
+    """Send a WebSocket message, or drop it if too much is waiting already."""
+
+    client: int
+    text: str
+
+
+@dataclass(frozen=True)
+class CloseClient:
+    """End a connection at once."""
+
+    client: int
+
+
+@dataclass(frozen=True)
 class SpawnSlot:
     """Make the slot's files and start its process; then watch its gate."""
 
@@ -141,6 +163,9 @@ Action = (
     | StartStream
     | SendChunk
     | EndStream
+    | Upgrade
+    | SendFrame
+    | CloseClient
     | SpawnSlot
     | HurryGate
     | HandOver

@@ -40,6 +40,21 @@ class ClientLeft:
 
 
 @dataclass(frozen=True)
+class FrameArrived:
+    """A dashboard has sent a message."""
+
+    client: int
+    text: str
+
+
+@dataclass(frozen=True)
+class ViewerCaughtUp:
+    """A dashboard that was too slow has taken all that was waiting; frames were dropped meanwhile."""
+
+    client: int
+
+
+@dataclass(frozen=True)
 class SlotSpawned:
     """The process runs."""
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, field
 
 from relayd import codec
 from relayd.anthropic.request import Thinking
@@ -45,6 +45,7 @@ class Surroundings:
     today: Callable[[float], str]
     unix_time: Callable[[float], float]
     token: str = ""  # what clients must send, if it is set
+    assets: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)  # the dashboard's files: content type and bytes
     no_tools: str = ""  # why calls with tools are refused, if this version cannot take them
 
 

@@ -35,8 +35,9 @@ from relayd.core.session import Session
 from relayd.core.tokens import TokenEstimate
 from relayd.core.transitions import LIVE, State
 from relayd.core.turn import Failed, Finished, Part
+from relayd.core.viewers import Viewers
 from relayd.errors import ApiError, internal, invalid, overloaded
-from relayd.http import guard, routes
+from relayd.http import guard, routes, websocket
 from relayd.http.messages import HttpRequest
 from relayd.openai import encode
 
@@ -63,6 +64,8 @@ class Relay:
         self._unix_time = surroundings.unix_time
         self._token = surroundings.token
         self._no_tools = surroundings.no_tools
+        self._assets = surroundings.assets
+        self.viewers = Viewers(surroundings.token, self.pool.sessions)
         self._config = config
         self._port = port
         self._numbers = 0
@@ -91,6 +94,8 @@ class Relay:
         else:
             session = self.pool.sessions.get(event.slot)
             orders = self._session(session, event, now) if session else []
+            if self.viewers and isinstance(event, ev.PtyOutput):
+                orders += self.viewers.output(event.slot, event.data)
         orders += self._schedule(now)
         return [self._for_page(order) for order in orders] if self._pages else orders
 
@@ -149,6 +154,26 @@ class Relay:
         told = self.desk.answer(route, event.request, self._load(), now)
         headers = [("content-type", told.content_type), ("request-id", request_id), *told.headers]
         return [do.Respond(event.client, 200, headers, told.body)]
+
+    def _page(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        """A file of the dashboard."""
+        if route.argument not in self._assets:
+            raise ApiError(404, "Not Found")
+        kind, data = self._assets[route.argument]
+        headers = [("content-type", kind), ("request-id", request_id), ("cache-control", "no-cache"), *guard.PAGE_POLICY]
+        return [do.Respond(event.client, 200, headers, data)]
+
+    def _live(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        """A dashboard looks on from now on."""
+        if not websocket.is_upgrade(event.request.headers):
+            raise ApiError(400, "this path is for WebSockets")
+        return self.viewers.opened(event.client, now)
+
+    def _frame(self, event: ev.FrameArrived, now: float) -> list[Action]:
+        return self.viewers.told(event.client, event.text, now)
+
+    def _caught_up(self, event: ev.ViewerCaughtUp, now: float) -> list[Action]:
+        return self.viewers.caught_up(event.client)
 
     def _load(self) -> Load:
         return Load(len(self.calls), len(self.queue), self.served, self._ending)
@@ -235,6 +260,7 @@ class Relay:
 
     def _client_left(self, event: ev.ClientLeft, now: float) -> list[Action]:
         self._pages.pop(event.client, None)
+        self.viewers.left(event.client)
         self.conversations.forget_client(event.client)
         number = self._by_client.get(event.client)
         return self._abandon(self.calls[number], now) if number is not None else []
@@ -327,6 +353,8 @@ class Relay:
         if kind == "call":
             call = self.calls.get(int(number))
             return self._call_due(call, name, now) if call else []
+        if name == "viewers":
+            return self.viewers.tick(self.desk.status(self._load(), now), now) if self.viewers else []
         return self._force_end(now) if name == "force" else []
 
     def _call_due(self, call: Call, name: str, now: float) -> list[Action]:
@@ -407,6 +435,8 @@ HANDLERS: dict[type, Callable[[Relay, Any, float], list[Action]]] = {
     ev.RequestArrived: Relay._request,
     ev.RequestRefused: Relay._refused,
     ev.ClientLeft: Relay._client_left,
+    ev.FrameArrived: Relay._frame,
+    ev.ViewerCaughtUp: Relay._caught_up,
     ev.TimerFired: Relay._timer,
     ev.ClaudeChanged: Relay._claude_changed,
     ev.ShutdownAsked: Relay._shutdown,
@@ -414,6 +444,8 @@ HANDLERS: dict[type, Callable[[Relay, Any, float], list[Action]]] = {
 RouteHandler = Callable[[Relay, ev.RequestArrived, routes.Route, str, float], list[Action]]
 ROUTE_HANDLERS: dict[str, RouteHandler] = {
     **dict.fromkeys(ANSWERS, Relay._ask),
+    "page": Relay._page,
+    "live": Relay._live,
     "messages": Relay._messages,
     "chat": Relay._messages,
     "hooks": Relay._internal,

@@ -31,6 +31,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.lineage import Lineage
+from relayd.core.tape import Tape
 from relayd.core.toolcalls import ToolCalls
 from relayd.core.transitions import LIVE, TABLE, State
 from relayd.core.turn import Failed, Finished, Part, Turn, Wait
@@ -63,6 +64,7 @@ class Session:
         self.parts: list[Part] = []
         self.turn: Turn | None = None
         self.screen = Screen(config.columns, config.rows)
+        self.tape = Tape(config.tape_max_bytes)
         self.handed_over: float | None = None
         self.tools: tuple[Tool, ...] = ()
         self.calls = ToolCalls()
@@ -169,6 +171,7 @@ class Session:
 
     def _screen_changed(self, event: ev.PtyOutput, now: float) -> list[Action]:
         self.screen.feed(event.data)
+        self.tape.add(event.data, self.screen)
         if not self.screen.title and self.state in LIVE:
             self._look()
         elif self.state is State.STARTING and screens.is_busy(self.screen.title):

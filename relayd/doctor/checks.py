@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relayd.doctor.conversations import conversation, image
-from relayd.doctor.exactness import differences
+from relayd.doctor.exactness import differences, without_reminders
 from relayd.doctor.harness import Harness
 
 MODEL = "claude-sonnet-4-6"
@@ -85,10 +85,11 @@ def answered(harness: Harness, value: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def exactly(harness: Harness, value: dict[str, Any]) -> None:
-    """The call must reach the model as it was sent."""
+def exactly(harness: Harness, value: dict[str, Any], strictly: bool = False) -> None:
+    """The call must reach the model as it was sent; reminders before it count only `strictly`."""
     answered(harness, value)
-    found = differences(value, harness.api.messages()[-1].body)
+    received = harness.api.messages()[-1].body
+    found = differences(value, received if strictly else without_reminders(value, received))
     if found:
         raise Missing(found[0])
 
@@ -96,7 +97,7 @@ def exactly(harness: Harness, value: dict[str, Any]) -> None:
 def replay(harness: Harness) -> str:
     """A conversation of several turns."""
     turns = [("user", "one"), ("assistant", "two\t\r\n"), ("user", " three\n")]
-    exactly(harness, ask("", messages=[{"role": role, "content": text} for role, text in turns]))
+    exactly(harness, ask("", system=SYSTEM, messages=[{"role": role, "content": text} for role, text in turns]))
     return "history and last message arrive byte for byte"
 
 
@@ -116,15 +117,24 @@ def gate(harness: Harness) -> str:
 
 
 def system_prompt(harness: Harness) -> str:
-    """The system prompt, and none."""
-    exactly(harness, ask("x", system=SYSTEM))
-    exactly(harness, ask("x"))
-    return "arrives byte for byte"
+    """The system prompt, several of them, and none."""
+    exactly(harness, ask("x", system=[{"type": "text", "text": SYSTEM}, {"type": "text", "text": "two"}]))
+    try:
+        exactly(harness, ask("x"))
+    except Missing as error:
+        raise Missing(f"arrives; but where there is none: {error}") from error
+    return "arrives byte for byte, and none where there is none"
+
+
+def nothing_added(harness: Harness) -> str:
+    """No reminder of Claude Code's own in the conversation."""
+    exactly(harness, ask("x", system=SYSTEM), strictly=True)
+    return "no reminder is put into the conversation"
 
 
 def tools(harness: Harness) -> str:
     """The client's tools are in the first request."""
-    exactly(harness, ask("[[say no]]", tools=[TOOL]))
+    exactly(harness, ask("[[say no]]", system=SYSTEM, tools=[TOOL]))
     return "definitions are in the first request"
 
 
@@ -173,7 +183,7 @@ def exactness(harness: Harness) -> str:
     wrong = []
     for seed in SEEDS:
         try:
-            exactly(harness, ask("", **conversation(seed)))
+            exactly(harness, ask("", **({"system": SYSTEM} | conversation(seed))))
         except Missing as error:
             wrong.append(f"{seed}: {error}")
     if wrong:
@@ -185,7 +195,10 @@ def pictures(harness: Harness) -> str:
     """An image block."""
     import random
 
-    exactly(harness, ask("", messages=[{"role": "user", "content": [image(random.Random(1)), {"type": "text", "text": "x"}]}]))
+    exactly(
+        harness,
+        ask("", system=SYSTEM, messages=[{"role": "user", "content": [image(random.Random(1)), {"type": "text", "text": "x"}]}]),
+    )
     return "arrive byte for byte"
 
 
@@ -230,6 +243,7 @@ CHECKS: dict[str, Callable[[Harness], str]] = {
     "replay": replay,
     "gate": gate,
     "system prompt": system_prompt,
+    "nothing added": nothing_added,
     "pictures": pictures,
     "tools": tools,
     "parking": parking,

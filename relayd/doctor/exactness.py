@@ -14,6 +14,7 @@ from typing import Any
 
 from relayd.anthropic import blocks
 from relayd.claude import mcp
+from relayd.doctor.script import is_envelope
 
 OWN_SYSTEM_BLOCKS = 2
 UNSEEN = ("cache_control",)
@@ -38,6 +39,18 @@ def differences(sent: dict[str, Any], received: dict[str, Any]) -> list[str]:
         if got != want:
             found.append(f"messages.{number}: {_show(got)} instead of {_show(want)}")
     return found
+
+
+def without_reminders(sent: dict[str, Any], received: dict[str, Any]) -> dict[str, Any]:
+    """The received request without the reminders that older versions of Claude Code put before the client's."""
+    kept = []
+    for number, message in enumerate(received["messages"]):
+        mine = _blocks(expected_messages(sent["messages"])[number]["content"]) if number < len(sent["messages"]) else []
+        content = _blocks(message["content"])
+        while content and content[0] not in mine and is_envelope(str(content[0].get("text", ""))):
+            content = content[1:]
+        kept.append(message | {"content": content})
+    return received | {"messages": kept}
 
 
 def expected_system(system: Any) -> list[str]:

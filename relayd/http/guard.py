@@ -12,6 +12,15 @@ from collections.abc import Mapping
 from relayd.errors import ApiError
 
 ALLOWED_HEADERS = "*, authorization"
+# The dashboard loads nothing from elsewhere; the terminal sets styles of its own.
+PAGE_POLICY = (
+    (
+        "content-security-policy",
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+)
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 

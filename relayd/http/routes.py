@@ -24,13 +24,16 @@ ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "availability": (("GET",), r"/v1/availability", "Whether a call would be taken now."),
     "license": (("GET",), r"/v1/license", "Always valid: no licence is needed."),
     "license_refresh": (("POST",), r"/v1/license/refresh", "The same."),
-    "hello": (("GET", "HEAD"), r"/|/api/hello", "A sign of life, without a body for HEAD."),
+    "page": (("GET",), r"/|/dashboard/(?P<name>[\w./-]{1,64})", "The dashboard, and what it loads."),
+    "live": (("GET",), r"/v1/live", "The dashboard's WebSocket."),
+    "hello": (("GET",), r"/api/hello", "A sign of life."),
     "hooks": (("POST",), r"/hooks/(?P<secret>[\w-]{16,64})", "Internal: what Claude Code tells about a turn."),
     "mcp": (("POST",), r"/mcp/(?P<secret>[\w-]{16,64})", "Internal: the client's tools, as Claude Code calls them."),
     "telemetry": (("POST",), r"/telemetry/(?P<secret>[\w-]{16,64})/v1/logs", "Internal: usage and API errors."),
 }
 INTERNAL = ("hooks", "mcp", "telemetry")
-OPEN = ("hello", *INTERNAL)  # without the token: nothing to see, or a secret of its own in the path
+# Without the token: nothing to see, a secret of its own in the path, or the token in the first message.
+OPEN = ("hello", "page", "live", *INTERNAL)
 COMPILED = {name: (methods, re.compile(pattern)) for name, (methods, pattern, _) in ROUTES.items()}
 
 
@@ -52,5 +55,5 @@ def match(method: str, path: str) -> Route:
         if method not in methods and not (method == "HEAD" and "GET" in methods):
             raise ApiError(405, "Method Not Allowed", headers={"allow": ", ".join(methods)})
         groups = found.groupdict()
-        return Route(name, groups.get("secret", ""), unquote(groups.get("name", ""), "latin-1"))
+        return Route(name, groups.get("secret") or "", unquote(groups.get("name") or "", "latin-1"))
     raise ApiError(404, "Not Found")

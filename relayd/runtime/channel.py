@@ -16,7 +16,8 @@ from typing import Any
 from relayd.config import Config
 from relayd.core import events as ev
 from relayd.http.http1 import Connection, Phase
-from relayd.http.messages import BadRequest
+from relayd.http.messages import BadRequest, HttpRequest
+from relayd.http.websocket import WebSocket, is_upgrade
 from relayd.runtime.fifo import ByteQueue
 from relayd.runtime.loop import READ, WRITE, Loop
 
@@ -57,6 +58,9 @@ class Channel:
         self._emit = emit
         self._http = Connection(config.body_max_bytes, config.header_max_bytes)
         self._out = ByteQueue()
+        self._websocket: WebSocket | None = None
+        self._dropping = False  # a dashboard that is too slow gets nothing until it has caught up
+        self._request: HttpRequest | None = None
         self._early = 0  # bytes read while an answer was being made
         self._phase: Phase | None = None
         self._follow_phase(now)
@@ -104,6 +108,9 @@ class Channel:
         if not data:
             self._end_of_input(now)
             return True
+        if self._websocket is not None:
+            self._receive_frames(data, now)
+            return True
         if self._http.phase is Phase.ANSWERING:
             self._early += len(data)
         self._http.receive(data)
@@ -131,8 +138,46 @@ class Channel:
             self._emit(ev.RequestRefused(self.number, request.status, request.message))
         elif request is not None:
             self._early = 0
+            self._request = request if is_upgrade(request.headers) else None
             self._emit(ev.RequestArrived(self.number, request))
         self._loop.touch(self)
+
+    # WebSockets, ordered by the core
+
+    def upgrade(self, now: float) -> None:
+        """Answer the request that is open by becoming a WebSocket."""
+        if not self._may_answer() or self._request is None:
+            return
+        request, self._request = self._request, None
+        found = WebSocket(request.headers, request.path, PIPELINE_MAX_BYTES)
+        try:
+            answer = found.accept()
+        except ValueError:
+            self.respond(400, [("content-type", "text/plain")], b"not a WebSocket upgrade", now)
+            return
+        self._websocket = found
+        self._early = 0
+        self._append(answer, now)
+
+    def _receive_frames(self, data: bytes, now: float) -> None:
+        assert self._websocket is not None
+        messages, back = self._websocket.receive(data)
+        for text in messages:
+            self._emit(ev.FrameArrived(self.number, text))
+        if back:
+            self._append(back, now)
+        if not self._websocket.is_open:
+            self.stage = Stage.CLOSING
+        self._loop.touch(self)
+
+    def send_frame(self, text: str, now: float) -> None:
+        """A message, unless the dashboard has not taken the ones before."""
+        if self.stage is not Stage.OPEN or self._websocket is None:
+            return
+        if self._dropping or self._out.size > self._config.viewer_out_max_bytes:
+            self._dropping = True
+            return
+        self._append(self._websocket.send(text), now)
 
     # Answers, ordered by the core
 
@@ -196,6 +241,9 @@ class Channel:
             self._loop.set_timer(self._timer("stall"), now + self._config.stall_limit_s)
         else:
             self._loop.cancel_timer(self._timer("stall"))
+            if self._dropping:
+                self._dropping = False
+                self._emit(ev.ViewerCaughtUp(self.number))
             self._maybe_linger(now)
 
     def _maybe_linger(self, now: float) -> None:

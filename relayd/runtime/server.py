@@ -229,6 +229,21 @@ class Server:
         if channel:
             channel.end_stream(now)
 
+    def _upgrade(self, order: do.Upgrade, now: float) -> None:
+        channel = self._channels.get(order.client)
+        if channel:
+            channel.upgrade(now)
+
+    def _send_frame(self, order: do.SendFrame, now: float) -> None:
+        channel = self._channels.get(order.client)
+        if channel:
+            channel.send_frame(order.text, now)
+
+    def _close_client(self, order: do.CloseClient, now: float) -> None:
+        channel = self._channels.get(order.client)
+        if channel:
+            channel.abort()
+
     def _spawn(self, order: do.SpawnSlot, now: float) -> None:
         slot = Slot(order, self._config, self.loop, self._children, self._facts.append)
         self._slots[order.slot] = slot
@@ -291,6 +306,9 @@ PERFORMERS: dict[type, Callable[[Server, Any, float], None]] = {
     do.StartStream: Server._start_stream,
     do.SendChunk: Server._send_chunk,
     do.EndStream: Server._end_stream,
+    do.Upgrade: Server._upgrade,
+    do.SendFrame: Server._send_frame,
+    do.CloseClient: Server._close_client,
     do.SpawnSlot: Server._spawn,
     do.HurryGate: Server._hurry,
     do.HandOver: Server._hand_over,

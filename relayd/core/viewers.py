@@ -1,0 +1,114 @@
+"""The dashboards that look on: who may see, which terminal each watches, what is sent when. Pure.
+
+A viewer gets the status every second and the bytes of the terminal it watches as they come. One that is slow
+loses frames, not the daemon's time: when it has caught up it is told so and sees the terminal afresh.
+Messages are JSON texts: `{"token": …}` first where there is a token, then `{"watch": slot or null}`.
+Owned by `core/relay.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relayd import codec
+from relayd.core import actions as do
+from relayd.core.actions import Action
+from relayd.core.session import Session
+
+TICK_S = 1.0
+TIMER = ("relay", "", "viewers")
+
+
+@dataclass
+class Viewer:
+    """One page. `slot` is the process whose terminal it watches."""
+
+    client: int
+    admitted: bool
+    slot: str = ""
+
+
+class Viewers:
+    """See the module's text."""
+
+    def __init__(self, token: str, sessions: Mapping[str, Session]) -> None:
+        self._token = token
+        self._sessions = sessions
+        self._viewers: dict[int, Viewer] = {}
+
+    def __repr__(self) -> str:
+        return f"<Viewers {len(self._viewers)}>"
+
+    def __bool__(self) -> bool:
+        return bool(self._viewers)
+
+    def opened(self, client: int, now: float) -> list[Action]:
+        """A page has connected."""
+        self._viewers[client] = Viewer(client, not self._token)
+        orders: list[Action] = [do.Upgrade(client), do.SetTimer(TIMER, now)]
+        return orders if not self._token else [*orders, _frame(client, {"type": "token"})]
+
+    def told(self, client: int, text: str, now: float) -> list[Action]:
+        """A page has sent a message. One that makes no sense ends the connection."""
+        viewer = self._viewers.get(client)
+        if viewer is None:
+            return []
+        try:
+            value = codec.parse(text.encode("utf-8", "replace"))
+            if "token" in value:
+                return self._admit(viewer, str(value["token"]), now)
+            if viewer.admitted:
+                viewer.slot = str(value["watch"] or "")
+                return self._terminal(viewer)
+        except (ValueError, KeyError, TypeError):
+            pass
+        self.left(client)
+        return [do.CloseClient(client)]
+
+    def _admit(self, viewer: Viewer, token: str, now: float) -> list[Action]:
+        if not hmac.compare_digest(token.encode(), self._token.encode()):
+            return [_frame(viewer.client, {"type": "token", "wrong": True})]
+        viewer.admitted = True
+        return [do.SetTimer(TIMER, now)]
+
+    def left(self, client: int) -> None:
+        """The page is gone."""
+        self._viewers.pop(client, None)
+
+    def output(self, slot: str, data: bytes) -> list[Action]:
+        """A process has written to its terminal."""
+        watching = [v.client for v in self._viewers.values() if v.slot == slot and v.admitted]
+        if not watching:
+            return []
+        frame = {"type": "terminal", "slot": slot, "data": base64.b64encode(data).decode()}
+        return [_frame(client, frame) for client in watching]
+
+    def caught_up(self, client: int) -> list[Action]:
+        """A slow page has taken everything that was waiting; what came meanwhile was dropped."""
+        viewer = self._viewers.get(client)
+        return [_frame(client, {"type": "dropped"}), *self._terminal(viewer)] if viewer else []
+
+    def tick(self, status: dict[str, Any], now: float) -> list[Action]:
+        """Time for everybody's status."""
+        if not self._viewers:
+            return []
+        frame = {"type": "status"} | status
+        admitted = [v.client for v in self._viewers.values() if v.admitted]
+        return [*(_frame(client, frame) for client in admitted), do.SetTimer(TIMER, now + TICK_S)]
+
+    def _terminal(self, viewer: Viewer) -> list[Action]:
+        """The whole screen of the process that is watched."""
+        session = self._sessions.get(viewer.slot)
+        if session is None:
+            return [_frame(viewer.client, {"type": "terminal", "slot": viewer.slot, "gone": True})] if viewer.slot else []
+        screen = {"columns": session.screen.columns, "rows": session.screen.height}
+        data = base64.b64encode(session.tape.read()).decode()
+        return [_frame(viewer.client, {"type": "terminal", "slot": viewer.slot, "reset": True, "data": data} | screen)]
+
+
+def _frame(client: int, value: dict[str, Any]) -> Action:
+    return do.SendFrame(client, codec.dump(value).decode())
