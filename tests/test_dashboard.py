@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import pathlib
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from tests.helpers import ask, connect, post, splits, text_of, until
 from tests.test_daemon_http import fds, raw
 
 Make = Callable[..., Harness]
+PATIENCE = 30
 UPGRADE = {
     "host": "127.0.0.1:1",
     "upgrade": "websocket",
@@ -56,17 +56,20 @@ class Page:
         return self.events.pop(0)
 
     def message(self, kind: str) -> dict[str, Any]:
-        """The next message of this kind."""
-        while True:
+        """The next message of this kind; a status comes every second, so that a page that waits in vain hears of it."""
+        statuses = 0
+        while statuses < PATIENCE:
             event = self.event()
             assert not isinstance(event, (CloseConnection, RejectConnection)), event
             if isinstance(event, TextMessage):
                 self.text += event.data
                 if event.message_finished:
                     value, self.text = json.loads(self.text), ""
+                    statuses += value["type"] == "status"
                     if value["type"] == kind:
                         found: dict[str, Any] = value
                         return found
+        raise AssertionError(f"no {kind} came")
 
     def send(self, value: Any) -> None:
         self.socket.sendall(self.wire.send(TextMessage(data=value if isinstance(value, str) else json.dumps(value))))
@@ -87,7 +90,7 @@ def test_the_page_loads_nothing_from_elsewhere(daemon: Make) -> None:
 
 
 def test_a_page_sees_the_status_and_the_terminal_of_a_process(daemon: Make) -> None:
-    harness = daemon(idle=1)
+    harness = daemon(idle=1, warm_model="claude-sonnet-4-6")
     post(harness.url, ask("echo before"))
     with Page(harness.url) as page:
         assert isinstance(page.event(), AcceptConnection)
@@ -155,11 +158,10 @@ def test_messages_that_make_no_sense_end_the_connection_and_nothing_else(daemon:
 
 def test_a_slow_page_loses_frames_and_slows_nobody(daemon: Make) -> None:
     """Its buffer is bounded; when it reads on it is told, and sees the screen afresh."""
-    harness = daemon(idle=1, viewer_out_max_bytes=20_000)
+    harness = daemon(idle=1, viewer_out_max_bytes=20_000, warm_model="claude-sonnet-4-6")
     with Page(harness.url) as page:
         page.event()
         slot = until(lambda: [s for s in page.message("status")["slots"] if s["state"] == "waiting"])[0]["slot"]
-        page.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         page.send({"watch": slot})
         page.message("terminal")
         assert text_of(post(harness.url, ask("echo flood 20000000"))[2]) == "flood 20000000"

@@ -28,8 +28,8 @@ class WebSocket:
         self._max = message_max
         self._wire = WSConnection(ConnectionType.SERVER)
         self._text = ""
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self._wire.initiate_upgrade_connection(raw, path)
+        self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self._path = path
 
     def __repr__(self) -> str:
         return f"<WebSocket open={self.is_open}>"
@@ -37,6 +37,7 @@ class WebSocket:
     def accept(self) -> bytes:
         """The answer to the upgrade. Raises ValueError for a request that is no proper one."""
         try:
+            self._wire.initiate_upgrade_connection(self._headers, self._path)
             next(iter(self._wire.events()))
             return self._wire.send(AcceptConnection())
         except (LocalProtocolError, RemoteProtocolError, StopIteration) as error:
