@@ -54,14 +54,14 @@ claude_package() {
     printf '@anthropic-ai/claude-code-%s-%s' "$os" "$arch"
 }
 
-npm_claude() { # prints the path of the pinned binary, fetched from npm into .cache
-    local package dir
+npm_claude() { # [$1: version, else the pinned one]; prints the path of the binary, fetched from npm into .cache
+    local package dir version=${1:-$CLAUDE_VERSION}
     package=$(claude_package) || return 1
-    dir=$ROOT/.cache/claude-$CLAUDE_VERSION
+    dir=$ROOT/.cache/claude-$version
     if [ ! -x "$dir/node_modules/$package/claude" ]; then
         command -v npm >/dev/null || return 1
-        say "fetching Claude Code $CLAUDE_VERSION from npm into .cache"
-        npm install --silent --no-fund --no-audit --prefix "$dir" "$package@$CLAUDE_VERSION" >&2 || return 1
+        say "fetching Claude Code $version from npm into .cache"
+        npm install --silent --no-fund --no-audit --prefix "$dir" "$package@$version" >&2 || return 1
     fi
     printf '%s' "$dir/node_modules/$package/claude"
 }

@@ -13,7 +13,16 @@ from relayd.service.manager import Manager, ServiceError
 from relayd.service.spec import Spec
 
 # What a login or a proxy set up by variables needs; the manager itself passes on little.
-PASSED = ("PATH", "CLAUDE_CONFIG_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
+PASSED = (
+    "PATH",
+    "PYTHONPATH",
+    "CLAUDE_CONFIG_DIR",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+)
 
 
 def service(context: Context) -> int:
