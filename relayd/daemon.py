@@ -220,7 +220,9 @@ def _serve_locked(
         no_tools=found.no_tools if found else "",
     )
     relay = Relay(config, near, load_keys(_read(places.files.keys)), port)
-    server = Server(config, relay, sock, places.files, log, Notifier(environ), _reloader(config, read, log))
+    in_terminal = sys.stderr.isatty()  # its hang-up means the end, and no new configuration
+    reload = None if in_terminal else _reloader(config, read, log)
+    server = Server(config, relay, sock, places.files, log, Notifier(environ), reload)
     log("info", f"relayd {__version__} listens on {near.base_url}, claude is {claude}")
     if on_ready:
         on_ready(near.base_url)
@@ -297,7 +299,8 @@ def logger(config: Config) -> Logger:
             line = codec.dump({"at": at, "level": level, "message": text, **(fields or {})}).decode()
         else:
             line = f"{level}: {text}" + "".join(f" {name}={value}" for name, value in (fields or {}).items())
-        print(line, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # a terminal that is gone
+            print(line, file=sys.stderr, flush=True)
 
     return log
 

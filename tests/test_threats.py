@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -52,6 +53,23 @@ def test_another_user_of_the_machine_is_refused(daemon: Make) -> None:
     assert as_user(daemon(same_user="false").url, NOBODY).startswith("200 ")
 
 
+HIT_AND_RUN = CLIENT.partition("data = b")[0].replace("GET /v1/health", "DELETE /v1/sessions/mine")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_who_closes_at_once_does_not_pass_for_root(daemon: Make) -> None:
+    """The kernel says user 0 of a socket that nobody holds any more; such a request must not be carried out."""
+    harness = daemon()
+    post(harness.url, ask("echo x"), x_relayd_session="mine")
+    os.kill(harness.pid, signal.SIGSTOP)
+    try:
+        command = [sys.executable, "-c", HIT_AND_RUN, urlsplit(harness.url).netloc, str(NOBODY)]
+        subprocess.run(command, check=True, env={})
+    finally:
+        os.kill(harness.pid, signal.SIGCONT)
+    assert raw(harness.url, "GET", "/v1/sessions/mine")[0] == 200
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells whose socket it is")
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 def test_both_ways_to_ask_the_kernel_agree(family: socket.AddressFamily, host: str) -> None:
@@ -65,8 +83,10 @@ def test_both_ways_to_ask_the_kernel_agree(family: socket.AddressFamily, host: s
         with socket.create_connection(near) as client, listener.accept()[0] as accepted:
             far = client.getsockname()[:2]
             assert peer.peer_uid(accepted) == os.geteuid()
-            assert peer._look_up(family, far, near) == os.geteuid()
+            assert peer._look_up(family, far, near) == peer._ask(family, far, near) == (os.geteuid(), peer.ESTABLISHED)
             assert peer._look_up(family, (host, 1), near) is None
+            client.close()
+            assert peer.peer_uid(accepted) == peer.NOBODY
 
 
 def test_a_token_is_asked_for_where_there_is_one(daemon: Make, tmp_path: pathlib.Path) -> None:

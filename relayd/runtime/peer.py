@@ -1,5 +1,8 @@
 """Which user is at the other end of a loopback connection. Linux only: elsewhere the answer is None, not known.
 
+A socket that its process has closed belongs to nobody, and the kernel says 0, as for root: whoever sends a
+request and closes at once would pass for root. So 0 counts only while the connection stands.
+
 The kernel is asked for the peer's socket by its addresses (sock_diag over netlink, 30 µs), or its table of
 sockets is read where that is not allowed. Called by `server` for each accepted connection.
 """
@@ -19,22 +22,29 @@ ALL_STATES = 0xFFFFFFFF
 NO_COOKIE = b"\xff" * 8
 UID_OFFSET = 16 + 4 + 48 + 12  # netlink header, family to retrans, socket id, expires to wqueue
 REPLY_BYTES = 4096
+STATE_OFFSET = 17
+ESTABLISHED = 1
+NOBODY = -1  # closed already, or not to be found
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
 
 def peer_uid(sock: socket.socket) -> int | None:
-    """The user id of the process that has connected; None if the system does not say."""
+    """The user id of the process that has connected, or NOBODY; None where the system does not say."""
     if not sys.platform.startswith("linux"):
         return None
     try:
         near, far = sock.getsockname(), sock.getpeername()
-        uid = _ask(sock.family, far, near)
-        return uid if uid is not None else _look_up(sock.family, far, near)
+        found = _ask(sock.family, far, near) or _look_up(sock.family, far, near)
     except OSError:
-        return None
+        return NOBODY
+    if found is None:
+        return NOBODY
+    uid, state = found
+    return NOBODY if uid == 0 and state != ESTABLISHED else uid
 
 
-def _ask(family: int, source: tuple[str, int], destination: tuple[str, int]) -> int | None:
+def _ask(family: int, source: tuple[str, int], destination: tuple[str, int]) -> tuple[int, int] | None:
+    """User id and state of the socket with this source."""
     addresses = b"".join(socket.inet_pton(family, a[0]).ljust(16, b"\0") for a in (source, destination))
     ports = struct.pack("!HH", source[1], destination[1])
     body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, ALL_STATES) + ports + addresses + b"\0" * 4 + NO_COOKIE
@@ -48,17 +58,17 @@ def _ask(family: int, source: tuple[str, int], destination: tuple[str, int]) -> 
         return None
     if len(reply) < UID_OFFSET + 4 or struct.unpack_from("=H", reply, 4)[0] != SOCK_DIAG_BY_FAMILY:
         return None
-    found: int = struct.unpack_from("=I", reply, UID_OFFSET)[0]
-    return found
+    return struct.unpack_from("=I", reply, UID_OFFSET)[0], reply[STATE_OFFSET]
 
 
-def _look_up(family: int, source: tuple[str, int], destination: tuple[str, int]) -> int | None:
+def _look_up(family: int, source: tuple[str, int], destination: tuple[str, int]) -> tuple[int, int] | None:
+    """User id and state of the socket with this source."""
     wanted = (_table_form(family, source), _table_form(family, destination))
     with open(TABLES[family == socket.AF_INET6], encoding="ascii") as table:
         for line in table:
             fields = line.split()
             if tuple(fields[1:3]) == wanted:
-                return int(fields[7])
+                return int(fields[7]), int(fields[3], 16)
     return None
 
 

@@ -63,7 +63,7 @@ class Server:
         files: Files,
         log: Logger,
         notifier: Notifier,
-        reload: Callable[[], Config | None],
+        reload: Callable[[], Config | None] | None,
     ) -> None:
         self.relay = relay
         self.loop = Loop(self._timer, self._signal)
@@ -150,7 +150,7 @@ class Server:
             self._facts.append(ev.TimerFired(key))
 
     def _signal(self, number: int, now: float) -> None:
-        if number in ENDING:
+        if number in ENDING or (number == HANG_UP and self._reload is None):  # a terminal was closed
             self._log("info", f"{signal.Signals(number).name}: no new calls; running ones may finish")
             self._notifier.tell("STOPPING=1")
             self._facts.append(ev.ShutdownAsked())
@@ -165,7 +165,7 @@ class Server:
 
     def _reconfigure(self) -> None:
         """Take up the configuration anew; what is bound to the start stays as it is."""
-        config = self._reload()
+        config = self._reload() if self._reload else None
         if config is not None:
             self._config = config
             self.relay.reconfigure(config)
