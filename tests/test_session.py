@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from relayd.anthropic.request import Message, MessagesRequest
+from relayd.anthropic.tools import Tool
+from relayd.claude import mcp
 from relayd.claude.announced import Machine
 from relayd.claude.compose import Scene
 from relayd.claude.hooks import Displayed, Stopped
@@ -241,3 +244,29 @@ def test_an_answer_cut_at_max_tokens_is_interrupted_before_it_goes_on() -> None:
     s = running()
     full = dataclasses.replace(DONE, usage={"output_tokens": 100})
     assert do.WritePty("slot-1", b"\x1b") in feed(s, ev.WireArrived(full))
+
+
+def line(kind: str, **message: Any) -> ev.TranscriptGrew:
+    return ev.TranscriptGrew("slot-1", json.dumps({"type": kind, "message": message}).encode() + b"\n")
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_results_that_claude_code_never_asks_for_go_to_another_process(asked: bool) -> None:
+    """Seen once in the suite: the follow-up of a call of an unknown tool came before the line by which Claude Code refuses it.
+
+    The results then waited for a question that never came, and the client waited too.
+    """
+    request = dataclasses.replace(REQUEST, tools=(Tool("f", "", {"type": "object"}),))
+    s = session()
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, request), busy())
+    call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+    feed(s, line("assistant", id="m1", model="m", content=[call], stop_reason="tool_use", usage={}))
+    assert s.state is State.PARKED
+    s.parts.clear()
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "it"}
+    feed(s, ev.ResultsBrought(2, (result,), False))
+    if asked:
+        feed(s, ev.ToolCalled(9, mcp.ToolCalled("toolu_1", 1)))
+    feed(s, line("user", content=[result]))
+    assert [p.lost for p in s.parts if isinstance(p, Failed)] == ([] if asked else [True])
+    assert s.state is (State.RUNNING if asked else State.KILLING)

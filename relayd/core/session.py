@@ -35,7 +35,7 @@ from relayd.core.tape import Tape
 from relayd.core.toolcalls import ToolCalls
 from relayd.core.transitions import LIVE, TABLE, State
 from relayd.core.turn import Failed, Finished, Part, Turn, Wait
-from relayd.errors import ApiError, Refused
+from relayd.errors import ApiError, Refused, internal
 from relayd.terminal.screen import Screen
 
 
@@ -237,6 +237,9 @@ class Session:
         entries = self._reader.feed(event.data)
         if entries:
             self._progress = now
+        if any(isinstance(e, UserLine) and self._turn().was_forestalled(e, self.calls.handed) for e in entries):
+            # The client's results came before it was known that Claude Code would not ask for them: another process gets them.
+            return self._progressed([Failed(internal("Claude Code answered a tool call by itself"), lost=True)], now)
         return self._progressed(self._turn().read(entries), now)
 
     def _progressed(self, parts: list[Part], now: float) -> list[Action]:

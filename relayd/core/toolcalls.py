@@ -18,6 +18,7 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self.expected: frozenset[str] = frozenset()
+        self.handed: set[str] = set()  # calls whose results Claude Code has got from us
         self._open: dict[str, tuple[int, mcp.ToolCalled]] = {}
         self._results: dict[str, Block] = {}
 
@@ -44,6 +45,7 @@ class ToolCalls:
         orders: list[Action] = []
         for tool_use_id in ready:
             client, fact = self._open.pop(tool_use_id)
+            self.handed.add(tool_use_id)
             body = mcp.result(fact.rpc_id, self._results.pop(tool_use_id))
             orders.append(do.Respond(client, 200, [("content-type", JSON_TYPE)], body))
         return orders

@@ -24,7 +24,7 @@ from relayd.claude import failures, mcp
 from relayd.claude.hooks import Displayed, Stopped, TurnFailed
 from relayd.claude.launch import LaunchKey
 from relayd.claude.telemetry import RequestDone, RequestFailed
-from relayd.claude.transcript import AssistantLine, Entry, ErrorLine
+from relayd.claude.transcript import AssistantLine, Entry, ErrorLine, UserLine
 from relayd.errors import ApiError, internal
 
 # After these Claude Code starts another request by itself or reports a failure; no Stop hook belongs to the message.
@@ -164,6 +164,10 @@ class Turn:
             elif not self._brought.issuperset(entry.results):
                 self._answered_itself = True
         return parts + self._settle()
+
+    def was_forestalled(self, line: UserLine, handed: set[str]) -> bool:
+        """True if the line holds a result that the client has brought, but not from us: Claude Code had refused the call."""
+        return any(i in self._brought and i not in handed for i in line.results)
 
     def stopped(self, fact: Stopped) -> list[Part]:
         """The Stop hook."""

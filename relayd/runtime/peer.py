@@ -1,7 +1,7 @@
 """Which user is at the other end of a loopback connection. Linux only: elsewhere the answer is None, not known.
 
 A socket that its process has closed belongs to nobody, and the kernel says 0, as for root: whoever sends a
-request and closes at once would pass for root. So 0 counts only while the connection stands.
+request and closes at once would pass for root. Such a socket has no inode, and that gives it away.
 
 The kernel is asked for the peer's socket by its addresses (sock_diag over netlink, 30 µs), or its table of
 sockets is read where that is not allowed. Called by `server` for each accepted connection.
@@ -20,10 +20,8 @@ NLM_F_REQUEST = 1
 NLMSG_ERROR = 2
 ALL_STATES = 0xFFFFFFFF
 NO_COOKIE = b"\xff" * 8
-UID_OFFSET = 16 + 4 + 48 + 12  # netlink header, family to retrans, socket id, expires to wqueue
+UID_OFFSET = 16 + 4 + 48 + 12  # netlink header, family to retrans, socket id, expires to wqueue; the inode follows
 REPLY_BYTES = 4096
-STATE_OFFSET = 17
-ESTABLISHED = 1
 NOBODY = -1  # closed already, or not to be found
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
@@ -39,12 +37,12 @@ def peer_uid(sock: socket.socket) -> int | None:
         return NOBODY
     if found is None:
         return NOBODY
-    uid, state = found
-    return NOBODY if uid == 0 and state != ESTABLISHED else uid
+    uid, inode = found
+    return uid if inode else NOBODY
 
 
 def _ask(family: int, source: tuple[str, int], destination: tuple[str, int]) -> tuple[int, int] | None:
-    """User id and state of the socket with this source."""
+    """User id and inode of the socket with this source."""
     addresses = b"".join(socket.inet_pton(family, a[0]).ljust(16, b"\0") for a in (source, destination))
     ports = struct.pack("!HH", source[1], destination[1])
     body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, ALL_STATES) + ports + addresses + b"\0" * 4 + NO_COOKIE
@@ -56,19 +54,20 @@ def _ask(family: int, source: tuple[str, int], destination: tuple[str, int]) -> 
             reply = kernel.recv(REPLY_BYTES)
     except OSError:
         return None
-    if len(reply) < UID_OFFSET + 4 or struct.unpack_from("=H", reply, 4)[0] != SOCK_DIAG_BY_FAMILY:
+    if len(reply) < UID_OFFSET + 8 or struct.unpack_from("=H", reply, 4)[0] != SOCK_DIAG_BY_FAMILY:
         return None
-    return struct.unpack_from("=I", reply, UID_OFFSET)[0], reply[STATE_OFFSET]
+    uid, inode = struct.unpack_from("=II", reply, UID_OFFSET)
+    return uid, inode
 
 
 def _look_up(family: int, source: tuple[str, int], destination: tuple[str, int]) -> tuple[int, int] | None:
-    """User id and state of the socket with this source."""
+    """User id and inode of the socket with this source."""
     wanted = (_table_form(family, source), _table_form(family, destination))
     with open(TABLES[family == socket.AF_INET6], encoding="ascii") as table:
         for line in table:
             fields = line.split()
             if tuple(fields[1:3]) == wanted:
-                return int(fields[7]), int(fields[3], 16)
+                return int(fields[7]), int(fields[9])
     return None
 
 
