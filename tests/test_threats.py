@@ -189,4 +189,6 @@ def test_files_are_for_this_user_alone_and_no_secret_is_in_them_or_in_the_log(da
 def test_the_environment_of_the_daemon_does_not_reach_the_processes(tmp_path: pathlib.Path, fake_claude: str) -> None:
     with Harness(str(tmp_path), fake_claude, {"idle": 1}, {"SOME_SECRET": "PRIVATE-WORDS"}) as harness:
         (pid,) = until(lambda: children(harness))
-        assert b"PRIVATE-WORDS" not in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        environ = pathlib.Path(f"/proc/{pid}/environ")
+        until(lambda: b"CLAUDE_CODE_TMPDIR=" in environ.read_bytes())  # before its exec it is still a copy of the daemon
+        assert b"PRIVATE-WORDS" not in environ.read_bytes()
