@@ -82,10 +82,6 @@ def slots(harness: Harness) -> set[str]:
     return {r.headers["x-claude-code-session-id"] for r in harness.api.messages()}
 
 
-def exact_bodies(sent: dict[str, Any], received: dict[str, Any]) -> list[str]:
-    return differences(sent, received)
-
-
 def exact(agent: Agent, received: dict[str, Any]) -> list[str]:
     sent = agent.body | {"messages": agent.body["messages"][: len(received["messages"])]}
     return differences(sent, received)

@@ -7,7 +7,6 @@ import string
 from dataclasses import dataclass, field
 from typing import Any
 
-from relayd import codec
 from relayd.anthropic.blocks import Block
 from relayd.errors import ApiError
 
@@ -100,8 +99,3 @@ def error_headers(error: ApiError) -> list[tuple[str, str]]:
     if 400 <= error.status < 500 and error.status not in (408, 409, 429):
         headers.append(("x-should-retry", "false"))
     return headers
-
-
-def to_bytes(value: Any) -> bytes:
-    """JSON bytes of a value."""
-    return codec.dump(value)
