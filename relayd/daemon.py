@@ -12,7 +12,6 @@ import datetime
 import glob
 import os
 import platform
-import resource
 import shutil
 import stat
 import sys
@@ -27,7 +26,7 @@ from relayd.config import LEVELS, Config
 from relayd.core.pool import Surroundings, load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
-from relayd.runtime import listener, orphans
+from relayd.runtime import listener, orphans, system
 from relayd.runtime.notify import Notifier, given_socket
 from relayd.runtime.server import Files, Logger, Server, fingerprint
 from relayd.runtime.slot import RECORD_NAME
@@ -38,7 +37,6 @@ ASSET_TYPES = {
     "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8",
 }
-FDS_WANTED = 65536
 # Knobs that a running daemon cannot change.
 BOUND_TO_START = (
     *("host", "port", "claude", "state_dir", "token_file", "telemetry", "allowed_origins", "rate_probe_s"),
@@ -112,13 +110,13 @@ def serve(config: Config, environ: Mapping[str, str], on_ready: OnReady = None, 
     if claude is None:
         raise StartError(environment.INSTALL_HINT if not config.claude else f"relayd: {config.claude} is not an executable file")
     os.umask(0o077)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # prompts are in memory
-    with contextlib.suppress(ValueError, OSError):
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FDS_WANTED) if hard > 0 else FDS_WANTED, hard))
+    system.set_limits()
     places = _places(state_directory(config, environ))
-    with _locked(places.lock):
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(system.locked(places.lock))
+        except OSError as error:
+            raise StartError(f"relayd: another daemon uses {places.state}") from error
         return _serve_locked(config, environ, claude, places, on_ready, read)
 
 
@@ -131,7 +129,7 @@ def read_token(path: str) -> str:
     """The token, or nothing if there is no such file. Raises StartError for one that others can read."""
     try:
         with open(path, encoding="ascii") as file:
-            others = os.fstat(file.fileno()).st_mode & 0o077
+            others = os.fstat(file.fileno()).st_mode & 0o077 if system.HAS_OWNERS else 0
             token = file.read().strip()
     except FileNotFoundError:
         return ""
@@ -161,27 +159,11 @@ def _make_private(directory: str) -> None:
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         info = os.lstat(directory)
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
+        if not stat.S_ISDIR(info.st_mode) or not system.is_ours(info.st_uid):
             raise StartError(f"relayd: {directory} must be a directory of this user, not a link")
         os.chmod(directory, 0o700)
     except OSError as error:
         raise StartError(f"relayd: the directory {directory} cannot be made: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _locked(path: str):  # type: ignore[no-untyped-def]
-    import fcntl  # not on Windows
-
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        raise StartError(f"relayd: another daemon uses {os.path.dirname(path)}") from error
-    try:
-        yield
-    finally:
-        os.close(fd)
 
 
 def _serve_locked(
@@ -217,6 +199,7 @@ def _serve_locked(
         unix_time=_unix_time(),
         token=read_token(token_path(config, environ)),
         assets=_assets(),
+        gated=system.HAS_FIFOS and not (found and found.no_gate),
         no_tools=found.no_tools if found else "",
     )
     relay = Relay(config, near, load_keys(_read(places.files.keys)), port)

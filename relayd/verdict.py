@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from relayd import codec
 
 FILE_NAME = "doctor.json"
-REPLAY, TOOLS = "replay", "tools"  # names of checks that decide whether calls can be answered at all
+REPLAY, GATE, TOOLS = "replay", "gate", "tools"  # names of the checks that the daemon goes by
 OLDEST_REPLAY, OLDEST_TOOLS = "2.1.162", "2.1.280"
 
 
@@ -35,6 +35,11 @@ class Verdict:
         if TOOLS not in self.lacks:
             return ""
         return f"tools: Claude Code {self.version} does not offer a client's tools to the model; {OLDEST_TOOLS} and newer do"
+
+    @property
+    def no_gate(self) -> bool:
+        """True if its processes cannot wait for their conversation, so that each starts with it."""
+        return GATE in self.lacks
 
     def dump(self) -> bytes:
         """The file's bytes."""

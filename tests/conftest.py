@@ -56,7 +56,8 @@ def daemon(tmp_path: pathlib.Path, fake_claude: str) -> Iterator[Callable[..., H
     def make(**flags: object) -> Harness:
         root = tmp_path / str(len(made))
         root.mkdir()
-        harness = Harness(str(root), str(flags.pop("claude", fake_claude)), flags)
+        program = flags.pop("program", Harness.program)
+        harness = Harness(str(root), str(flags.pop("claude", fake_claude)), flags, program=program)
         harness.__enter__()
         made.append(harness)
         return harness

@@ -16,7 +16,8 @@ from relayd.cli import parser
 from relayd.commands import completion
 from relayd.doctor.harness import Harness
 from relayd.runtime.server import fingerprint
-from tests.helpers import ask, post
+from tests.helpers import ask, post, until
+from tests.test_daemon_http import children
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -122,7 +123,7 @@ def test_setup_without_a_service_manager_prepares_everything_and_says_how_to_go_
     assert (nothing.returncode, "npm install -g" in nothing.stderr) == (111, True)
 
 
-@pytest.mark.parametrize(("lacks", "status"), [({"tools"}, 400), ({"parking"}, 200)])
+@pytest.mark.parametrize(("lacks", "status"), [({"tools"}, 400), ({"parking"}, 200), ({"gate"}, 200)])
 def test_the_daemon_heeds_the_doctor(
     daemon: Callable[..., Harness], fake_claude: str, tmp_path: pathlib.Path, lacks: set[str], status: int
 ) -> None:
@@ -135,7 +136,11 @@ def test_the_daemon_heeds_the_doctor(
     tool = {"name": "get", "input_schema": {"type": "object"}}
     answer = post(harness.url, ask("echo x", tools=[tool]))
     assert answer[0] == status
-    assert post(harness.url, ask("echo x"))[0] == 200
+    answered = post(harness.url, ask("echo x"))
+    assert answered[0] == 200
+    if "gate" in lacks:  # nothing was kept warm
+        assert 'desc="cold"' in answered[1]["server-timing"]
+        until(lambda: not children(harness))
     if status == 400:
         assert "2.1.280 and newer do" in json.loads(answer[2])["error"]["message"]
 

@@ -35,7 +35,7 @@ TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I 
 
 
 def session(config: Config | None = None) -> Session:
-    birth = Birth("slot-1", "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, lambda now: SCENE)
+    birth = Birth("slot-1", "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, True, lambda now: SCENE)
     return Session(birth, config or Config(), 0.0)
 
 

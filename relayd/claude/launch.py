@@ -86,10 +86,13 @@ class LaunchKey:
 
 @dataclass(frozen=True)
 class SlotPaths:
-    """Files of one slot. `transcript` and `beside` (what it may put there) are in Claude Code's own directory."""
+    """Files of one slot. `prompt` is the gate where there are FIFOs.
+
+    `transcript` and `beside` (what it may put there) are in Claude Code's own directory.
+    """
 
     directory: str
-    fifo: str
+    prompt: str
     settings: str
     mcp: str
     transcript: str
@@ -141,7 +144,7 @@ def slot_paths(state_dir: str, config_dir: str, workspace: str, session_id: str)
     beside = f"{project_directory(config_dir, workspace)}/{session_id}"
     return SlotPaths(
         directory=directory,
-        fifo=f"{directory}/system-prompt",
+        prompt=f"{directory}/system-prompt",
         settings=f"{directory}/settings.json",
         mcp=f"{directory}/mcp.json",
         transcript=f"{beside}.jsonl",
@@ -168,7 +171,7 @@ def build(
         "--resume",
         session_id,
         "--system-prompt-file",
-        paths.fifo,
+        paths.prompt,
         "--settings",
         paths.settings,
         "--setting-sources",

@@ -68,12 +68,16 @@ class CloseClient:
 
 @dataclass(frozen=True)
 class SpawnSlot:
-    """Make the slot's files and start its process; then watch its gate."""
+    """Make the slot's files and start its process; then watch its gate.
+
+    Without a gate the process starts at its hand-over.
+    """
 
     slot: str
     launch: Launch
     paths: SlotPaths
     placeholder: bytes
+    gated: bool = True
 
 
 @dataclass(frozen=True)

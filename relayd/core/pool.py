@@ -46,6 +46,7 @@ class Surroundings:
     unix_time: Callable[[float], float]
     token: str = ""  # what clients must send, if it is set
     assets: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)  # the dashboard's files: content type and bytes
+    gated: bool = True  # a process can wait for its conversation; else it starts with it, and none is kept warm
     no_tools: str = ""  # why calls with tools are refused, if this version cannot take them
 
 
@@ -131,6 +132,8 @@ class Pool:
         return orders
 
     def _wanted(self, now: float) -> list[LaunchKey]:
+        if not self._surroundings.gated:
+            return []
         keys = self.keys(now)
         return [keys[i % len(keys)] for i in range(self._config.idle)]
 
@@ -182,7 +185,7 @@ class Pool:
         )
         sources = self._config.setting_sources
         order = launch.build(key, self.claude, slot, paths, near.workspace, doors, near.environment, sources)
-        birth = Birth(slot, secret, key, order, paths, near.workspace, lambda moment: self._scene(slot, moment))
+        birth = Birth(slot, secret, key, order, paths, near.workspace, near.gated, lambda moment: self._scene(slot, moment))
         session = Session(birth, self._config, now)
         self.spawned += 1
         self.sessions[slot] = session

@@ -49,6 +49,7 @@ class Birth:
     launch: Launch
     paths: SlotPaths
     workspace: str
+    gated: bool
     scene: Callable[[float], Scene]
 
 
@@ -99,7 +100,7 @@ class Session:
     def start(self, now: float) -> list[Action]:
         """The orders that bring the process to life."""
         placeholder = compose.placeholder(self.birth.scene(now))
-        spawn = do.SpawnSlot(self.slot, self.birth.launch, self.birth.paths, placeholder)
+        spawn = do.SpawnSlot(self.slot, self.birth.launch, self.birth.paths, placeholder, self.birth.gated)
         return [spawn, self._deadline("state", now + self._config.spawn_limit_s)]
 
     def handle(self, event: Any, now: float) -> list[Action]:

@@ -88,6 +88,8 @@ TABLE: dict[State, Row] = {
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },
     State.STARTING: {
+        ev.SlotSpawned: (State.STARTING, "spawned"),  # without a gate it starts with its conversation
+        ev.SpawnFailed: (State.DEAD, "not_spawned"),
         ev.PtyOutput: (State.STARTING, "screen_changed"),
         ev.TrustAsked: (State.STARTING, "trust"),
         ev.DialogSettled: (State.STARTING, "settled"),

@@ -32,6 +32,7 @@ class Harness:
     flags: dict[str, object] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     onboarded: bool = True
+    program: tuple[str, ...] = ("-m", "relayd")
     api: StandIn = field(default_factory=StandIn)
     url: str = ""
     log: list[str] = field(default_factory=list)
@@ -66,7 +67,7 @@ class Harness:
         environ = self.isolation.environment() | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         environ |= {"RELAYD_PORT": "0", "RELAYD_STATE_DIR": self.state_dir, "RELAYD_CLAUDE": self.claude}
         environ |= {f"RELAYD_{k.upper()}": str(v) for k, v in self.flags.items()} | self.environment
-        command = [sys.executable, "-m", "relayd", "serve"]
+        command = [sys.executable, *self.program, "serve"]
         begun = time.monotonic()
         ready = threading.Event()
         self.process = subprocess.Popen(command, env=environ, cwd=self.root, stderr=subprocess.PIPE, text=True, errors="replace")

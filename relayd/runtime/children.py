@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+# The whole process group where there is one.
+SENDERS = (*([os.killpg] if hasattr(os, "killpg") else []), os.kill)
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": getattr(signal, "SIGKILL", signal.SIGTERM)}
 
 
@@ -22,7 +24,10 @@ class Children:
         self._pids[slot] = pid
 
     def reap(self) -> list[tuple[str, int]]:
-        """(slot, status) of those that have ended since; the status is an exit code or minus a signal."""
+        """(slot, status) of those that have ended since; the status is an exit code or minus a signal.
+
+        Called for SIGCHLD, so never on Windows, where the terminal tells of a process's end.
+        """
         ended = []
         for slot, pid in list(self._pids.items()):
             try:
@@ -34,12 +39,16 @@ class Children:
                 ended.append((slot, os.waitstatus_to_exitcode(raw)))
         return ended
 
+    def forget(self, slot: str) -> None:
+        """Its end was seen in another way."""
+        self._pids.pop(slot, None)
+
     def signal(self, slot: str, name: str) -> None:
         """Send a signal to the child's process group; its pid is ours until it is reaped."""
         pid = self._pids.get(slot)
         if pid is None:
             return
-        for send in (os.killpg, os.kill):
+        for send in SENDERS:
             try:
                 send(pid, SIGNALS[name])
                 return

@@ -25,6 +25,11 @@ class Gate:
         self._fd = -1
         self._writing = False
 
+    @staticmethod
+    def make(path: str) -> None:
+        """Make the FIFO. Raises OSError."""
+        os.mkfifo(path, 0o600)
+
     def __repr__(self) -> str:
         return f"<Gate fd={self._fd} left={self._out.size}>"
 

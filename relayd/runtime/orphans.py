@@ -29,8 +29,9 @@ def birth(pid: int) -> str:
     except OSError:
         if os.path.isdir("/proc/self"):
             return ""
-    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return found.stdout.strip()
+    with contextlib.suppress(OSError):  # Windows has no `ps`: there nothing is swept
+        return subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.strip()
+    return ""
 
 
 def sweep(slots_dir: str, project_dir: str, record_name: str) -> int:
@@ -72,4 +73,4 @@ def _end(pids: list[int]) -> None:
 
 def _send(pid: int, number: int) -> None:
     with contextlib.suppress(OSError):
-        os.killpg(pid, number)
+        (os.killpg if hasattr(os, "killpg") else os.kill)(pid, number)

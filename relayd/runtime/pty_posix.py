@@ -21,6 +21,8 @@ OUT_MAX_BYTES = 64 * 1024
 class Pty:
     """The master side. `output` gets what the process writes, `closed` is called once at its end."""
 
+    status: int | None = None  # the reaper knows it here
+
     def __init__(self, loop: Loop, chunk: int, output: Callable[[bytes], None], closed: Callable[[], None]) -> None:
         self.pid = 0
         self._loop = loop
@@ -79,6 +81,9 @@ class Pty:
         if self._process is not None and self._out.size + len(data) <= OUT_MAX_BYTES:
             self._out.append(data)
             self._loop.touch(self)
+
+    def signalled(self) -> None:
+        """The process was told to end. Nothing to do: its terminal closes."""
 
     def flush(self, now: float) -> None:
         """Write what the terminal takes."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from relayd.runtime.system import FILE_FLAGS
+
 
 class Records:
     """`keep` lines at least, twice as many at most."""
@@ -26,7 +28,7 @@ class Records:
     def append(self, line: bytes) -> None:
         """One record, with its newline."""
         try:
-            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | FILE_FLAGS, 0o600)
             with os.fdopen(fd, "ab") as file:
                 file.write(line)
             self._lines += 1
@@ -48,7 +50,7 @@ class Records:
     def _shorten(self) -> None:
         with open(self._path, "rb") as file:
             kept = file.readlines()[-self._keep :] if self._keep else []
-        fd = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | FILE_FLAGS, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.writelines(kept)
         os.replace(f"{self._path}.new", self._path)

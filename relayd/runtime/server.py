@@ -30,6 +30,7 @@ from relayd.runtime.notify import Notifier
 from relayd.runtime.peer import peer_uid
 from relayd.runtime.records import Records
 from relayd.runtime.slot import Slot, write_private
+from relayd.runtime.system import is_ours
 
 HANG_UP = getattr(signal, "SIGHUP", None)
 SIGNALS = (signal.SIGTERM, signal.SIGINT, *(getattr(signal, n) for n in ("SIGCHLD", "SIGHUP") if hasattr(signal, n)))
@@ -259,7 +260,7 @@ class Server:
         self._slots[order.slot].write(order.data)
 
     def _signal_child(self, order: do.SignalChild, now: float) -> None:
-        self._children.signal(order.slot, order.name)
+        self._slots[order.slot].signal(order.name)
 
     def _remove(self, order: do.RemoveSlot, now: float) -> None:
         self._slots.pop(order.slot).remove()
@@ -284,11 +285,6 @@ class Server:
 
     def _finish(self, order: do.Finish, now: float) -> None:
         self.loop.stopping = True
-
-
-def is_ours(uid: int | None) -> bool:
-    """True for this user and for root, who could do anything anyway; and where the system does not say."""
-    return uid is None or uid in (0, os.geteuid())
 
 
 def fingerprint(path: str) -> str:

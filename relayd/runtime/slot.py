@@ -19,7 +19,7 @@ from relayd.runtime.children import Children
 from relayd.runtime.gate import Gate
 from relayd.runtime.loop import Loop
 from relayd.runtime.orphans import identity
-from relayd.runtime.pty_posix import Pty
+from relayd.runtime.system import FILE_FLAGS, terminal
 from relayd.runtime.tail import Tail
 
 LAST_WORDS_READS = 64  # a grandchild may hold the terminal and write for ever
@@ -28,7 +28,7 @@ RECORD_NAME = "process"  # pid and birth of the process, for the sweep after a c
 
 def write_private(path: str, data: bytes) -> None:
     """(Over)write a file that only this user may read."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | FILE_FLAGS, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
 
@@ -43,8 +43,8 @@ class Slot:
         self._loop = loop
         self._children = children
         self._emit = emit
-        self._pty = Pty(loop, config.read_chunk_bytes, self._output, self._hung_up)
-        self._gate = Gate(order.paths.fifo, loop, self._gate_failed)
+        self._pty = terminal()(loop, config.read_chunk_bytes, self._output, self._hung_up)
+        self._gate = Gate(order.paths.prompt, loop, self._gate_failed)
         self._gate_interval_s = config.gate_interval_s
         self._tail: Tail | None = None
 
@@ -52,25 +52,37 @@ class Slot:
         return f"<Slot {self.name[:8]} {self._pty!r} {self._gate!r} {self._tail!r}>"
 
     def spawn(self, now: float) -> None:
-        """Make the files and start the process."""
+        """Make the files, and start the process if it can wait for its conversation."""
         try:
             self._make_files()
+        except OSError as error:
+            self._emit(ev.SpawnFailed(self.name, f"{type(error).__name__}: {error}"))
+            return
+        if not self._order.gated:
+            self._emit(ev.GateOpened(self.name))
+        elif self._start():
+            self._loop.set_timer(self._timer("gate"), now + self._gate_interval_s)
+
+    def _start(self) -> bool:
+        """Start the process; True if it runs."""
+        try:
             launch = self._order.launch
             pid = self._pty.spawn(list(launch.argv), launch.env, launch.cwd, self._config.rows, self._config.columns)
         except Exception as error:  # ptyprocess reports a failed exec as a plain Exception of many kinds
             self._emit(ev.SpawnFailed(self.name, f"{type(error).__name__}: {error}"))
-            return
+            return False
         self._children.add(self.name, pid)
         with contextlib.suppress(OSError):
             write_private(f"{self._order.paths.directory}/{RECORD_NAME}", identity(pid).encode())
         self._emit(ev.SlotSpawned(self.name, pid))
-        self._loop.set_timer(self._timer("gate"), now + self._gate_interval_s)
+        return True
 
     def _make_files(self) -> None:
         paths = self._order.paths
         os.makedirs(os.path.dirname(paths.transcript), mode=0o700, exist_ok=True)
         os.makedirs(paths.directory, mode=0o700, exist_ok=True)
-        os.mkfifo(paths.fifo, 0o600)
+        if self._order.gated:
+            Gate.make(paths.prompt)
         for path, data in self._order.launch.files.items():
             write_private(path, data)
         write_private(paths.transcript, self._order.placeholder)
@@ -78,7 +90,7 @@ class Slot:
     def hurry(self, now: float) -> None:
         """A call waits: ask the gate more often."""
         self._gate_interval_s = self._config.gate_hurry_s
-        if self._gate.fileno() < 0:
+        if self._order.gated and self._gate.fileno() < 0:
             self._loop.set_timer(self._timer("gate"), now)
 
     def timer(self, name: str, now: float) -> None:
@@ -102,16 +114,30 @@ class Slot:
         path = self._order.paths.transcript
         try:
             write_private(path, transcript)
+            if not self._order.gated:
+                write_private(self._order.paths.prompt, prompt)
         except OSError as error:
             self._emit(ev.HandOverFailed(self.name, f"{error.strerror}"))
             return
         self._tail = Tail(path, len(transcript), self._config.read_chunk_bytes)
-        self._gate.send(prompt)
+        if self._order.gated:
+            self._gate.send(prompt)
+        elif not self._start():
+            return
         self._loop.set_timer(self._timer("tail"), now + self._config.tail_interval_s)
 
     def write(self, data: bytes) -> None:
         """Keys, or answers to terminal queries."""
         self._pty.write(data)
+
+    def signal(self, name: str) -> None:
+        """End the process. One that was never started has ended."""
+        if not self._pty.pid:
+            self._emit(ev.PtyClosed(self.name))
+            self._emit(ev.ChildExited(self.name, 0))
+            return
+        self._children.signal(self.name, name)
+        self._pty.signalled()
 
     def exited(self) -> None:
         """The process was reaped: take its last words before the core hears of it."""
@@ -147,7 +173,12 @@ class Slot:
         self._emit(ev.PtyOutput(self.name, data))
 
     def _hung_up(self) -> None:
+        status = self._pty.status
         self._emit(ev.PtyClosed(self.name))
+        if status is not None:
+            self._children.forget(self.name)
+            self.exited()
+            self._emit(ev.ChildExited(self.name, status))
 
     def _gate_failed(self, reason: str) -> None:
         self._emit(ev.HandOverFailed(self.name, reason))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from relayd.runtime.system import FILE_FLAGS
+
 
 class Tail:
     """Reads what is new, in bounded pieces."""
@@ -21,8 +23,9 @@ class Tail:
         """New bytes, or nothing. A file that is missing, unreadable or shorter than before gives nothing."""
         try:
             if self._fd < 0:
-                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            data = os.pread(self._fd, self._chunk, self._offset)
+                self._fd = os.open(self._path, os.O_RDONLY | FILE_FLAGS)
+            os.lseek(self._fd, self._offset, os.SEEK_SET)
+            data = os.read(self._fd, self._chunk)
         except OSError:
             self.close()
             return b""

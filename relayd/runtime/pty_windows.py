@@ -1,0 +1,135 @@
+"""A process behind a Windows pseudo console: the only owner of pywinpty.
+
+Its reads block and its handles cannot be polled, so a thread reads, and does nothing but feed one end of a
+socket pair; the loop has the other. Windows also has no SIGCHLD: the end of the output is the end of the
+process, and `status` is its exit code. Same interface as `pty_posix.py`; never run on Windows by the tests,
+which put a fake pywinpty below it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import winpty
+
+from relayd.runtime.loop import READ, Loop
+
+UNKNOWN_STATUS = 1
+EMPTY_READ_S = 0.01  # a read that waits should not come back empty; if it does, it must not spin
+
+
+class Pty:
+    """`output` gets what the process writes, `closed` is called once at its end."""
+
+    def __init__(self, loop: Loop, chunk: int, output: Callable[[bytes], None], closed: Callable[[], None]) -> None:
+        self.pid = 0
+        self._loop = loop
+        self._chunk = chunk
+        self._output = output
+        self._closed = closed
+        self._console: Any = None
+        self._socket: socket.socket | None = None
+        self._fd = -1
+        self._is_open = False
+
+    def __repr__(self) -> str:
+        return f"<Pty pid={self.pid} fd={self._fd}>"
+
+    @property
+    def status(self) -> int | None:
+        """The exit code; None while the process runs."""
+        if self._console is None or self._console.isalive():
+            return None
+        code = self._console.get_exitstatus()
+        return UNKNOWN_STATUS if code is None else int(code)
+
+    def spawn(self, argv: list[str], env: dict[str, str], cwd: str, rows: int, columns: int) -> int:
+        """Start the process and its reader. Raises OSError, and pywinpty's own error."""
+        program = shutil.which(argv[0], path=env.get("PATH"))
+        if program is None:
+            raise FileNotFoundError(f"{argv[0]} cannot be run")
+        console = winpty.PTY(columns, rows)
+        block = "".join(f"{name}={value}\0" for name, value in env.items())
+        console.spawn(program, cmdline=" " + subprocess.list2cmdline(argv[1:]), cwd=cwd, env=block)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._console, self._socket, self._fd, self._is_open = console, ours, ours.fileno(), True
+        self.pid = int(console.pid or 0)
+        threading.Thread(target=_feed, args=(console, theirs), name=f"console-{self.pid}", daemon=True).start()
+        self._loop.touch(self)
+        return self.pid
+
+    def fileno(self) -> int:
+        """Our end of the socket pair."""
+        return self._fd
+
+    def wants(self) -> int:
+        """Always read, so that a process never blocks on its screen."""
+        return READ if self._is_open else 0
+
+    def ready(self, mask: int, now: float) -> bool:
+        """Read a bounded amount."""
+        return self.drain()
+
+    def drain(self) -> bool:
+        """Read once; True if something came or the end was seen."""
+        if self._socket is None or not self._is_open:
+            return False
+        try:
+            data = self._socket.recv(self._chunk)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if data:
+            self._output(data)
+        else:
+            self.hang_up()
+        return True
+
+    def write(self, data: bytes) -> None:
+        """Write keys: a few bytes, for which the console always has room."""
+        if self._is_open:
+            with contextlib.suppress(OSError, winpty.WinptyError):
+                self._console.write(data.decode("utf-8", "replace"))
+
+    def signalled(self) -> None:
+        """The process was told to end: the reader must not wait for output that will not come."""
+        if self._is_open:
+            self._console.cancel_io()
+
+    def flush(self, now: float) -> None:
+        """Nothing is ever left over."""
+
+    def hang_up(self) -> None:
+        """Close our side, once."""
+        if self._is_open:
+            self._is_open = False
+            self._loop.forget(self)
+            self._closed()
+
+    def close(self) -> None:
+        """Close the socket. Called by the loop."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket, self._fd = None, -1
+
+
+def _feed(console: Any, sink: socket.socket) -> None:
+    """The reader thread: from the console to the loop, until either ends. A full socket makes the process wait."""
+    with sink, contextlib.suppress(OSError, winpty.WinptyError):
+        while True:
+            text = console.read(blocking=True)
+            if text:
+                sink.sendall(text.encode("utf-8", "replace"))
+            elif console.iseof() or not console.isalive():
+                return
+            else:
+                time.sleep(EMPTY_READ_S)
