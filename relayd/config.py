@@ -59,6 +59,16 @@ class Config:
     conversations_max: int = knob(1000, "Sticky sessions and threads kept at the same time; the one used longest ago goes first.")
     conversations_max_bytes: int = knob(256 * 1024 * 1024, "Memory for their contents; the one used longest ago goes first.")
 
+    # Processes that have answered
+    kept: int = knob(
+        2, "Processes kept after their answer: the next message of the same conversation is typed into one (`warm`); 0: none."
+    )
+    kept_idle_s: float = knob(120.0, "How long such a process waits for it, holding about 200 MB; later calls are replayed.")
+    submit_limit_s: float = knob(2.0, "From typing a message to Claude Code's word that it has it; then the call is replayed.")
+    forget_after_s: float = knob(
+        1.0, "From the end of a typed turn to taking its message out of Claude Code's list of typed prompts."
+    )
+
     # Deadlines of one process
     spawn_limit_s: float = knob(30.0, "From spawn to waiting at the gate. Slow disks and first starts need seconds.")
     start_limit_s: float = knob(30.0, "From hand-over to the first sign of the turn.")
@@ -217,6 +227,8 @@ def _check(config: Config) -> None:
         raise ConfigError(f"port: {config.port} is above 65535")
     if config.max < 1 or config.idle > config.max:
         raise ConfigError("max: must be at least 1 and not below idle")
+    if config.kept and config.idle + config.kept > config.max:
+        raise ConfigError("max: must not be below idle and kept together")
     if config.log_format not in LOG_FORMATS:
         raise ConfigError(f"log_format: {config.log_format!r} is not one of {', '.join(LOG_FORMATS)}")
     if config.log_level not in LEVELS:

@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd import __version__, codec, verdict
-from relayd.claude import announced, environment, launch
+from relayd.claude import announced, environment, history, launch
 from relayd.config import LEVELS, Config
 from relayd.core.pool import Surroundings, load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans, system
+from relayd.runtime.forget import PromptHistory
 from relayd.runtime.notify import Notifier, given_socket
 from relayd.runtime.server import Files, Logger, Server, fingerprint
 from relayd.runtime.slot import RECORD_NAME
@@ -60,7 +61,8 @@ class Places:
     slots: str
     workspace: str
     lock: str
-    files: Files
+    keys: str
+    records: str
 
 
 def config_path(environ: Mapping[str, str]) -> str:
@@ -150,8 +152,8 @@ def _places(state: str) -> Places:
         _make_private(directory)
     if os.listdir(f"{state}/workspace"):
         raise StartError(f"relayd: {state}/workspace must be empty: what is in it was not put there by relayd")
-    files = Files(f"{state}/launch-keys.json", f"{state}/{RECORDS_NAME}")
-    return Places(state, f"{state}/slots", f"{state}/workspace", f"{state}/lock", files)
+    keys, records = f"{state}/launch-keys.json", f"{state}/{RECORDS_NAME}"
+    return Places(state, f"{state}/slots", f"{state}/workspace", f"{state}/lock", keys, records)
 
 
 def _make_private(directory: str) -> None:
@@ -182,6 +184,10 @@ def _serve_locked(
     ended = orphans.sweep(places.slots, launch.project_directory(config_dir, places.workspace), RECORD_NAME)
     if ended:
         log("warning", f"ended {ended} process(es) that an earlier daemon had left")
+    prompts = PromptHistory(
+        f"{config_dir}/{history.FILE_NAME}", history.LOCK_SUFFIX, lambda data: history.without(data, places.workspace)
+    )
+    prompts.forget()
     base, notes = environment.child_environment(environ, port)
     for note in notes:
         log("warning", note)
@@ -202,14 +208,16 @@ def _serve_locked(
         gated=system.HAS_FIFOS and not (found and found.no_gate),
         no_tools=found.no_tools if found else "",
     )
-    relay = Relay(config, near, load_keys(_read(places.files.keys)), port)
+    relay = Relay(config, near, load_keys(_read(places.keys)), port)
     in_terminal = sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else _reloader(config, read, log)
-    server = Server(config, relay, sock, places.files, log, Notifier(environ), reload)
+    server = Server(config, relay, sock, Files(places.keys, places.records, prompts), log, Notifier(environ), reload)
     log("info", f"relayd {__version__} listens on {near.base_url}, claude is {claude}")
     if on_ready:
         on_ready(near.base_url)
     server.run()
+    if not prompts.forget():
+        log("warning", "Claude Code's list of prompts was locked: what relayd has typed goes at the next start")
     log("info", f"relayd ended after {relay.served} calls")
     return EXIT_OK
 

@@ -33,7 +33,7 @@ def test_a_launch_carries_no_word_of_a_call() -> None:
     assert order.env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "10"
     assert order.env["A"] == "1"
     settings = json.loads(order.files["/state/slots/0-1/settings.json"])
-    assert set(settings["hooks"]) == {"MessageDisplay", "Stop", "StopFailure"}
+    assert set(settings["hooks"]) == {"MessageDisplay", "Stop", "StopFailure", "UserPromptSubmit"}
 
 
 def test_a_command_line_holds_no_secret() -> None:

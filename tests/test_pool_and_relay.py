@@ -77,7 +77,7 @@ class World:
         )
 
     def finish(self, slot: str, text: str = "ok") -> None:
-        self.hook(slot, hook_event_name="MessageDisplay", message_id="u", index=0, final=True, delta=text)
+        self.hook(slot, hook_event_name="MessageDisplay", message_id=f"u{self.clients}", index=0, final=True, delta=text)
         self.hook(slot, hook_event_name="Stop", last_assistant_message=text)
         line = {
             "type": "assistant",

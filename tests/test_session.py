@@ -11,10 +11,10 @@ import pytest
 
 from relayd.anthropic.request import Message, MessagesRequest
 from relayd.anthropic.tools import Tool
-from relayd.claude import mcp
+from relayd.claude import mcp, prompt
 from relayd.claude.announced import Machine
 from relayd.claude.compose import Scene
-from relayd.claude.hooks import Displayed, Stopped
+from relayd.claude.hooks import Displayed, Stopped, Submitted
 from relayd.claude.launch import Launch, LaunchKey, SlotPaths
 from relayd.claude.telemetry import RequestDone
 from relayd.config import Config
@@ -36,7 +36,7 @@ TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I 
 
 def session(config: Config | None = None) -> Session:
     birth = Birth("slot-1", "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, True, lambda now: SCENE)
-    return Session(birth, config or Config(), 0.0)
+    return Session(birth, config or Config(kept=0), 0.0)
 
 
 def feed(s: Session, *events: Any, now: float = 1.0) -> list[do.Action]:
@@ -270,3 +270,72 @@ def test_results_that_claude_code_never_asks_for_go_to_another_process(asked: bo
     feed(s, line("user", content=[result]))
     assert [p.lost for p in s.parts if isinstance(p, Failed)] == ([] if asked else [True])
     assert s.state is (State.RUNNING if asked else State.KILLING)
+
+
+def answered(text: str = "yo") -> Session:
+    """A session that has answered "hi" and is kept."""
+    s = session(Config(kept=1))
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy())
+    feed(s, ev.HookArrived(Displayed("u", 0, True, text)), ev.HookArrived(Stopped(text)), ev.WireArrived(DONE))
+    assert s.state is State.KEPT
+    s.parts.clear()
+    return s
+
+
+def said(kind: str, text: str, **message: Any) -> ev.TranscriptGrew:
+    return line(kind, content=[{"type": "text", "text": text}], **message)
+
+
+def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
+    s = answered()
+    orders = feed(s, ev.MessageBrought(2, "more", True))
+    assert (s.state, s.call) == (State.TYPING, 2)
+    assert of(orders, do.WritePty) == [do.WritePty("slot-1", prompt.keys("more"))]
+    assert (s.admits("more"), s.admits("more "), s.admits("")) == (True, False, False)
+    feed(s, ev.HookArrived(Submitted("more")))
+    assert s.state is State.RUNNING
+    orders = feed(s, ev.HookArrived(Displayed("v", 0, True, "so")), ev.HookArrived(Stopped("so")), ev.WireArrived(DONE))
+    assert s.state is State.KEPT
+    assert of(orders, do.ForgetPrompts)
+    assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["so"]
+    assert not s.admits("more")
+
+
+def test_lines_of_the_answer_before_are_not_taken_for_the_next_one() -> None:
+    """The transcript lags: a client that went on at once got the previous answer again, as its next one."""
+    s = answered()
+    feed(s, ev.MessageBrought(2, "more", False), ev.HookArrived(Submitted("more")))
+    late = {"id": "m1", "model": "m", "stop_reason": "end_turn", "usage": {}}
+    feed(s, said("assistant", "yo", **late), said("user", "more"))
+    assert not s.parts
+    feed(s, ev.HookArrived(Displayed("v", 0, True, "so")), ev.HookArrived(Stopped("so")), ev.WireArrived(DONE))
+    feed(s, ev.MessageBrought(3, "and", False), ev.HookArrived(Submitted("and")))
+    feed(s, said("assistant", "so", **late | {"id": "m2"}), said("user", "and"), said("assistant", "end", **late | {"id": "m3"}))
+    feed(s, ev.HookArrived(Displayed("w", 0, True, "end")), ev.HookArrived(Stopped("end")))
+    assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["so", "end"]
+
+
+@pytest.mark.parametrize(
+    "event", [ev.HookArrived(Submitted("mor")), ev.DeadlinePassed("state"), ev.Retired("room"), ev.ChildExited("slot-1", 1)]
+)
+def test_a_message_that_was_not_taken_can_still_be_replayed(event: Any) -> None:
+    s = answered()
+    feed(s, ev.MessageBrought(2, "more", False), event)
+    assert [p.lost for p in s.parts if isinstance(p, Failed)] == [True]
+    assert s.state in (State.KILLING, State.DRAINING)
+    orders = feed(s, ev.ChildExited("slot-1", 0), ev.PtyClosed("slot-1"))
+    assert of(orders, do.ForgetPrompts)
+
+
+def test_a_kept_process_ends_when_its_time_is_over_and_says_nothing() -> None:
+    s = answered()
+    orders = feed(s, ev.DeadlinePassed("state"))
+    assert (s.state, s.parts) == (State.KILLING, [])
+    assert of(orders, do.SignalChild)
+
+
+def test_a_prompt_that_nobody_typed_is_not_admitted_and_ends_the_turn() -> None:
+    s = running()
+    assert not s.admits("")
+    feed(s, ev.HookArrived(Submitted("hello")))
+    assert [p.error.status for p in s.parts if isinstance(p, Failed)] == [500]

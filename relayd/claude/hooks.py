@@ -33,7 +33,16 @@ class TurnFailed:
     text: str
 
 
-HookFact = Displayed | Stopped | TurnFailed
+@dataclass(frozen=True)
+class Submitted:
+    """A typed prompt is about to go to the model, unless the answer to this hook blocks it."""
+
+    prompt: str
+
+
+HookFact = Displayed | Stopped | TurnFailed | Submitted
+PASS = b"{}"
+BLOCK = b'{"decision":"block","reason":"relayd: this is not the text that was sent","suppressOriginalPrompt":true}'
 
 
 def read(body: bytes) -> HookFact | None:
@@ -45,6 +54,8 @@ def read(body: bytes) -> HookFact | None:
             return Displayed(str(value["message_id"]), int(value["index"]), bool(value["final"]), str(value["delta"]))
         if name == "Stop":
             return Stopped(str(value.get("last_assistant_message") or ""))
+        if name == "UserPromptSubmit":
+            return Submitted(str(value["prompt"]))
         if name == "StopFailure":
             details, text = value.get("error_details") or "", value.get("last_assistant_message") or ""
             return TurnFailed(str(value.get("error") or ""), str(details), str(text))

@@ -22,7 +22,7 @@ TOOL_ENV = {
     "CLAUDE_CODE_MCP_AUTO_BACKGROUND_MS": "0",
     "MAX_MCP_OUTPUT_TOKENS": "100000000",
 }
-HOOK_EVENTS = ("MessageDisplay", "Stop", "StopFailure")
+HOOK_EVENTS = ("MessageDisplay", "Stop", "StopFailure", "UserPromptSubmit")
 # Models that think when `thinking` is absent (platform docs, "Extended thinking"); for the others absent means no.
 THINKS_BY_DEFAULT = re.compile(r"(?:(?:opus|sonnet|haiku|fable|mythos)-5\b)|^(?:opus|sonnet|fable|default|best)$")
 # Models that show a summary of their thinking unless told otherwise; later ones leave it out (platform docs).

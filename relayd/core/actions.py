@@ -158,6 +158,13 @@ class Remember:
 
 
 @dataclass(frozen=True)
+class ForgetPrompts:
+    """A typed turn has ended: take it out of Claude Code's list of typed prompts at this time."""
+
+    at: float
+
+
+@dataclass(frozen=True)
 class Finish:
     """Everything has ended: leave the loop."""
 
@@ -181,5 +188,6 @@ Action = (
     | Log
     | Record
     | Remember
+    | ForgetPrompts
     | Finish
 )

@@ -24,7 +24,7 @@ from relayd.core.turn import BlockShown, Failed, Finished, Part, TextShown
 from relayd.errors import ApiError
 
 # Roads into Claude Code
-PARKED, WAITING, COLD = "parked", "waiting", "cold"
+PARKED, WARM, WAITING, COLD = "parked", "warm", "waiting", "cold"
 
 
 class Stage(Enum):
@@ -89,7 +89,7 @@ class Call:
 
     @property
     def may_replay(self) -> bool:
-        """True if its parked process is gone and nothing was sent: a replay is still possible."""
+        """True if the process that held its conversation is gone and nothing was sent: a replay is still possible."""
         return self.resumed and self.stage is Stage.HELD
 
     def queued(self, now: float) -> list[Action]:
@@ -100,8 +100,8 @@ class Call:
         return [do.SetTimer(self._timer("queue"), now + self._config.queue_wait_s)]
 
     def started(self, slot: str, road: str, now: float) -> list[Action]:
-        """A process works on it, reached by this road; PARKED if it had waited for this call's tool results."""
-        self.slot, self.road, self.resumed = slot, road, road == PARKED
+        """A process works on it, reached by this road; PARKED and WARM if it already holds the conversation."""
+        self.slot, self.road, self.resumed = slot, road, road in (PARKED, WARM)
         self.started_at = now
         orders: list[Action] = [do.CancelTimer(self._timer("queue"))]
         if self.stage is Stage.STREAMING:

@@ -190,6 +190,27 @@ class ResultsBrought:
 
 
 @dataclass(frozen=True)
+class TurnKept:
+    """The answer is complete, and the process may wait for the next message of its conversation."""
+
+    content: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class MessageBrought:
+    """The next call of the conversation, with a text that may be typed."""
+
+    call: int
+    text: str
+    streams: bool
+
+
+@dataclass(frozen=True)
+class PromptRefused:
+    """What was typed is not what Claude Code has."""
+
+
+@dataclass(frozen=True)
 class TurnSeen:
     """The first sign that the turn runs."""
 

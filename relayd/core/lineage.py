@@ -21,6 +21,7 @@ class Lineage:
     """Grows with each message."""
 
     def __init__(self, system: tuple[str, ...], tools: tuple[Tool, ...]) -> None:
+        self.messages = 0
         self._hash = hashlib.blake2b(digest_size=DIGEST_BYTES)
         self._hash.update(codec.canonical([list(system), [[t.name, t.description, t.input_schema] for t in tools]]))
 
@@ -42,4 +43,5 @@ class Lineage:
 
     def add(self, message: Message) -> None:
         """The next message."""
+        self.messages += 1
         self._hash.update(codec.canonical([message.role, [blocks.cleaned(b) for b in message.content]]))

@@ -97,15 +97,22 @@ class Pool:
         waiting = (s for s in self.sessions.values() if s.state is State.PARKED)
         return next((s for s in waiting if s.calls.expected == tool_use_ids), None)
 
+    def kept(self, key: LaunchKey, messages: int, now: float) -> list[Session]:
+        """Sessions that have answered a conversation of so many messages, on this day: it changes what Claude Code tells."""
+        today = self._surroundings.today(now)
+        found = (s for s in self.sessions.values() if s.state is State.KEPT and s.key == key and s.day == today)
+        return [s for s in found if s.lineage is not None and s.lineage.messages == messages]
+
     def _make_room(self, now: float) -> list[Action]:
         """Give up the oldest free process of another key, unless one is dying already.
 
-        If there is none, the session that has been parked longest: its conversation will be replayed.
+        If there is none, the session that has been kept or parked longest: its conversation will be replayed.
         """
         if any(s.state in (State.KILLING, State.REAPING, State.DRAINING) for s in self.sessions.values()):
             return []
         free = [s for s in self.sessions.values() if s.is_free]
-        free = free or sorted((s for s in self.sessions.values() if s.state is State.PARKED), key=lambda s: s.since)[:1]
+        for state in (State.KEPT, State.PARKED):
+            free = free or sorted((s for s in self.sessions.values() if s.state is state), key=lambda s: s.since)[:1]
         return min(free, key=lambda s: s.born).handle(ev.Retired("room for a call"), now) if free else []
 
     def maintain(self, now: float) -> list[Action]:
@@ -114,6 +121,9 @@ class Pool:
         for session in list(self.sessions.values()):
             if session.state is State.WAITING and session.is_free and now - session.born > self._config.slot_max_age_s:
                 orders += session.handle(ev.Retired("too old"), now)
+        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
+        for session in kept[: max(0, len(kept) - self._config.kept)]:
+            orders += session.handle(ev.Retired("newer ones are kept"), now)
         if not self.open or now < self._refill_at:
             return orders
         return orders + self._refill(now)

@@ -17,14 +17,14 @@ from relayd import codec
 from relayd.anthropic import answer as answers
 from relayd.anthropic.answer import JSON_TYPE, Answer
 from relayd.anthropic.request import Held, MessagesRequest
-from relayd.claude import hooks, mcp, telemetry
+from relayd.claude import hooks, mcp, prompt, telemetry
 from relayd.claude.launch import LaunchKey, key_of
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core import intake
 from relayd.core.actions import Action
-from relayd.core.call import COLD, PARKED, WAITING, Call, Stage
+from relayd.core.call import COLD, PARKED, WAITING, WARM, Call, Stage
 from relayd.core.conversations import Conversations
 from relayd.core.desk import ANSWERS, Desk, Load
 from relayd.core.journal import CallRecord, Journal
@@ -41,7 +41,6 @@ from relayd.http import guard, routes, websocket
 from relayd.http.messages import HttpRequest
 from relayd.openai import encode
 
-EMPTY_JSON = b"{}"
 REMEMBERED_KEYS = 4
 
 
@@ -192,7 +191,8 @@ class Relay:
         self._rate.admit(now)
         session = self._parked_for(request)
         goes_on = session is not None and self._continues(session, request)
-        if not goes_on and len(self.queue) >= self._config.queue_max:
+        holder = None if session else self._holder_of(request, now)
+        if not goes_on and holder is None and len(self.queue) >= self._config.queue_max:
             raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", 10)
         self._numbers += 1
         encoder = asked.encoder(request, int(self._unix_time(now)))
@@ -202,6 +202,9 @@ class Relay:
         if asked.name:
             call.conversation = asked.name
             kept.begin(asked.name, now)
+        if holder is not None:
+            message = ev.MessageBrought(call.number, prompt.typable(request.messages[-1]) or "", request.stream)
+            return call.started(holder.slot, WARM, now) + self._session(holder, message, now)
         return self._start(call, session, goes_on, now)
 
     def _start(self, call: Call, parked: Session | None, goes_on: bool, now: float) -> list[Action]:
@@ -218,6 +221,14 @@ class Relay:
         results = request.tool_results
         return self.pool.parked(frozenset(b["tool_use_id"] for b in results)) if results else None
 
+    def _holder_of(self, request: MessagesRequest, now: float) -> Session | None:
+        """The session that has given the last answer of just this conversation, for a message that may be typed."""
+        if prompt.typable(request.messages[-1]) is None:
+            return None
+        found = self.pool.kept(key_of(request), len(request.messages) - 1, now)
+        lineage = Lineage.of(request.system, request.tools, request.messages[:-1]) if found else None
+        return next((s for s in found if s.lineage == lineage), None)
+
     def _continues(self, session: Session, request: MessagesRequest) -> bool:
         """True if the call goes on where the session stands; else the conversation must be replayed."""
         if session.key != key_of(request) or not all(map(mcp.is_exact, request.tool_results)):
@@ -229,8 +240,11 @@ class Relay:
         session = self.pool.by_secret.get(route.secret)
         if session is None:
             raise ApiError(404, "Not Found")
-        orders: list[Action] = [self._json(event.client, EMPTY_JSON, request_id)]
-        for fact in self._facts(route.name, event.request):
+        facts = self._facts(route.name, event.request)
+        typed = [f.fact.prompt for f in facts if isinstance(f, ev.HookArrived) and isinstance(f.fact, hooks.Submitted)]
+        reply = hooks.PASS if all(map(session.admits, typed)) else hooks.BLOCK
+        orders: list[Action] = [self._json(event.client, reply, request_id)]
+        for fact in facts:
             orders += self._session(session, fact, now)
         return orders
 
@@ -378,7 +392,7 @@ class Relay:
             orders += call.fail(overloaded("relayd is shutting down", 5), now)
             orders += self._drop(call, now)
         for session in list(self.pool.sessions.values()):
-            if session.is_free or session.state is State.PARKED:
+            if session.is_free or session.state in (State.PARKED, State.KEPT):
                 orders += self._session(session, ev.Retired("shutdown"), now)
         return orders
 

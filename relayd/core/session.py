@@ -4,11 +4,11 @@ Rules. All transitions are in `transitions.TABLE`; `Session.handle` is the place
 An event that a state does not list is refused: a bug, after which `doom` leads to the grave. This file
 knows no fds, clients or queues.
 
-Theory. A slot boots until it waits at its gate, is given one conversation, runs its turn and is
-ended: processes are never used for two conversations. A turn that asks for tools is parked between its
-answers, until the client's next call brings the results. Dying takes two facts, the child's exit and the
-terminal's end, in either order. What a session wants done comes out as actions; what the caller
-should know as parts of the turn.
+Theory. A slot boots until it waits at its gate, is given one conversation, runs its turn and is ended, or
+kept for the next message of that conversation: no process is ever used for two. A turn that asks for tools is
+parked between its answers, until the client's next call brings the results. Dying takes two facts, the
+child's exit and the terminal's end, in either order. What a session wants done comes out as actions; what the
+caller should know as parts of the turn.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from relayd.anthropic.answer import Answer
 from relayd.anthropic.request import Message, MessagesRequest
 from relayd.anthropic.tools import Tool
-from relayd.claude import compose, screens
+from relayd.claude import compose, prompt, screens
 from relayd.claude.compose import Scene
-from relayd.claude.hooks import Displayed, Stopped
+from relayd.claude.hooks import Displayed, Stopped, Submitted
 from relayd.claude.launch import Launch, LaunchKey, SlotPaths
 from relayd.claude.screens import View
 from relayd.claude.telemetry import RequestDone
@@ -70,6 +71,8 @@ class Session:
         self.tools: tuple[Tool, ...] = ()
         self.calls = ToolCalls()
         self.lineage: Lineage | None = None
+        self.day = ""  # the local date that Claude Code was told
+        self._typed: str | None = None  # the message that was typed last
         self._config = config
         self._request: MessagesRequest | None = None
         self._reader = TranscriptReader()
@@ -152,9 +155,11 @@ class Session:
         assert request is not None
         self.turn = Turn(self.key, request.stream)
         self.handed_over = self._progress = now
-        if request.tools:
+        if request.tools or self._config.kept:
             self.tools, self.lineage = request.tools, Lineage.of(request.system, request.tools, request.messages)
-        transcript = compose.conversation(self.birth.scene(now), request)
+        scene = self.birth.scene(now)
+        self.day = scene.today
+        transcript = compose.conversation(scene, request)
         prompt = compose.system_prompt(request.system)
         self._request = None  # a conversation can be 32 MB; it is on its way now
         return [do.HandOver(self.slot, transcript, prompt), self._deadline("state", now + self._config.start_limit_s)]
@@ -222,6 +227,8 @@ class Session:
         self._progress = now
         if isinstance(fact, Displayed):
             return self._progressed(turn.displayed(fact), now)
+        if isinstance(fact, Submitted):  # nothing was typed, so nothing may be sent
+            return self._progressed([Failed(internal("Claude Code has taken a prompt that nobody typed"))], now)
         parts = turn.stopped(fact) if isinstance(fact, Stopped) else turn.failed(fact)
         return self._progressed(parts, now)
 
@@ -248,6 +255,8 @@ class Session:
         for part in parts:
             if isinstance(part, Finished) and self._turn().can_park:
                 self._again.append(ev.TurnParked(part.answer.content))
+            elif isinstance(part, Finished) and self._can_keep(part.answer):
+                self._again.append(ev.TurnKept(part.answer.content))
             elif isinstance(part, (Finished, Failed)):
                 self._again.append(ev.TurnEnded())
         return self._watch(now)
@@ -273,6 +282,47 @@ class Session:
         self.parts.append(Failed(_timeout(f"Claude Code gave no sign of progress ({limit})", seen)))
         self._again.append(ev.TurnEnded())
         return []
+
+    # The next message
+
+    def admits(self, submitted: str) -> bool:
+        """True if a prompt that Claude Code is about to send is the one that was typed."""
+        return self.state is State.TYPING and submitted == self._typed
+
+    def _can_keep(self, answer: Answer) -> bool:
+        fits = answer.stop_reason == "end_turn" and answer.content and self._turn().can_keep
+        return bool(self._config.kept and self.lineage is not None and fits)
+
+    def _keep(self, event: ev.TurnKept, now: float) -> list[Action]:
+        assert self.lineage is not None
+        self.call = None
+        self.lineage.add(Message("assistant", event.content))
+        return [*self._forget(now), do.CancelTimer(self._timer("lag")), self._deadline("state", now + self._config.kept_idle_s)]
+
+    def _forget(self, now: float) -> list[Action]:
+        return [do.ForgetPrompts(now + self._config.forget_after_s)] if self._typed is not None else []
+
+    def _type(self, event: ev.MessageBrought, now: float) -> list[Action]:
+        assert self.lineage is not None
+        self.call, self._typed = event.call, event.text
+        self.turn = self._turn().typed(event.streams)
+        self.lineage.add(Message("user", ({"type": "text", "text": event.text},)))
+        self._progress = now
+        self._wait = Wait.NOTHING
+        return [
+            do.WritePty(self.slot, prompt.keys(event.text)),
+            self._deadline("state", now + self._config.submit_limit_s),
+        ]
+
+    def _compare(self, event: ev.HookArrived, now: float) -> list[Action]:
+        """Hooks of the turn before may still come."""
+        if isinstance(event.fact, Submitted):
+            self._again.append(ev.TurnSeen() if event.fact.prompt == self._typed else ev.PromptRefused())
+        return []
+
+    def _not_taken(self, event: Any, now: float) -> list[Action]:
+        self.parts.append(Failed(internal("Claude Code did not take the message"), lost=True))
+        return [do.Log("warning", f"{self!r} did not take a typed message: {type(event).__name__}"), *self._kill(event, now)]
 
     # Tools
 
@@ -373,7 +423,12 @@ class Session:
 
     def _bury(self, event: Any, now: float) -> list[Action]:
         self._request = self.lineage = None
-        return [do.CancelTimer(self._timer("state")), do.CancelTimer(self._timer("lag")), do.RemoveSlot(self.slot)]
+        return [
+            *self._forget(now),
+            do.CancelTimer(self._timer("state")),
+            do.CancelTimer(self._timer("lag")),
+            do.RemoveSlot(self.slot),
+        ]
 
     def _ignore(self, event: Any, now: float) -> list[Action]:
         return []

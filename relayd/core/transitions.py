@@ -19,6 +19,8 @@ class State(Enum):
     STARTING = "starting"  # conversation handed over, no sign of the turn yet
     RUNNING = "running"  # the turn runs
     PARKED = "parked"  # its answer asks for tools; the turn goes on when the client brings their results
+    KEPT = "kept"  # has answered; waits at its prompt for the next message of its conversation
+    TYPING = "typing"  # that message was typed; Claude Code has not said that it has it
     INTERRUPTING = "interrupting"  # Esc was pressed: its upstream request is being aborted
     HUNG_UP = "hung up"  # the terminal closed by itself; the exit that explains it is on its way
     KILLING = "killing"  # told to end; child and terminal still there
@@ -27,7 +29,7 @@ class State(Enum):
     DEAD = "dead"  # nothing left but its record
 
 
-LIVE = (State.SPAWNING, State.WAITING, State.STARTING, State.RUNNING, State.PARKED)
+LIVE = (State.SPAWNING, State.WAITING, State.STARTING, State.RUNNING, State.PARKED, State.KEPT, State.TYPING)
 
 Effect = str
 Row = dict[type, tuple[State, Effect]]
@@ -40,6 +42,8 @@ DYING: Row = {
     ev.WireArrived: (State.KILLING, "ignore"),
     ev.ToolCalled: (State.KILLING, "ignore"),
     ev.TurnParked: (State.KILLING, "ignore"),
+    ev.TurnKept: (State.KILLING, "ignore"),
+    ev.PromptRefused: (State.KILLING, "ignore"),
     ev.GateOpened: (State.KILLING, "ignore"),
     ev.HandOverFailed: (State.KILLING, "ignore"),
     ev.TurnAbandoned: (State.KILLING, "ignore"),
@@ -102,6 +106,7 @@ TABLE: dict[State, Row] = {
         ev.ScreenBlocked: (State.KILLING, "blocked"),
         ev.DeadlinePassed: (State.KILLING, "expired"),
         ev.TurnParked: (State.PARKED, "park"),
+        ev.TurnKept: (State.KEPT, "keep"),
         ev.TurnEnded: (State.KILLING, "end_turn"),
         ev.TurnAbandoned: (State.KILLING, "end_turn"),
         ev.Retired: (State.KILLING, "kill"),
@@ -115,6 +120,7 @@ TABLE: dict[State, Row] = {
         ev.WireArrived: (State.RUNNING, "reported"),
         ev.ToolCalled: (State.RUNNING, "called"),
         ev.TurnParked: (State.PARKED, "park"),
+        ev.TurnKept: (State.KEPT, "keep"),
         ev.TranscriptGrew: (State.RUNNING, "grew"),
         ev.HandOverFailed: (State.KILLING, "hand_over_failed"),
         ev.TrustAsked: (State.RUNNING, "ignore"),
@@ -142,6 +148,39 @@ TABLE: dict[State, Row] = {
         ev.TurnEnded: (State.KILLING, "end_turn"),
         ev.DeadlinePassed: (State.KILLING, "end_turn"),
         ev.Retired: (State.KILLING, "end_turn"),
+        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
+        ev.ChildExited: (State.DRAINING, "lost_child"),
+    },
+    State.KEPT: {
+        ev.MessageBrought: (State.TYPING, "type"),
+        ev.PtyOutput: (State.KEPT, "screen_changed"),
+        ev.HookArrived: (State.KEPT, "ignore"),
+        ev.WireArrived: (State.KEPT, "late_report"),
+        ev.TranscriptGrew: (State.KEPT, "last_words"),
+        ev.TurnSeen: (State.KEPT, "ignore"),
+        ev.TurnAbandoned: (State.KEPT, "ignore"),
+        ev.TrustAsked: (State.KEPT, "ignore"),
+        ev.DialogSettled: (State.KEPT, "ignore"),
+        ev.ScreenBlocked: (State.KILLING, "blocked"),
+        ev.DeadlinePassed: (State.KILLING, "kill"),
+        ev.Retired: (State.KILLING, "kill"),
+        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
+        ev.ChildExited: (State.DRAINING, "lost_child"),
+    },
+    State.TYPING: {
+        ev.PtyOutput: (State.TYPING, "screen_changed"),
+        ev.HookArrived: (State.TYPING, "compare"),
+        ev.PromptRefused: (State.KILLING, "not_taken"),
+        ev.TurnSeen: (State.RUNNING, "seen"),
+        ev.WireArrived: (State.TYPING, "late_report"),
+        ev.TranscriptGrew: (State.TYPING, "last_words"),
+        ev.TurnAbandoned: (State.KILLING, "end_turn"),
+        ev.TurnEnded: (State.KILLING, "end_turn"),
+        ev.Retired: (State.KILLING, "not_taken"),
+        ev.TrustAsked: (State.TYPING, "ignore"),
+        ev.DialogSettled: (State.TYPING, "ignore"),
+        ev.ScreenBlocked: (State.KILLING, "not_taken"),
+        ev.DeadlinePassed: (State.KILLING, "not_taken"),
         ev.PtyClosed: (State.HUNG_UP, "hung_up"),
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },

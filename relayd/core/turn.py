@@ -78,6 +78,7 @@ class Turn:
 
     def __init__(self, key: LaunchKey, streams: bool = True, earlier: frozenset[str] = frozenset(), owed: int = 0) -> None:
         self._key = key
+        self._behind = 0  # typed messages whose lines are still to come; until then lines are of earlier turns
         self._streams = streams  # text is wanted as it is shown
         self._brought: frozenset[str] = frozenset()  # tool calls whose results the client has brought
         self._earlier = earlier  # display ids of the messages before
@@ -123,8 +124,19 @@ class Turn:
         return self._asks_for_tools and not self._answered_itself and self._caught_up_display
 
     @property
+    def can_keep(self) -> bool:
+        """True for a turn that has ended in an answer of which Claude Code holds just what the client has."""
+        return self._ended and not (self._over or self._hidden or self._answered_itself or self._failed)
+
+    @property
     def _caught_up_display(self) -> bool:
         return len(self._shown) >= len(self._exact) or not _trim(self._exact)
+
+    def typed(self, streams: bool) -> Turn:
+        """The turn of the next message: the last lines of this one may still come, up to that message's own."""
+        turn = self.next((), streams)
+        turn._behind = self._behind + 1
+        return turn
 
     def next(self, results: tuple[Block, ...], streams: bool) -> Turn:
         """The turn after the tools that this one asks for, with their results."""
@@ -154,7 +166,9 @@ class Turn:
         for entry in entries:
             if self._ended:
                 break
-            if isinstance(entry, AssistantLine):
+            if self._behind:
+                self._behind -= isinstance(entry, UserLine) and not entry.results
+            elif isinstance(entry, AssistantLine):
                 parts += self._line(entry)
             elif isinstance(entry, ErrorLine):
                 self._failed = self._failed or TurnFailed(entry.error, "", entry.text)

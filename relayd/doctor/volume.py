@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from relayd.doctor.conversations import conversation
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
+from relayd.doctor.warm_turns import chain
 
 MODEL = "claude-sonnet-4-6"
-MARK = "x-case"
+CHAIN_TURNS = 10
 
 
 def post(url: str, body: dict[str, Any]) -> tuple[int, bytes]:
@@ -50,13 +53,19 @@ def check(harness: Harness, seed: int) -> list[str]:
 
 
 def main() -> int:
-    """Run the cases; 0 if all are exact."""
+    """Run both kinds; 0 if all are exact."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--claude", required=True)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clients", type=int, default=3)
+    parser.add_argument("--chains", type=int, default=0, help="conversations that go on for ten turns each")
     options = parser.parse_args()
+    return max(volume(options) if options.count else 0, chains(options) if options.chains else 0)
+
+
+def volume(options: argparse.Namespace) -> int:
+    """Conversations of one call each."""
     seeds = range(options.seed, options.seed + options.count)
     begun = time.monotonic()
     exact = 0
@@ -70,6 +79,26 @@ def main() -> int:
     spent = time.monotonic() - begun
     print(f"exact: {exact} of {options.count}, {spent / options.count:.2f} s a conversation")
     return 0 if exact == options.count else 1
+
+
+def chains(options: argparse.Namespace) -> int:
+    """Conversations that go on, two at a time: as many as the daemon keeps processes for."""
+    seeds = range(options.seed, options.seed + options.chains)
+    begun = time.monotonic()
+    roads: Counter[str] = Counter()
+    wrong = 0
+    with contextlib.ExitStack() as held:
+        root = held.enter_context(tempfile.TemporaryDirectory(prefix="relayd-exactness-"))
+        harness = held.enter_context(Harness(root, options.claude))
+        workers = held.enter_context(ThreadPoolExecutor(2))
+        for seed, found in zip(seeds, workers.map(lambda s: chain(harness, s, MODEL, CHAIN_TURNS), seeds), strict=True):
+            roads += found.roads
+            wrong += len(found.wrong)
+            for difference in found.wrong:
+                print(f"chain {seed}: {difference}", flush=True)
+    spent = (time.monotonic() - begun) / roads.total()
+    print(f"chains: {roads.total()} calls, {wrong} differences, roads {dict(roads)}, {spent:.2f} s a call")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from relayd.core.relay import Relay
 from relayd.runtime.channel import Channel
 from relayd.runtime.channel import Stage as ChannelStage
 from relayd.runtime.children import Children
+from relayd.runtime.forget import PromptHistory
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Key, Loop
 from relayd.runtime.notify import Notifier
@@ -47,10 +48,11 @@ class Logger(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Where the daemon keeps the launch keys used lately, and the records of recent calls."""
+    """Where the daemon keeps the launch keys used lately and the records of recent calls; where Claude Code keeps prompts."""
 
     keys: str
     records: str
+    prompts: PromptHistory
 
 
 class Server:
@@ -70,6 +72,7 @@ class Server:
         self.loop = Loop(self._timer, self._signal)
         self._config = config
         self._keys_path = files.keys
+        self._prompts = files.prompts
         self._records = Records(files.records, config.recent_calls_max, log)
         self._log = log
         self._notifier = notifier
@@ -141,6 +144,8 @@ class Server:
             slot = self._slots.get(name)
             if slot:
                 slot.timer(what, now)
+        elif kind == "runtime" and what == "prompts":
+            self._forget_prompts(now)
         elif kind == "runtime" and what == "watchdog":
             self._watch(now)
         elif kind == "runtime":
@@ -176,6 +181,10 @@ class Server:
         if self._notifier.watchdog_s:
             self._notifier.tell("WATCHDOG=1")
             self.loop.set_timer(("runtime", "", "watchdog"), now + self._notifier.watchdog_s / 2)
+
+    def _forget_prompts(self, now: float) -> None:
+        if not self._prompts.forget():  # somebody writes
+            self.loop.set_timer(("runtime", "", "prompts"), now + self._config.forget_after_s)
 
     def _check_binary(self, now: float) -> None:
         self.loop.set_timer(("runtime", "", "binary"), now + self._config.binary_check_s)
@@ -283,6 +292,9 @@ class Server:
         except OSError as error:
             self._log("warning", f"launch keys could not be kept: {error.strerror}")
 
+    def _plan_forgetting(self, order: do.ForgetPrompts, now: float) -> None:
+        self.loop.set_timer(("runtime", "", "prompts"), order.at)
+
     def _finish(self, order: do.Finish, now: float) -> None:
         self.loop.stopping = True
 
@@ -316,5 +328,6 @@ PERFORMERS: dict[type, Callable[[Server, Any, float], None]] = {
     do.Log: Server._write_log,
     do.Record: Server._record,
     do.Remember: Server._remember,
+    do.ForgetPrompts: Server._plan_forgetting,
     do.Finish: Server._finish,
 }

@@ -1,0 +1,74 @@
+"""Conversations that go on: each next message is typed into the process that has answered. Exact to the letter?
+
+Texts are generated from what may be typed, odd characters and lines included; one in ten may not, and is
+replayed. Called by `scripts/exactness` through `volume.py`, and by the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import unicodedata
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from relayd.doctor.exactness import differences
+from relayd.doctor.harness import Harness
+
+ALPHABETS = (
+    "abcdefghijklmnopqrstuvwxyz     ",
+    "ABC xyz 0123456789 .,;:!?()[]{}<>\"'`~#$%^&*-_=+|\\/",
+    "äöüßéèñçøåŁžшщюяλπΩאבגدش中文日本語한국어 ",
+    "\U0001f600✨\U0001d54f\U00010348 e\u0301\u0300 ",
+)
+UNTYPABLE = ("!ls", "/help", "a\ttab", "ends with a space ", "e\u0301 in two", "@README.md look", "\x1b[31mred", "# remember")
+SIZES = (1, 5, 40, 200, 590, 601, 799, 1500, 3900)
+
+
+@dataclass
+class Chain:
+    """What became of a conversation: differences, and how many calls took each road."""
+
+    wrong: list[str] = field(default_factory=list)
+    roads: Counter[str] = field(default_factory=Counter)
+
+
+def text(chance: random.Random) -> str:
+    """A message; most may be typed."""
+    if chance.random() < 0.1:
+        return chance.choice(UNTYPABLE)
+    letters = [chance.choice(chance.choice(ALPHABETS)) for _ in range(chance.choice(SIZES))]
+    for _ in range(chance.choice((0, 0, 1, 2, 3, 7, 20))):
+        letters.insert(chance.randrange(len(letters) + 1), "\n")
+    typed = chance.choice("aZ9ß中\"'([") + "".join(letters).strip() + chance.choice(".?!x")
+    return unicodedata.normalize("NFC", typed)
+
+
+def chain(harness: Harness, seed: int, model: str, turns: int) -> Chain:
+    """One conversation of so many turns, the whole history sent each time. Nobody else may use the harness's stand-in mark."""
+    chance = random.Random(seed)
+    mark = f"[chain {seed}]"
+    body: dict[str, Any] = {"model": model, "max_tokens": 1024, "system": mark, "messages": []}
+    found = Chain()
+    for turn in range(turns):
+        body["messages"].append({"role": "user", "content": text(chance)})
+        road, answer = _call(harness, body)
+        found.roads[road] += 1
+        received = [r.body for r in harness.api.messages() if r.body["system"][-1]["text"] == mark]
+        if len(received) != turn + 1:
+            found.wrong.append(f"turn {turn}: {len(received)} upstream requests")
+            break
+        found.wrong += [f"turn {turn} ({road}): {d}" for d in differences(body, received[-1])]
+        body["messages"].append({"role": "assistant", "content": answer["content"]})
+    return found
+
+
+def _call(harness: Harness, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    request = urllib.request.Request(
+        f"{harness.url}/v1/messages", json.dumps(body).encode(), {"content-type": "application/json"}
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120) as reply:
+        value: dict[str, Any] = json.loads(reply.read())
+        return str(reply.headers["server-timing"]).partition('desc="')[2].rstrip('"'), value

@@ -1,0 +1,114 @@
+"""The real Claude Code goes on where it stands: the next message of a conversation, typed."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from relayd.doctor.exactness import differences
+from relayd.doctor.harness import Harness
+from relayd.doctor.warm_turns import chain
+from tests.helpers import ask, events_of, files_holding, post, text_of, until
+
+pytestmark = pytest.mark.real
+TOOL = {"name": "get", "description": "Gets.", "input_schema": {"type": "object"}}
+
+
+@pytest.fixture(scope="module")
+def warm(claude: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    root = str(tmp_path_factory.mktemp("warm"))
+    with Harness(root, claude, {"warm_model": "claude-sonnet-4-6", "forget_after_s": 0.3}) as harness:
+        yield harness
+        assert harness.stop() == 0
+
+
+def go_on(body: dict[str, Any], answer: bytes, text: str) -> dict[str, Any]:
+    """The next request of the conversation."""
+    content = json.loads(answer)["content"]
+    return body | {"messages": [*body["messages"], {"role": "assistant", "content": content}, {"role": "user", "content": text}]}
+
+
+def road(headers: dict[str, str]) -> str:
+    return headers["server-timing"].partition('desc="')[2].rstrip('"')
+
+
+def sent(harness: Harness) -> Any:
+    return harness.api.messages()[-1]
+
+
+def test_the_next_message_is_exact_in_the_same_process_and_forgotten(warm: Harness) -> None:
+    history = pathlib.Path(warm.isolation.config_dir, "history.jsonl")
+    theirs = b'{"display":"of the user","pastedContents":{},"timestamp":1,"project":"/elsewhere","sessionId":"x"}\n'
+    history.write_bytes(theirs)
+    body = ask("\tfirst\r\n[[say hello]]", system="Be brief.")
+    _, _, answer = post(warm.url, body)
+    first = sent(warm).headers["x-claude-code-session-id"]
+    for text in ("[[say two]] over\n\nthree lines", "[[say secret-word]] Größe 漢字", "a" * 3000):
+        body = go_on(body, answer, text)
+        status, headers, answer = post(warm.url, body)
+        assert (status, road(headers)) == (200, "warm")
+        assert differences(body, sent(warm).body) == []
+        assert sent(warm).headers["x-claude-code-session-id"] == first
+    until(lambda: history.read_bytes() == theirs)
+
+
+def test_streams_and_messages_that_may_not_be_typed(warm: Harness) -> None:
+    body = ask("[[say one]]")
+    _, _, answer = post(warm.url, body)
+    body = go_on(body, answer, "[[paragraphs 3]] please")
+    _, headers, stream = post(warm.url, body | {"stream": True})
+    events = events_of(stream)
+    assert (road(headers), events[-1]["type"]) == ("warm", "message_stop")
+    text = "".join(e["delta"].get("text", "") for e in events if e["type"] == "content_block_delta")
+    body = go_on(body, json.dumps({"content": [{"type": "text", "text": text}]}).encode(), "!ls\t[[say three]]")
+    _, headers, answer = post(warm.url, body)
+    assert road(headers) != "warm"
+    assert differences(body, sent(warm).body) == []
+    _, headers, _ = post(warm.url, go_on(body, answer, "[[say four]] now"))
+    assert road(headers) == "warm"
+
+
+def test_after_a_round_of_tools_thinking_and_an_error(warm: Harness) -> None:
+    body = ask('[[tool get {"k": 1}]] [[final done]]', tools=[TOOL])
+    _, _, answer = post(warm.url, body)
+    call = json.loads(answer)["content"][-1]
+    result = [{"type": "tool_result", "tool_use_id": call["id"], "content": "it"}]
+    body["messages"] += [{"role": "assistant", "content": json.loads(answer)["content"]}, {"role": "user", "content": result}]
+    _, headers, answer = post(warm.url, body)
+    assert road(headers) == "parked"
+    body = go_on(body, answer, "[[say more]] of it")
+    _, headers, answer = post(warm.url, body)
+    assert (road(headers), text_of(answer)) == ("warm", "more")
+    assert differences(body, sent(warm).body) == []
+    status, _, _ = post(warm.url, go_on(body, answer, "[[error 529 busy]] x"))
+    assert status == 529
+    status, headers, _ = post(warm.url, go_on(body, answer, "[[say again]] x"))
+    assert (status, road(headers)) == (200, "waiting")
+
+
+def test_a_sticky_session_goes_on_in_its_process(warm: Harness) -> None:
+    post(warm.url, ask("[[say one]]"), x_relayd_session="s1")
+    status, headers, answer = post(warm.url, ask("[[say two]] then"), x_relayd_session="s1")
+    assert (status, road(headers), text_of(answer)) == (200, "warm", "two")
+    assert len(sent(warm).body["messages"]) == 3
+
+
+@pytest.mark.parametrize("seed", [101, 102, 103])
+def test_generated_conversations_go_on_byte_for_byte(warm: Harness, seed: int) -> None:
+    found = chain(warm, seed, "claude-sonnet-4-6", 8)
+    assert found.wrong == []
+    assert found.roads["warm"] >= 3
+
+
+def test_nothing_typed_is_left_on_disk_after_the_end(tmp_path: pathlib.Path, claude: str) -> None:
+    with Harness(str(tmp_path), claude) as harness:
+        body = ask("[[say one]]")
+        _, _, answer = post(harness.url, body)
+        assert road(post(harness.url, go_on(body, answer, "[[say xyzzy-word]] now"))[1]) == "warm"
+        assert harness.stop() == 0
+        assert files_holding(tmp_path, b"xyzzy-word") == []
+        assert len(harness.api.messages()) == 2

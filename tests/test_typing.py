@@ -1,0 +1,218 @@
+"""Typing the next message: what may be typed, what is typed, and what Claude Code's list of prompts keeps of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.anthropic.request import Message
+from relayd.claude import history, prompt
+from relayd.core import events as ev
+from relayd.core.transitions import State
+from relayd.doctor import warm_turns
+from relayd.http.messages import HttpRequest
+from relayd.runtime.forget import PromptHistory
+from tests.test_pool_and_relay import HEADERS, World
+
+
+def said(text: str) -> str | None:
+    return prompt.typable(Message("user", ({"type": "text", "text": text},)))
+
+
+@pytest.mark.parametrize("text", ["hello", "two\nlines", "Größe 漢字 😀", '"quoted"', "(a) b", "7 of 9", "x" * 4000])
+def test_plain_texts_may_be_typed(text: str) -> None:
+    assert said(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("!ls", "/help", "#note", "@file", "see @file", "?", "&x", " lead", "trail ", "line\n", "a\tb", "a\r\nb", "\x1b[A"),
+        *("", "\n", "a\u2028b", "a\u200bb", "e\u0301", "ultrathink", "an ultraplan", "a workflow", "a.png", "b.JPG is here"),
+        *("ends in \\", "x" * 4001, "\x03", "\x7f", "a\x00"),
+    ],
+)
+def test_texts_that_keys_would_change_or_obey_are_not_typed(text: str) -> None:
+    assert said(text) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message("assistant", ({"type": "text", "text": "x"},)),
+        Message("system", ({"type": "text", "text": "x"},)),
+        Message("user", ({"type": "text", "text": "x"}, {"type": "text", "text": "y"})),
+        Message("user", ({"type": "image", "source": {}},)),
+        Message("user", ({"type": "tool_result", "tool_use_id": "t"},)),
+    ],
+)
+def test_only_one_text_of_the_user_is_typed(message: Message) -> None:
+    assert prompt.typable(message) is None
+
+
+@given(st.integers())
+def test_the_pieces_are_the_text_and_none_is_long(seed: int) -> None:
+    text = said(warm_turns.text(random.Random(seed)))
+    if text is None:
+        return
+    keys = prompt.keys(text)
+    assert keys.endswith(prompt.PASTE_END + prompt.ENTER)
+    pieces = keys.removesuffix(prompt.ENTER).decode().split(prompt.PASTE_END.decode())
+    assert pieces.pop() == ""
+    assert all(p.startswith(prompt.PASTE_BEGIN.decode()) for p in pieces)
+    bare = [p.removeprefix(prompt.PASTE_BEGIN.decode()) for p in pieces]
+    assert "".join(bare) == text
+    assert all(0 < len(p) <= prompt.PIECE_MAX_CHARS and p.count("\n") <= prompt.PIECE_MAX_BREAKS for p in bare)
+
+
+def entry(text: str, project: str) -> bytes:
+    return json.dumps({"display": text, "project": project}, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def test_only_the_lines_of_our_workspace_are_taken_out() -> None:
+    ours, theirs = entry("mine", "/s/workspace"), entry('about "project":"/s/workspace"', "/home/x")
+    broken = b'{"project":"/s/workspace" half\n'
+    data = theirs + ours + broken + theirs + ours + b"no newline"
+    assert history.without(data, "/s/workspace") == theirs + broken + theirs + b"no newline"
+
+
+def forgetting(path: pathlib.Path) -> PromptHistory:
+    return PromptHistory(str(path), history.LOCK_SUFFIX, lambda data: history.without(data, "/w"))
+
+
+def test_the_list_is_rewritten_under_its_lock_and_keeps_its_mode(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "history.jsonl"
+    assert forgetting(path).forget()  # there is none
+    path.write_bytes(entry("a", "/x") + entry("b", "/w"))
+    path.chmod(0o640)
+    lock = tmp_path / "history.jsonl.lock"
+    lock.mkdir()
+    assert not forgetting(path).forget()
+    assert b'"b"' in path.read_bytes()
+    lock.rmdir()
+    assert forgetting(path).forget()
+    assert (path.read_bytes(), path.stat().st_mode & 0o777, os.listdir(tmp_path)) == (entry("a", "/x"), 0o640, [path.name])
+
+
+def test_a_link_to_the_list_stays_a_link(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "real.jsonl").write_bytes(entry("b", "/w"))
+    (tmp_path / "history.jsonl").symlink_to(tmp_path / "real.jsonl")
+    assert forgetting(tmp_path / "history.jsonl").forget()
+    assert ((tmp_path / "history.jsonl").is_symlink(), (tmp_path / "real.jsonl").read_bytes()) == (True, b"")
+
+
+# Which calls go this road
+
+
+def conversation(world: World, *texts: str, **fields: Any) -> int:
+    roles = ("user", "assistant")
+    messages = [{"role": roles[n % 2], "content": text} for n, text in enumerate(texts)]
+    return world.ask(messages=messages, **fields)
+
+
+def first_turn(**flags: Any) -> tuple[World, str]:
+    world = World(**flags)
+    world.boot()
+    slot = world.slot_of(conversation(world, "one"))
+    world.finish(slot, "two")
+    assert world.relay.pool.sessions[slot].state is State.KEPT
+    return world, slot
+
+
+def test_the_next_message_goes_to_the_process_that_has_answered() -> None:
+    world, slot = first_turn()
+    client = conversation(world, "one", "two", "three")
+    assert (world.slot_of(client), world.relay.calls[2].road) == (slot, "warm")
+    reply = world.hook(slot, hook_event_name="UserPromptSubmit", prompt="three")
+    assert json.loads(next(o.body for o in reply if hasattr(o, "body"))) == {}
+    world.tell(ev.TranscriptGrew(slot, b'{"type":"user","message":{"content":"three"}}\n'))
+    world.finish(slot, "four")
+    assert world.answer(client)[0] == 200
+    assert world.slot_of(conversation(world, "one", "two", "three", "four", "five")) == slot
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"texts": ("one", "TWO", "three")},
+        {"texts": ("One", "two", "three")},
+        {"texts": ("one", "two", "/three")},
+        {"texts": ("one", "two", "x", "two", "three")},
+        {"texts": ("one", "two", "three"), "system": "Be brief."},
+        {"texts": ("one", "two", "three"), "max_tokens": 1025},
+        {"texts": ("one",)},
+    ],
+)
+def test_no_other_conversation_gets_that_process(other: dict[str, Any]) -> None:
+    world, slot = first_turn()
+    texts = other.pop("texts")
+    assert world.slot_of(conversation(world, *texts, **other)) != slot
+
+
+def test_a_text_that_claude_code_has_changed_is_blocked_and_the_call_replayed() -> None:
+    world, slot = first_turn()
+    client = conversation(world, "one", "two", "three")
+    reply = world.hook(slot, hook_event_name="UserPromptSubmit", prompt="thr")
+    assert json.loads(next(o.body for o in reply if hasattr(o, "body")))["decision"] == "block"
+    assert world.relay.pool.sessions[slot].state is State.KILLING
+    other = world.slot_of(client)
+    assert (other != slot, world.relay.calls[2].road) == (True, "waiting")
+    world.finish(other, "four")
+    assert world.answer(client)[0] == 200
+
+
+def test_a_prompt_for_a_process_at_work_is_blocked() -> None:
+    world = World()
+    world.boot()
+    client = conversation(world, "one")
+    slot = world.slot_of(client)
+    world.hook(slot, hook_event_name="MessageDisplay", message_id="u", index=0, final=False, delta="x")
+    reply = world.hook(slot, hook_event_name="UserPromptSubmit", prompt="one")
+    assert b"block" in next(o.body for o in reply if hasattr(o, "body") and o.client != client)
+    assert world.answer(client)[0] == 500
+
+
+def test_only_so_many_are_kept_and_they_make_room() -> None:
+    world = World(kept=1, max=3, idle=2, refill_delay_s=0)
+    world.boot()
+    slots = []
+    for number in range(2):
+        slots.append(world.slot_of(conversation(world, f"one {number}")))
+        world.finish(slots[-1], "two")
+        world.wait(0.1)
+    sessions = world.relay.pool.sessions
+    assert [sessions[s].state for s in slots] == [State.KILLING, State.KEPT]
+    world.die(slots[0])
+    world.boot()
+    taken = [world.slot_of(conversation(world, f"other {n}")) for n in range(2)]
+    queued = conversation(world, "late")
+    assert sessions[slots[1]].state is State.KILLING
+    world.die(slots[1])
+    assert world.slot_of(queued) not in taken
+
+
+def test_a_kept_process_does_not_hold_up_the_end_of_the_daemon() -> None:
+    world, slot = first_turn()
+    world.tell(ev.ShutdownAsked())
+    assert world.relay.pool.sessions[slot].state is State.KILLING
+
+
+def test_a_new_day_is_told_so_the_conversation_is_replayed() -> None:
+    world, slot = first_turn()
+    world.relay.pool.sessions[slot].day = "the day before"
+    assert world.slot_of(conversation(world, "one", "two", "three")) != slot
+
+
+def test_a_hook_without_its_prompt_is_refused() -> None:
+    world, slot = first_turn()
+    secret = world.relay.pool.sessions[slot].birth.secret
+    request = HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, b'{"hook_event_name":"UserPromptSubmit"}')
+    orders = world.tell(ev.RequestArrived(99, request))
+    assert [o.status for o in orders if hasattr(o, "status")] == [400]
