@@ -59,9 +59,16 @@ class Config:
     conversations_max: int = knob(1000, "Sticky sessions and threads kept at the same time; the one used longest ago goes first.")
     conversations_max_bytes: int = knob(256 * 1024 * 1024, "Memory for their contents; the one used longest ago goes first.")
 
-    # Processes that have answered
+    # Messages that are typed
+    typing: bool = knob(
+        True,
+        "Type short plain messages into processes that stand at their prompt, checked to the letter; off: replay all calls.",
+    )
+    typed_body_max_bytes: int = knob(
+        256 * 1024, "Requests up to this size may go that way: a long history takes longer to load than to replay."
+    )
     kept: int = knob(
-        2, "Processes kept after their answer: the next message of the same conversation is typed into one (`warm`); 0: none."
+        2, "Processes kept after their answer: the next message of the same conversation is typed into one; 0: none."
     )
     kept_idle_s: float = knob(120.0, "How long such a process waits for it, holding about 200 MB; later calls are replayed.")
     submit_limit_s: float = knob(2.0, "From typing a message to Claude Code's word that it has it; then the call is replayed.")

@@ -23,7 +23,7 @@ SCENE = Scene("0-1", "/w", "now", "2026-01-01", Machine("linux", "bash", "Linux 
 
 
 def made(key: LaunchKey) -> launch.Launch:
-    paths = launch.slot_paths("/state", "/home/u/.claude", "/state/workspace", "0-1")
+    paths = launch.slot_paths("/state", "/home/u/.claude", "/state/workspace", "0-1", "0-1")
     return launch.build(key, "/bin/claude", "0-1", paths, "/state/workspace", DOORS, {"A": "1"})
 
 
@@ -45,14 +45,14 @@ def test_a_command_line_holds_no_secret() -> None:
 
 
 def test_a_users_settings_stay_out_unless_asked_for() -> None:
-    paths = launch.slot_paths("/state", "/c", "/w", "0-1")
+    paths = launch.slot_paths("/state", "/c", "/w", "0-1", "0-1")
     for sources in ("", "user"):
         order = launch.build(LaunchKey("m", 9), "/bin/claude", "0-1", paths, "/w", DOORS, {}, sources)
         assert order.argv[order.argv.index("--setting-sources") + 1] == sources
 
 
 def test_transcripts_lie_where_claude_code_looks_for_them() -> None:
-    paths = launch.slot_paths("/state", "/home/u/.claude", "/home/ü/a.b_c", "0-1")
+    paths = launch.slot_paths("/state", "/home/u/.claude", "/home/ü/a.b_c", "0-1", "0-1")
     assert paths.transcript == "/home/u/.claude/projects/-home---a-b-c/0-1.jsonl"
 
 

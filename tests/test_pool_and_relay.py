@@ -15,6 +15,7 @@ from relayd.core.transitions import State
 from relayd.http.messages import HttpRequest
 
 HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
+HEADING = "Claude Code v2.1.330\x1b]0;✳ Claude Code\x07".encode()
 MACHINE = Machine("linux", "bash", "Linux 6")
 NEAR = Surroundings(
     "/bin/claude",
@@ -35,7 +36,7 @@ class World:
     """A relay with a clock, its orders so far, and shorthands for facts."""
 
     def __init__(self, **flags: Any) -> None:
-        self.config = Config(**flags)
+        self.config = Config(**({"typing": False, "kept": 0} | flags))
         self.relay = Relay(self.config, NEAR, [], 7421)
         self.now = 100.0
         self.orders: list[do.Action] = []
@@ -63,14 +64,18 @@ class World:
         for session in list(self.relay.pool.sessions.values()):
             if session.state is State.SPAWNING:
                 self.tell(ev.SlotSpawned(session.slot, 1))
-                self.tell(ev.GateOpened(session.slot))
+                if session.birth.mode is do.Mode.PROMPT:
+                    self.tell(ev.PtyOutput(session.slot, HEADING))
+                else:
+                    self.tell(ev.GateOpened(session.slot))
 
     def die(self, slot: str) -> None:
         self.tell(ev.ChildExited(slot, 0))
         self.tell(ev.PtyClosed(slot))
 
     def hook(self, slot: str, **value: Any) -> list[do.Action]:
-        secret = self.relay.pool.sessions[slot].birth.secret
+        birth = self.relay.pool.sessions[slot].birth
+        secret, value = birth.secret, {"session_id": birth.conversation} | value
         self.clients += 1
         return self.tell(
             ev.RequestArrived(self.clients, HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, json.dumps(value).encode()))

@@ -29,13 +29,16 @@ KEY = LaunchKey("claude-sonnet-4-5", 100)
 WORKSPACE = "/state/workspace"
 SCENE = Scene("slot-1", WORKSPACE, "2026-01-01T00:00:00.000Z", "2026-01-01", Machine("linux", "bash", "Linux 6"))
 REQUEST = MessagesRequest("claude-sonnet-4-5", 100, (Message("user", ({"type": "text", "text": "hi"},)),))
-PATHS = SlotPaths("/d", "/d/fifo", "/d/settings", "/d/mcp", "/c/t.jsonl", "/c/t")
+PATHS = SlotPaths("/d", "/d/fifo", "/d/settings", "/d/mcp", "/c/p.jsonl", "/c/t.jsonl", ("/c/p", "/c/t"))
 DONE = RequestDone("claude-sonnet-4-5", {"input_tokens": 1, "output_tokens": 2}, "r")
 TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I trust this folder\r\n Enter to confirm"
 
 
-def session(config: Config | None = None) -> Session:
-    birth = Birth("slot-1", "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, True, lambda now: SCENE)
+def session(config: Config | None = None, mode: do.Mode = do.Mode.GATE) -> Session:
+    conversation = "slot-1" if mode is not do.Mode.PROMPT else "talk-1"
+    birth = Birth(
+        "slot-1", conversation, "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, mode, lambda name, now: SCENE
+    )
     return Session(birth, config or Config(kept=0), 0.0)
 
 
@@ -291,32 +294,37 @@ def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
     orders = feed(s, ev.MessageBrought(2, "more", True))
     assert (s.state, s.call) == (State.TYPING, 2)
     assert of(orders, do.WritePty) == [do.WritePty("slot-1", prompt.keys("more"))]
-    assert (s.admits("more"), s.admits("more "), s.admits("")) == (True, False, False)
-    feed(s, ev.HookArrived(Submitted("more")))
+    assert [s.admits(Submitted(*told)) for told in (("more", "slot-1"), ("more ", "slot-1"), ("more", "other"))] == [
+        True,
+        False,
+        False,
+    ]
+    feed(s, ev.HookArrived(Submitted("more", "slot-1")))
     assert s.state is State.RUNNING
     orders = feed(s, ev.HookArrived(Displayed("v", 0, True, "so")), ev.HookArrived(Stopped("so")), ev.WireArrived(DONE))
     assert s.state is State.KEPT
     assert of(orders, do.ForgetPrompts)
     assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["so"]
-    assert not s.admits("more")
+    assert not s.admits(Submitted("more", "slot-1"))
 
 
 def test_lines_of_the_answer_before_are_not_taken_for_the_next_one() -> None:
     """The transcript lags: a client that went on at once got the previous answer again, as its next one."""
     s = answered()
-    feed(s, ev.MessageBrought(2, "more", False), ev.HookArrived(Submitted("more")))
+    feed(s, ev.MessageBrought(2, "more", False), ev.HookArrived(Submitted("more", "slot-1")))
     late = {"id": "m1", "model": "m", "stop_reason": "end_turn", "usage": {}}
     feed(s, said("assistant", "yo", **late), said("user", "more"))
     assert not s.parts
     feed(s, ev.HookArrived(Displayed("v", 0, True, "so")), ev.HookArrived(Stopped("so")), ev.WireArrived(DONE))
-    feed(s, ev.MessageBrought(3, "and", False), ev.HookArrived(Submitted("and")))
+    feed(s, ev.MessageBrought(3, "and", False), ev.HookArrived(Submitted("and", "slot-1")))
     feed(s, said("assistant", "so", **late | {"id": "m2"}), said("user", "and"), said("assistant", "end", **late | {"id": "m3"}))
     feed(s, ev.HookArrived(Displayed("w", 0, True, "end")), ev.HookArrived(Stopped("end")))
     assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["so", "end"]
 
 
 @pytest.mark.parametrize(
-    "event", [ev.HookArrived(Submitted("mor")), ev.DeadlinePassed("state"), ev.Retired("room"), ev.ChildExited("slot-1", 1)]
+    "event",
+    [ev.HookArrived(Submitted("mor", "slot-1")), ev.DeadlinePassed("state"), ev.Retired("room"), ev.ChildExited("slot-1", 1)],
 )
 def test_a_message_that_was_not_taken_can_still_be_replayed(event: Any) -> None:
     s = answered()
@@ -336,6 +344,6 @@ def test_a_kept_process_ends_when_its_time_is_over_and_says_nothing() -> None:
 
 def test_a_prompt_that_nobody_typed_is_not_admitted_and_ends_the_turn() -> None:
     s = running()
-    assert not s.admits("")
-    feed(s, ev.HookArrived(Submitted("hello")))
+    assert not s.admits(Submitted("", "slot-1"))
+    feed(s, ev.HookArrived(Submitted("hello", "slot-1")))
     assert [p.error.status for p in s.parts if isinstance(p, Failed)] == [500]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -14,12 +15,15 @@ from hypothesis import strategies as st
 
 from relayd.anthropic.request import Message
 from relayd.claude import history, prompt
+from relayd.config import Config
+from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core.relay import Relay
 from relayd.core.transitions import State
 from relayd.doctor import warm_turns
 from relayd.http.messages import HttpRequest
 from relayd.runtime.forget import PromptHistory
-from tests.test_pool_and_relay import HEADERS, World
+from tests.test_pool_and_relay import HEADERS, HEADING, NEAR, World
 
 
 def said(text: str) -> str | None:
@@ -110,6 +114,8 @@ def test_a_link_to_the_list_stays_a_link(tmp_path: pathlib.Path) -> None:
 
 # Which calls go this road
 
+BUSY = "\x1b]0;◐ Claude Code\x07".encode()
+
 
 def conversation(world: World, *texts: str, **fields: Any) -> int:
     roles = ("user", "assistant")
@@ -117,11 +123,26 @@ def conversation(world: World, *texts: str, **fields: Any) -> int:
     return world.ask(messages=messages, **fields)
 
 
-def first_turn(**flags: Any) -> tuple[World, str]:
-    world = World(**flags)
+def world_of(**flags: Any) -> World:
+    world = World(**({"typing": True, "kept": 2} | flags))
     world.boot()
-    slot = world.slot_of(conversation(world, "one"))
+    return world
+
+
+def answered(world: World, *texts: str) -> str:
+    """A call that a process at its prompt has answered with "two"; the process."""
+    slot = world.slot_of(conversation(world, *texts))
+    assert world.relay.pool.sessions[slot].state is State.LOADING
+    world.tell(ev.PtyOutput(slot, BUSY))
+    assert world.hook(slot, hook_event_name="UserPromptSubmit", prompt=texts[-1])[0].body == b"{}"
+    world.tell(ev.TranscriptGrew(slot, b'{"type":"user","message":{"content":"its own line"}}\n'))
     world.finish(slot, "two")
+    return slot
+
+
+def first_turn(**flags: Any) -> tuple[World, str]:
+    world = world_of(**flags)
+    slot = answered(world, "one")
     assert world.relay.pool.sessions[slot].state is State.KEPT
     return world, slot
 
@@ -169,9 +190,8 @@ def test_a_text_that_claude_code_has_changed_is_blocked_and_the_call_replayed() 
 
 
 def test_a_prompt_for_a_process_at_work_is_blocked() -> None:
-    world = World()
-    world.boot()
-    client = conversation(world, "one")
+    world = world_of()
+    client = conversation(world, "!one")
     slot = world.slot_of(client)
     world.hook(slot, hook_event_name="MessageDisplay", message_id="u", index=0, final=False, delta="x")
     reply = world.hook(slot, hook_event_name="UserPromptSubmit", prompt="one")
@@ -180,17 +200,20 @@ def test_a_prompt_for_a_process_at_work_is_blocked() -> None:
 
 
 def test_only_so_many_are_kept_and_they_make_room() -> None:
-    world = World(kept=1, max=3, idle=2, refill_delay_s=0)
-    world.boot()
+    world = world_of(kept=1, max=3, idle=2, refill_delay_s=0)
     slots = []
     for number in range(2):
-        slots.append(world.slot_of(conversation(world, f"one {number}")))
-        world.finish(slots[-1], "two")
+        slots.append(answered(world, f"one {number}"))
         world.wait(0.1)
+        world.boot()
     sessions = world.relay.pool.sessions
     assert [sessions[s].state for s in slots] == [State.KILLING, State.KEPT]
-    world.die(slots[0])
-    world.boot()
+    for _ in range(2):
+        for slot in [s.slot for s in sessions.values() if s.state is State.KILLING]:
+            world.die(slot)
+        world.wait(0.1)
+        world.boot()
+    assert world.states() == ["kept", "ready", "ready"]
     taken = [world.slot_of(conversation(world, f"other {n}")) for n in range(2)]
     queued = conversation(world, "late")
     assert sessions[slots[1]].state is State.KILLING
@@ -216,3 +239,74 @@ def test_a_hook_without_its_prompt_is_refused() -> None:
     request = HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, b'{"hook_event_name":"UserPromptSubmit"}')
     orders = world.tell(ev.RequestArrived(99, request))
     assert [o.status for o in orders if hasattr(o, "status")] == [400]
+
+
+# A process that stands at its prompt
+
+
+def test_what_calls_need_is_what_is_kept_warm() -> None:
+    world = world_of(idle=2, refill_delay_s=0)
+    assert world.states() == ["ready", "waiting"]
+    for number in range(2):
+        answered(world, f"one {number}")
+        world.wait(0.1)
+        world.boot()
+    assert world.states() == ["kept", "kept", "ready", "ready", "waiting"]  # the last one goes when its place is needed
+
+
+@pytest.mark.parametrize("fields", [{"tools": [{"name": "get", "input_schema": {"type": "object"}}]}, {"system": "x" * 300_000}])
+def test_tools_and_long_conversations_are_replayed(fields: dict[str, Any]) -> None:
+    world = world_of()
+    slot = world.slot_of(conversation(world, "one", **fields))
+    assert world.relay.pool.sessions[slot].birth.mode is do.Mode.GATE
+
+
+@pytest.mark.parametrize(
+    ("roles", "fits"), [(("user",), True), (("user", "assistant", "user"), True), (("user", "system", "user"), False)]
+)
+def test_a_history_must_end_in_an_answer_to_be_loaded(roles: tuple[str, ...], fits: bool) -> None:
+    assert prompt.fits(tuple(Message(role, ({"type": "text", "text": "x"},)) for role in roles)) is fits
+
+
+def test_a_history_that_was_not_loaded_is_not_spoken_to() -> None:
+    """`/resume` fails, and the message goes to the conversation that was there before: blocked by its session id."""
+    world = world_of()
+    client = conversation(world, "one")
+    slot = world.slot_of(client)
+    world.tell(ev.PtyOutput(slot, BUSY))
+    reply = world.hook(slot, hook_event_name="UserPromptSubmit", prompt="one", session_id=slot)
+    assert json.loads(reply[0].body)["decision"] == "block"
+    assert world.relay.calls[1].road == "waiting"
+    world.finish(world.slot_of(client), "two")
+    assert world.answer(client)[0] == 200
+
+
+def test_a_process_that_does_not_take_the_keys_loses_the_call_to_another() -> None:
+    world = world_of()
+    client = conversation(world, "one")
+    slot = world.slot_of(client)
+    world.tell(ev.TimerFired(("slot", slot, "state")))
+    assert world.relay.pool.sessions[slot].state is State.KILLING
+    assert world.slot_of(client) != slot
+
+
+def test_versions_that_ignore_the_prompt_in_a_transcript_are_never_typed_into() -> None:
+    world = World(typing=True, kept=2)
+    prompt_slot = next(s.slot for s in world.relay.pool.sessions.values() if s.birth.mode is do.Mode.PROMPT)
+    world.tell(ev.SlotSpawned(prompt_slot, 1))
+    world.tell(ev.PtyOutput(prompt_slot, HEADING.replace(b"330", b"257")))
+    assert world.relay.pool.sessions[prompt_slot].state is State.KILLING
+    world.die(prompt_slot)
+    world.boot()
+    slot = world.slot_of(conversation(world, "one"))
+    world.finish(slot, "two")
+    assert world.slot_of(conversation(world, "one", "two", "three")) != slot
+    assert {s.birth.mode for s in world.relay.pool.sessions.values()} == {do.Mode.GATE}
+
+
+def test_without_fifos_processes_wait_at_their_prompt() -> None:
+    near = dataclasses.replace(NEAR, gated=False)
+    config = Config(idle=2)
+    relay = Relay(config, near, [], 7421)
+    relay.start(100.0)
+    assert [s.birth.mode for s in relay.pool.sessions.values()] == [do.Mode.PROMPT] * 2

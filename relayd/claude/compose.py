@@ -97,7 +97,14 @@ class Composer:
 
     def assistant(self, content: tuple[Block, ...]) -> None:
         """An answer of the past."""
-        body = {
+        self._add("assistant", {"message": self._answer(content)})
+
+    def nothing_said(self) -> None:
+        """What makes a transcript without messages one that can be loaded: an answer that is not sent to the model."""
+        self._add("assistant", {"isVirtual": True, "message": self._answer(({"type": "text", "text": "(new)"},))})
+
+    def _answer(self, content: tuple[Block, ...]) -> dict[str, Any]:
+        return {
             "id": f"msg_{uuid.uuid4().hex[:24]}",
             "type": "message",
             "role": "assistant",
@@ -107,7 +114,6 @@ class Composer:
             "stop_sequence": None,
             "usage": ZERO_USAGE,
         }
-        self._add("assistant", {"message": body})
 
     def data(self) -> bytes:
         """All lines so far."""
@@ -145,6 +151,22 @@ def conversation(scene: Scene, request: MessagesRequest) -> bytes:
             composer.user(message.content, number == last_user)
         elif number < last_user:
             composer.system_turn(message)
+    return composer.data()
+
+
+def opening(scene: Scene, request: MessagesRequest) -> bytes:
+    """The transcript of a call without its last message, which is typed."""
+    composer = Composer(scene, request.model)
+    composer.snapshot(request.system, [])
+    for message in request.messages[:-1]:
+        if message.role == "assistant":
+            composer.assistant(message.content)
+        elif message.role == "user":
+            composer.user(message.content, is_last=False)
+        else:
+            composer.system_turn(message)
+    if len(request.messages) == 1:
+        composer.nothing_said()
     return composer.data()
 
 

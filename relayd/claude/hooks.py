@@ -38,6 +38,7 @@ class Submitted:
     """A typed prompt is about to go to the model, unless the answer to this hook blocks it."""
 
     prompt: str
+    session: str
 
 
 HookFact = Displayed | Stopped | TurnFailed | Submitted
@@ -55,7 +56,7 @@ def read(body: bytes) -> HookFact | None:
         if name == "Stop":
             return Stopped(str(value.get("last_assistant_message") or ""))
         if name == "UserPromptSubmit":
-            return Submitted(str(value["prompt"]))
+            return Submitted(str(value["prompt"]), str(value["session_id"]))
         if name == "StopFailure":
             details, text = value.get("error_details") or "", value.get("last_assistant_message") or ""
             return TurnFailed(str(value.get("error") or ""), str(details), str(text))

@@ -88,15 +88,17 @@ class LaunchKey:
 class SlotPaths:
     """Files of one slot. `prompt` is the gate where there are FIFOs.
 
-    `transcript` and `beside` (what it may put there) are in Claude Code's own directory.
+    In Claude Code's own directory: `placeholder`, which the process starts with, and `transcript` of its conversation,
+    most often the same file; `beside` are directories that it may make for them.
     """
 
     directory: str
     prompt: str
     settings: str
     mcp: str
+    placeholder: str
     transcript: str
-    beside: str
+    beside: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -138,17 +140,18 @@ def project_directory(config_dir: str, cwd: str) -> str:
     return f"{config_dir}/projects/{re.sub(r'[^A-Za-z0-9]', '-', cwd)}"
 
 
-def slot_paths(state_dir: str, config_dir: str, workspace: str, session_id: str) -> SlotPaths:
-    """The paths of a slot, all named by its session id."""
+def slot_paths(state_dir: str, config_dir: str, workspace: str, session_id: str, conversation: str) -> SlotPaths:
+    """The paths of a slot, named by its session id and by that of its conversation."""
     directory = f"{state_dir}/slots/{session_id}"
-    beside = f"{project_directory(config_dir, workspace)}/{session_id}"
+    project = project_directory(config_dir, workspace)
     return SlotPaths(
         directory=directory,
         prompt=f"{directory}/system-prompt",
         settings=f"{directory}/settings.json",
         mcp=f"{directory}/mcp.json",
-        transcript=f"{beside}.jsonl",
-        beside=beside,
+        placeholder=f"{project}/{session_id}.jsonl",
+        transcript=f"{project}/{conversation}.jsonl",
+        beside=tuple({f"{project}/{session_id}", f"{project}/{conversation}"}),
     )
 
 

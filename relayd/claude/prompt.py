@@ -1,11 +1,13 @@
-"""Typing the next message into a Claude Code that has just answered: for texts that are safe to type, nothing else.
+"""Typing a message into a Claude Code that stands at its prompt: for texts that are safe to type, nothing else.
 
-A process at its prompt that already holds a conversation needs only the new message, which saves its start.
+A process that already holds a conversation, because it has just answered, needs only the new message; one that
+holds nothing can load a history first (`/resume`, which takes up another transcript). Both save most of a start.
 Keys are not text: `!` runs a shell, `/` a command, `@` opens a menu, tabs and control characters are changed, a
-long paste is wrapped, characters are composed, some words change the effort, names of pictures attach files. So there is an
-allow-list, in pieces below the size that counts as a long paste. Before the text goes to the model, Claude
-Code shows it to relayd (the `UserPromptSubmit` hook), which blocks one that is not the client's to the letter: then
-the conversation is replayed in another process. Measured on 2.1.330. Pure; called by `core/`.
+long paste is wrapped, characters are composed, some words change the effort, names of pictures attach files. So
+there is an allow-list, in pieces below the size that counts as a long paste. Before the text goes to the model,
+Claude Code shows it to relayd (the `UserPromptSubmit` hook), which blocks one that is not the client's to the
+letter, or not in the right conversation: then the call is replayed in another process. Measured on 2.1.330.
+Pure; called by `core/`.
 """
 
 from __future__ import annotations
@@ -36,6 +38,16 @@ def typable(message: Message) -> str | None:
     if text != text.strip() or not text.replace("\n", "").isprintable() or not unicodedata.is_normalized("NFC", text):
         return None
     return text if SAFE_START.match(text) and not UNSAFE.search(text) else None
+
+
+def fits(messages: tuple[Message, ...]) -> bool:
+    """True if what comes before the last message can be loaded: nothing, or a history that ends in an answer."""
+    return len(messages) == 1 or messages[-2].role == "assistant"
+
+
+def load_keys(session_id: str) -> bytes:
+    """What makes Claude Code take up another transcript."""
+    return PASTE_BEGIN + f"/resume {session_id}".encode() + PASTE_END + ENTER
 
 
 def keys(text: str) -> bytes:

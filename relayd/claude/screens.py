@@ -19,6 +19,8 @@ KEY_ENTER = b"\r"
 KEY_ESCAPE = b"\x1b"
 BUSY_TITLES = "◐◑◒◓⠂⠐"
 YES_CHOSEN = re.compile(r"❯ (?:1\. )?Yes, I trust")  # numbered, and chosen by default, up to about 2.1.200
+HEADING = re.compile(r"Claude Code v(\d+)\.(\d+)\.(\d+)")
+FIRST_WITH_SNAPSHOTS = (2, 1, 280)
 TEXT_LIMIT_CHARS = 600
 NO_RETRY = {"x-should-retry": "false"}
 
@@ -49,6 +51,12 @@ class Verdict:
 def is_busy(title: str) -> bool:
     """True while the title says that a turn runs."""
     return title[:1] in BUSY_TITLES and bool(title)
+
+
+def takes_snapshots(frame: Frame) -> bool | None:
+    """From the version in Claude Code's heading: does it take system prompt and tools from a transcript? None: no heading."""
+    found = HEADING.search(frame.text())
+    return tuple(int(part) for part in found.groups()) >= FIRST_WITH_SNAPSHOTS if found else None
 
 
 def look(frame: Frame, workspace: str) -> Verdict:

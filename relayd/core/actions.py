@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from relayd.claude.launch import Launch, SlotPaths
@@ -66,18 +67,23 @@ class CloseClient:
     client: int
 
 
+class Mode(Enum):
+    """How a process comes to its conversation."""
+
+    GATE = "gate"  # it waits, blocked, before it reads any: takes every conversation
+    PROMPT = "prompt"  # it stands at its prompt: takes one whose last message may be typed
+    LATE = "late"  # it is started with it
+
+
 @dataclass(frozen=True)
 class SpawnSlot:
-    """Make the slot's files and start its process; then watch its gate.
-
-    Without a gate the process starts at its hand-over.
-    """
+    """Make the slot's files and start its process (or, LATE, do that at its hand-over); then watch its gate, if it has one."""
 
     slot: str
     launch: Launch
     paths: SlotPaths
     placeholder: bytes
-    gated: bool = True
+    mode: Mode = Mode.GATE
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from relayd.core.turn import BlockShown, Failed, Finished, Part, TextShown
 from relayd.errors import ApiError
 
 # Roads into Claude Code
-PARKED, WARM, WAITING, COLD = "parked", "warm", "waiting", "cold"
+PARKED, WARM, READY, WAITING, COLD = "parked", "warm", "ready", "waiting", "cold"
 
 
 class Stage(Enum):
@@ -70,6 +70,7 @@ class Call:
         self.request = request
         self.conversation: Name | None = None
         self.retries = 0
+        self.by_keys = False  # its last message may be typed
         self.stage = Stage.QUEUED
         self.slot: str | None = None
         self.resumed = False
@@ -99,9 +100,9 @@ class Call:
             self.stage = Stage.QUEUED
         return [do.SetTimer(self._timer("queue"), now + self._config.queue_wait_s)]
 
-    def started(self, slot: str, road: str, now: float) -> list[Action]:
-        """A process works on it, reached by this road; PARKED and WARM if it already holds the conversation."""
-        self.slot, self.road, self.resumed = slot, road, road in (PARKED, WARM)
+    def started(self, slot: str, road: str, now: float, by_keys: bool = False) -> list[Action]:
+        """A process works on it, reached by this road. What it already holds, or what is typed, can be replayed elsewhere."""
+        self.slot, self.road, self.resumed = slot, road, by_keys or road in (PARKED, WARM)
         self.started_at = now
         orders: list[Action] = [do.CancelTimer(self._timer("queue"))]
         if self.stage is Stage.STREAMING:

@@ -190,6 +190,11 @@ class ResultsBrought:
 
 
 @dataclass(frozen=True)
+class PromptReached:
+    """The process stands at its prompt."""
+
+
+@dataclass(frozen=True)
 class TurnKept:
     """The answer is complete, and the process may wait for the next message of its conversation."""
 

@@ -15,13 +15,13 @@ from dataclasses import astuple, dataclass, field
 
 from relayd import codec
 from relayd.anthropic.request import Thinking
-from relayd.claude import launch
+from relayd.claude import compose, launch
 from relayd.claude.announced import Machine
 from relayd.claude.compose import Scene
 from relayd.claude.launch import Doors, LaunchKey
 from relayd.config import Config
 from relayd.core import events as ev
-from relayd.core.actions import Action
+from relayd.core.actions import Action, Mode
 from relayd.core.session import Birth, Session
 from relayd.core.transitions import State
 
@@ -50,6 +50,9 @@ class Surroundings:
     no_tools: str = ""  # why calls with tools are refused, if this version cannot take them
 
 
+Kind = tuple[LaunchKey, Mode]
+
+
 class Pool:
     """The sessions by slot id and by secret."""
 
@@ -59,7 +62,8 @@ class Pool:
         self.claude = surroundings.claude
         self._config = config
         self._surroundings = surroundings
-        self._used: dict[LaunchKey, float] = {}
+        self._used: dict[Kind, float] = {}
+        self._types: bool | None = None  # this version takes conversations at its prompt; None: not seen yet
         self._fallback = keys or [LaunchKey(config.warm_model, config.warm_max_tokens)]
         self._refill_at = 0.0
         self._backoff_s = 0.0
@@ -76,21 +80,31 @@ class Pool:
 
     def keys(self, now: float) -> list[LaunchKey]:
         """Launch keys used lately, the latest first; before the first call those of the last run."""
-        for key, used in list(self._used.items()):
-            if now - used > self._config.key_memory_s and len(self._used) > 1:
-                del self._used[key]
-        return sorted(self._used, key=lambda k: -self._used[k]) or self._fallback
+        return list(dict.fromkeys(key for key, _ in self._kinds(now)))
 
-    def take(self, key: LaunchKey, now: float) -> tuple[Session | None, list[Action]]:
+    def _kinds(self, now: float) -> list[Kind]:
+        """What calls have needed lately."""
+        for kind, used in list(self._used.items()):
+            if now - used > self._config.key_memory_s and len(self._used) > 1:
+                del self._used[kind]
+        at_first = [(key, mode) for key in self._fallback for mode in ((Mode.GATE,) if key.tools else (Mode.PROMPT, Mode.GATE))]
+        return sorted(self._used, key=lambda kind: -self._used[kind]) or at_first
+
+    def take(self, key: LaunchKey, by_keys: bool, now: float) -> tuple[Session | None, list[Action]]:
         """A process for a call: a waiting one, a booting one, or a new one; None if the call must queue."""
-        self._used[key] = now
+        self._used[(key, Mode.PROMPT if by_keys else Mode.GATE)] = now
         self._refill_at = max(self._refill_at, now + self._config.refill_delay_s)
-        free = [s for s in self.sessions.values() if s.is_free and s.key == key]
+        free = [s for s in self.sessions.values() if s.is_free and s.key == key and (by_keys or s.birth.mode is not Mode.PROMPT)]
         if free:
-            return min(free, key=lambda s: (s.state is State.SPAWNING, s.born)), []
+            return min(free, key=lambda s: (s.state is State.SPAWNING, s.birth.mode is not Mode.PROMPT, s.born)), []
         if len(self.sessions) < self._config.max:
-            return self._spawn(key, now)
+            return self._spawn((key, Mode.GATE), now)
         return None, self._make_room(now)
+
+    def learn(self, session: Session) -> None:
+        """A process has shown its version: may messages be typed?"""
+        if session.takes_snapshots is not None:
+            self._types = session.takes_snapshots
 
     def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
         """The session that waits for the results of exactly these tool calls."""
@@ -100,7 +114,8 @@ class Pool:
     def kept(self, key: LaunchKey, messages: int, now: float) -> list[Session]:
         """Sessions that have answered a conversation of so many messages, on this day: it changes what Claude Code tells."""
         today = self._surroundings.today(now)
-        found = (s for s in self.sessions.values() if s.state is State.KEPT and s.key == key and s.day == today)
+        sessions = self.sessions.values() if self._types else ()
+        found = (s for s in sessions if s.state is State.KEPT and s.key == key and s.day == today)
         return [s for s in found if s.lineage is not None and s.lineage.messages == messages]
 
     def _make_room(self, now: float) -> list[Action]:
@@ -119,7 +134,11 @@ class Pool:
         """Replace what is too old, and refill."""
         orders: list[Action] = []
         for session in list(self.sessions.values()):
-            if session.state is State.WAITING and session.is_free and now - session.born > self._config.slot_max_age_s:
+            if (
+                session.state in (State.WAITING, State.READY)
+                and session.is_free
+                and now - session.born > self._config.slot_max_age_s
+            ):
                 orders += session.handle(ev.Retired("too old"), now)
         kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
         for session in kept[: max(0, len(kept) - self._config.kept)]:
@@ -134,38 +153,41 @@ class Pool:
 
     def _refill(self, now: float) -> list[Action]:
         orders: list[Action] = []
-        for key in self._missing(now):
+        for kind in self._missing(now):
             if len(self.sessions) >= self._config.max:
                 orders += self._retire_surplus(now)
                 break
-            orders += self._spawn(key, now)[1]
+            orders += self._spawn(kind, now)[1]
         return orders
 
-    def _wanted(self, now: float) -> list[LaunchKey]:
+    def _wanted(self, now: float) -> list[Kind]:
+        kinds = self._kinds(now)
+        if not self._config.typing or self._types is False:
+            kinds = list(dict.fromkeys((key, Mode.GATE) for key, _ in kinds))
         if not self._surroundings.gated:
-            return []
-        keys = self.keys(now)
-        return [keys[i % len(keys)] for i in range(self._config.idle)]
+            kinds = [kind for kind in kinds if kind[1] is Mode.PROMPT]
+        return [kinds[i % len(kinds)] for i in range(self._config.idle)] if kinds else []
 
-    def _missing(self, now: float) -> list[LaunchKey]:
-        free = [s.key for s in self.sessions.values() if s.is_free]
+    def _missing(self, now: float) -> list[Kind]:
+        free = [(s.key, s.birth.mode) for s in self.sessions.values() if s.is_free]
         missing = []
-        for key in self._wanted(now):
-            if key in free:
-                free.remove(key)
+        for kind in self._wanted(now):
+            if kind in free:
+                free.remove(kind)
             else:
-                missing.append(key)
+                missing.append(kind)
         return missing
 
     def _retire_surplus(self, now: float) -> list[Action]:
         """A free process of a key that is not wanted any more makes room for one that is."""
         wanted = self._wanted(now)
-        surplus = [s for s in self.sessions.values() if s.is_free and s.key not in wanted]
+        surplus = [s for s in self.sessions.values() if s.is_free and (s.key, s.birth.mode) not in wanted]
         return surplus[0].handle(ev.Retired("key not used lately"), now) if surplus else []
 
     def changed(self, now: float) -> list[Action]:
         """`claude` has been updated: what waits is outdated."""
         orders: list[Action] = []
+        self._types = None
         for session in list(self.sessions.values()):
             if session.is_free:
                 orders += session.handle(ev.Retired("claude was updated"), now)
@@ -184,10 +206,14 @@ class Pool:
         self._backoff_s = min(BACKOFF_MAX_S, max(BACKOFF_FIRST_S, self._backoff_s * 2))
         self._refill_at = now + self._backoff_s
 
-    def _spawn(self, key: LaunchKey, now: float) -> tuple[Session, list[Action]]:
+    def _spawn(self, kind: Kind, now: float) -> tuple[Session, list[Action]]:
         near = self._surroundings
+        key, mode = kind
+        if mode is Mode.GATE and not near.gated:
+            mode = Mode.LATE
         slot, secret = str(uuid.uuid4()), secrets.token_urlsafe(16)
-        paths = launch.slot_paths(near.state_dir, near.config_dir, near.workspace, slot)
+        conversation = str(uuid.uuid4()) if mode is Mode.PROMPT else slot
+        paths = launch.slot_paths(near.state_dir, near.config_dir, near.workspace, slot, conversation)
         doors = Doors(
             hooks=f"{near.base_url}/hooks/{secret}",
             mcp=f"{near.base_url}/mcp/{secret}",
@@ -195,16 +221,18 @@ class Pool:
         )
         sources = self._config.setting_sources
         order = launch.build(key, self.claude, slot, paths, near.workspace, doors, near.environment, sources)
-        birth = Birth(slot, secret, key, order, paths, near.workspace, near.gated, lambda moment: self._scene(slot, moment))
+        if mode is Mode.PROMPT:
+            order.files[paths.prompt] = compose.system_prompt(())
+        birth = Birth(slot, conversation, secret, key, order, paths, near.workspace, mode, self._scene)
         session = Session(birth, self._config, now)
         self.spawned += 1
         self.sessions[slot] = session
         self.by_secret[secret] = session
         return session, session.start(now)
 
-    def _scene(self, slot: str, now: float) -> Scene:
+    def _scene(self, session_id: str, now: float) -> Scene:
         near = self._surroundings
-        return Scene(slot, near.workspace, near.timestamp(now), near.today(now), near.machine)
+        return Scene(session_id, near.workspace, near.timestamp(now), near.today(now), near.machine)
 
 
 def dump_keys(keys: list[LaunchKey]) -> bytes:

@@ -23,8 +23,8 @@ from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core import intake
-from relayd.core.actions import Action
-from relayd.core.call import COLD, PARKED, WAITING, WARM, Call, Stage
+from relayd.core.actions import Action, Mode
+from relayd.core.call import COLD, PARKED, READY, WAITING, WARM, Call, Stage
 from relayd.core.conversations import Conversations
 from relayd.core.desk import ANSWERS, Desk, Load
 from relayd.core.journal import CallRecord, Journal
@@ -42,6 +42,7 @@ from relayd.http.messages import HttpRequest
 from relayd.openai import encode
 
 REMEMBERED_KEYS = 4
+ROADS = {State.READY: READY, State.WAITING: WAITING}
 
 
 class Relay:
@@ -191,12 +192,14 @@ class Relay:
         self._rate.admit(now)
         session = self._parked_for(request)
         goes_on = session is not None and self._continues(session, request)
-        holder = None if session else self._holder_of(request, now)
+        by_keys = self._may_type(request, len(event.request.body))
+        holder = self._holder_of(request, now) if by_keys and session is None else None
         if not goes_on and holder is None and len(self.queue) >= self._config.queue_max:
             raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", 10)
         self._numbers += 1
         encoder = asked.encoder(request, int(self._unix_time(now)))
         call = Call(self._numbers, event.client, request_id, request, encoder, self._config, now)
+        call.by_keys = by_keys
         self.calls[call.number] = call
         self._by_client[event.client] = call.number
         if asked.name:
@@ -221,10 +224,13 @@ class Relay:
         results = request.tool_results
         return self.pool.parked(frozenset(b["tool_use_id"] for b in results)) if results else None
 
+    def _may_type(self, request: MessagesRequest, size_bytes: int) -> bool:
+        """True if the last message can be typed, in a conversation that is quickly loaded."""
+        small = self._config.typing and size_bytes <= self._config.typed_body_max_bytes
+        return small and prompt.typable(request.messages[-1]) is not None
+
     def _holder_of(self, request: MessagesRequest, now: float) -> Session | None:
-        """The session that has given the last answer of just this conversation, for a message that may be typed."""
-        if prompt.typable(request.messages[-1]) is None:
-            return None
+        """The session that has given the last answer of just this conversation."""
         found = self.pool.kept(key_of(request), len(request.messages) - 1, now)
         lineage = Lineage.of(request.system, request.tools, request.messages[:-1]) if found else None
         return next((s for s in found if s.lineage == lineage), None)
@@ -241,7 +247,7 @@ class Relay:
         if session is None:
             raise ApiError(404, "Not Found")
         facts = self._facts(route.name, event.request)
-        typed = [f.fact.prompt for f in facts if isinstance(f, ev.HookArrived) and isinstance(f.fact, hooks.Submitted)]
+        typed = [f.fact for f in facts if isinstance(f, ev.HookArrived) and isinstance(f.fact, hooks.Submitted)]
         reply = hooks.PASS if all(map(session.admits, typed)) else hooks.BLOCK
         orders: list[Action] = [self._json(event.client, reply, request_id)]
         for fact in facts:
@@ -309,6 +315,7 @@ class Relay:
         except Exception:
             orders = self._doom(session, now)
         parts, session.parts = session.parts, []
+        self.pool.learn(session)
         if session.handed_over is None and any(isinstance(p, Failed) for p in parts):
             self.pool.failed_unused(now)
         for part in parts:
@@ -343,6 +350,7 @@ class Relay:
 
     def _again(self, call: Call, now: float) -> list[Action]:
         self.queue.appendleft(call.number)
+        call.by_keys = False
         return call.queued(now)
 
     def _keep(self, call: Call, answer: Answer, now: float) -> None:
@@ -415,13 +423,14 @@ class Relay:
         while self.queue:
             call = self.calls[self.queue[0]]
             key = key_of(call.request)
-            session, more = self.pool.take(key, now)
+            can_load = call.by_keys and not key.tools and prompt.fits(call.request.messages)
+            session, more = self.pool.take(key, can_load, now)
             orders += more
             if session is None:
                 break
             self.queue.popleft()
-            road = WAITING if session.state is State.WAITING else COLD
-            orders += call.started(session.slot, road, now) + self._remember(now)
+            road = ROADS.get(session.state, COLD)
+            orders += call.started(session.slot, road, now, session.birth.mode is Mode.PROMPT) + self._remember(now)
             orders += self._session(session, ev.TurnAssigned(call.number, call.request), now)
         if self._ending:
             return orders + ([do.Finish()] if not self.pool.sessions else [])

@@ -30,11 +30,11 @@ from relayd.claude.transcript import TranscriptReader, UserLine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.core.actions import Action
+from relayd.core.actions import Action, Mode
 from relayd.core.lineage import Lineage
 from relayd.core.tape import Tape
 from relayd.core.toolcalls import ToolCalls
-from relayd.core.transitions import LIVE, TABLE, State
+from relayd.core.transitions import FREE, LIVE, TABLE, State
 from relayd.core.turn import Failed, Finished, Part, Turn, Wait
 from relayd.errors import ApiError, Refused, internal
 from relayd.terminal.screen import Screen
@@ -42,16 +42,20 @@ from relayd.terminal.screen import Screen
 
 @dataclass(frozen=True)
 class Birth:
-    """What a session is made of. `scene` gives the place and time of a transcript."""
+    """What a session is made of. `scene` gives the place and time of the transcript of a session id.
+
+    `conversation` is the session id of its conversation: `slot`, but for a process that loads it.
+    """
 
     slot: str
+    conversation: str
     secret: str
     key: LaunchKey
     launch: Launch
     paths: SlotPaths
     workspace: str
-    gated: bool
-    scene: Callable[[float], Scene]
+    mode: Mode
+    scene: Callable[[str, float], Scene]
 
 
 class Session:
@@ -72,6 +76,7 @@ class Session:
         self.calls = ToolCalls()
         self.lineage: Lineage | None = None
         self.day = ""  # the local date that Claude Code was told
+        self.takes_snapshots: bool | None = None  # what its heading has shown
         self._typed: str | None = None  # the message that was typed last
         self._config = config
         self._request: MessagesRequest | None = None
@@ -98,12 +103,12 @@ class Session:
     @property
     def is_free(self) -> bool:
         """True for a process that a call may take: it boots or waits, and is nobody's."""
-        return self.state in (State.SPAWNING, State.WAITING) and self.call is None
+        return self.state in FREE and self.call is None
 
     def start(self, now: float) -> list[Action]:
         """The orders that bring the process to life."""
-        placeholder = compose.placeholder(self.birth.scene(now))
-        spawn = do.SpawnSlot(self.slot, self.birth.launch, self.birth.paths, placeholder, self.birth.gated)
+        placeholder = compose.placeholder(self.birth.scene(self.slot, now))
+        spawn = do.SpawnSlot(self.slot, self.birth.launch, self.birth.paths, placeholder, self.birth.mode)
         return [spawn, self._deadline("state", now + self._config.spawn_limit_s)]
 
     def handle(self, event: Any, now: float) -> list[Action]:
@@ -154,15 +159,36 @@ class Session:
         request = self._request
         assert request is not None
         self.turn = Turn(self.key, request.stream)
+        transcript = compose.conversation(self._begin(request, now), request)
+        system = compose.system_prompt(request.system)
+        return [do.HandOver(self.slot, transcript, system), self._deadline("state", now + self._config.start_limit_s)]
+
+    def _begin(self, request: MessagesRequest, now: float) -> Scene:
         self.handed_over = self._progress = now
         if request.tools or self._config.kept:
             self.tools, self.lineage = request.tools, Lineage.of(request.system, request.tools, request.messages)
-        scene = self.birth.scene(now)
+        scene = self.birth.scene(self.birth.conversation, now)
         self.day = scene.today
-        transcript = compose.conversation(scene, request)
-        prompt = compose.system_prompt(request.system)
         self._request = None  # a conversation can be 32 MB; it is on its way now
-        return [do.HandOver(self.slot, transcript, prompt), self._deadline("state", now + self._config.start_limit_s)]
+        return scene
+
+    def _load(self, event: ev.TurnAssigned, now: float) -> list[Action]:
+        """The conversation without its last message, which is typed as soon as the first keys were taken."""
+        request, self.call = event.request, event.call
+        self._typed = prompt.typable(request.messages[-1])
+        self.turn = Turn(self.key, request.stream, behind=1)
+        transcript = compose.opening(self._begin(request, now), request)
+        return [
+            do.HandOver(self.slot, transcript, b""),
+            do.WritePty(self.slot, prompt.load_keys(self.birth.conversation)),
+            self._deadline("state", now + self._config.submit_limit_s),
+        ]
+
+    def _type_last(self, event: ev.TurnSeen, now: float) -> list[Action]:
+        return [
+            do.WritePty(self.slot, prompt.keys(self._typed or "")),
+            self._deadline("state", now + self._config.submit_limit_s),
+        ]
 
     def _hand_over_failed(self, event: ev.HandOverFailed, now: float) -> list[Action]:
         self._lose(f"the conversation could not be handed over: {event.reason}")
@@ -180,7 +206,9 @@ class Session:
         self.tape.add(event.data, self.screen)
         if not self.screen.title and self.state in LIVE:
             self._look()
-        elif self.state is State.STARTING and screens.is_busy(self.screen.title):
+        elif self.state is State.SPAWNING and self.birth.mode is Mode.PROMPT and not screens.is_busy(self.screen.title):
+            self._arrive()
+        elif self.state in (State.STARTING, State.LOADING) and screens.is_busy(self.screen.title):
             self._again.append(ev.TurnSeen())
         replies = self.screen.take_replies()
         orders: list[Action] = [do.WritePty(self.slot, replies)] if replies else []
@@ -195,6 +223,16 @@ class Session:
             self._again.append(ev.TrustAsked())
         elif verdict.view is not View.NOTHING:
             self._again.append(ev.ScreenBlocked(screens.to_api_error(verdict)))
+
+    def _arrive(self) -> None:
+        """At the prompt, once its heading is there."""
+        self.takes_snapshots = screens.takes_snapshots(self.screen.frame())
+        if self.takes_snapshots is False:
+            if self.call is not None:
+                self.parts.append(Failed(internal("Claude Code cannot take a conversation at its prompt"), lost=True))
+            self._again.append(ev.Retired("its version takes no system prompt from a transcript"))
+        elif self.takes_snapshots:
+            self._again.append(ev.PromptReached())
 
     def _trust(self, event: ev.TrustAsked, now: float) -> list[Action]:
         """Not at once: keys that come while the dialog is being painted reset it."""
@@ -285,9 +323,9 @@ class Session:
 
     # The next message
 
-    def admits(self, submitted: str) -> bool:
-        """True if a prompt that Claude Code is about to send is the one that was typed."""
-        return self.state is State.TYPING and submitted == self._typed
+    def admits(self, submitted: Submitted) -> bool:
+        """True if a prompt that Claude Code is about to send is the one that was typed, in its conversation."""
+        return self.state is State.TYPING and submitted == Submitted(self._typed or "", self.birth.conversation)
 
     def _can_keep(self, answer: Answer) -> bool:
         fits = answer.stop_reason == "end_turn" and answer.content and self._turn().can_keep
@@ -317,7 +355,7 @@ class Session:
     def _compare(self, event: ev.HookArrived, now: float) -> list[Action]:
         """Hooks of the turn before may still come."""
         if isinstance(event.fact, Submitted):
-            self._again.append(ev.TurnSeen() if event.fact.prompt == self._typed else ev.PromptRefused())
+            self._again.append(ev.TurnSeen() if self.admits(event.fact) else ev.PromptRefused())
         return []
 
     def _not_taken(self, event: Any, now: float) -> list[Action]:

@@ -16,6 +16,8 @@ class State(Enum):
 
     SPAWNING = "spawning"  # booting, the gate is not reached
     WAITING = "waiting"  # warm: blocked at the gate
+    READY = "ready"  # warm: at its prompt, with no conversation
+    LOADING = "loading"  # was told to take up the conversation, without its last message
     STARTING = "starting"  # conversation handed over, no sign of the turn yet
     RUNNING = "running"  # the turn runs
     PARKED = "parked"  # its answer asks for tools; the turn goes on when the client brings their results
@@ -29,7 +31,8 @@ class State(Enum):
     DEAD = "dead"  # nothing left but its record
 
 
-LIVE = (State.SPAWNING, State.WAITING, State.STARTING, State.RUNNING, State.PARKED, State.KEPT, State.TYPING)
+FREE = (State.SPAWNING, State.WAITING, State.READY)
+LIVE = (*FREE, State.LOADING, State.STARTING, State.RUNNING, State.PARKED, State.KEPT, State.TYPING)
 
 Effect = str
 Row = dict[type, tuple[State, Effect]]
@@ -43,6 +46,7 @@ DYING: Row = {
     ev.ToolCalled: (State.KILLING, "ignore"),
     ev.TurnParked: (State.KILLING, "ignore"),
     ev.TurnKept: (State.KILLING, "ignore"),
+    ev.PromptReached: (State.KILLING, "ignore"),
     ev.PromptRefused: (State.KILLING, "ignore"),
     ev.GateOpened: (State.KILLING, "ignore"),
     ev.HandOverFailed: (State.KILLING, "ignore"),
@@ -70,6 +74,7 @@ TABLE: dict[State, Row] = {
         ev.TurnAssigned: (State.SPAWNING, "assign"),
         ev.TurnAbandoned: (State.SPAWNING, "detach"),
         ev.GateOpened: (State.WAITING, "gate_opened"),
+        ev.PromptReached: (State.READY, "gate_opened"),
         ev.PtyOutput: (State.SPAWNING, "screen_changed"),
         ev.TrustAsked: (State.SPAWNING, "trust"),
         ev.DialogSettled: (State.SPAWNING, "settled"),
@@ -88,6 +93,36 @@ TABLE: dict[State, Row] = {
         ev.ScreenBlocked: (State.KILLING, "blocked"),
         ev.DeadlinePassed: (State.WAITING, "ignore"),
         ev.Retired: (State.KILLING, "kill_at_gate"),
+        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
+        ev.ChildExited: (State.DRAINING, "lost_child"),
+    },
+    State.READY: {
+        ev.TurnAssigned: (State.LOADING, "load"),
+        ev.TurnAbandoned: (State.READY, "detach"),
+        ev.PtyOutput: (State.READY, "screen_changed"),
+        ev.TrustAsked: (State.READY, "ignore"),
+        ev.DialogSettled: (State.READY, "ignore"),
+        ev.ScreenBlocked: (State.KILLING, "blocked"),
+        ev.DeadlinePassed: (State.READY, "ignore"),
+        ev.Retired: (State.KILLING, "kill"),
+        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
+        ev.ChildExited: (State.DRAINING, "lost_child"),
+    },
+    State.LOADING: {
+        ev.PtyOutput: (State.LOADING, "screen_changed"),
+        ev.TurnSeen: (State.TYPING, "type_last"),
+        ev.HookArrived: (State.LOADING, "compare"),
+        ev.PromptRefused: (State.KILLING, "not_taken"),
+        ev.WireArrived: (State.LOADING, "ignore"),
+        ev.TranscriptGrew: (State.LOADING, "last_words"),
+        ev.HandOverFailed: (State.KILLING, "not_taken"),
+        ev.TurnAbandoned: (State.KILLING, "end_turn"),
+        ev.TurnEnded: (State.KILLING, "end_turn"),
+        ev.Retired: (State.KILLING, "not_taken"),
+        ev.TrustAsked: (State.LOADING, "ignore"),
+        ev.DialogSettled: (State.LOADING, "ignore"),
+        ev.ScreenBlocked: (State.KILLING, "not_taken"),
+        ev.DeadlinePassed: (State.KILLING, "not_taken"),
         ev.PtyClosed: (State.HUNG_UP, "hung_up"),
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },

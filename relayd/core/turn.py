@@ -76,9 +76,11 @@ class Wait(Enum):
 class Turn:
     """See the module's text. Each input returns the parts that it brings."""
 
-    def __init__(self, key: LaunchKey, streams: bool = True, earlier: frozenset[str] = frozenset(), owed: int = 0) -> None:
+    def __init__(
+        self, key: LaunchKey, streams: bool = True, earlier: frozenset[str] = frozenset(), owed: int = 0, behind: int = 0
+    ) -> None:
         self._key = key
-        self._behind = 0  # typed messages whose lines are still to come; until then lines are of earlier turns
+        self._behind = behind  # typed messages whose lines are still to come; until then lines are of earlier turns
         self._streams = streams  # text is wanted as it is shown
         self._brought: frozenset[str] = frozenset()  # tool calls whose results the client has brought
         self._earlier = earlier  # display ids of the messages before

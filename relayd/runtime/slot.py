@@ -15,6 +15,7 @@ from typing import Any
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core.actions import Mode
 from relayd.runtime.children import Children
 from relayd.runtime.gate import Gate
 from relayd.runtime.loop import Loop
@@ -58,9 +59,9 @@ class Slot:
         except OSError as error:
             self._emit(ev.SpawnFailed(self.name, f"{type(error).__name__}: {error}"))
             return
-        if not self._order.gated:
+        if self._order.mode is Mode.LATE:
             self._emit(ev.GateOpened(self.name))
-        elif self._start():
+        elif self._start() and self._order.mode is Mode.GATE:
             self._loop.set_timer(self._timer("gate"), now + self._gate_interval_s)
 
     def _start(self) -> bool:
@@ -81,16 +82,16 @@ class Slot:
         paths = self._order.paths
         os.makedirs(os.path.dirname(paths.transcript), mode=0o700, exist_ok=True)
         os.makedirs(paths.directory, mode=0o700, exist_ok=True)
-        if self._order.gated:
+        if self._order.mode is Mode.GATE:
             Gate.make(paths.prompt)
         for path, data in self._order.launch.files.items():
             write_private(path, data)
-        write_private(paths.transcript, self._order.placeholder)
+        write_private(paths.placeholder, self._order.placeholder)
 
     def hurry(self, now: float) -> None:
         """A call waits: ask the gate more often."""
         self._gate_interval_s = self._config.gate_hurry_s
-        if self._order.gated and self._gate.fileno() < 0:
+        if self._order.mode is Mode.GATE and self._gate.fileno() < 0:
             self._loop.set_timer(self._timer("gate"), now)
 
     def timer(self, name: str, now: float) -> None:
@@ -114,15 +115,15 @@ class Slot:
         path = self._order.paths.transcript
         try:
             write_private(path, transcript)
-            if not self._order.gated:
+            if self._order.mode is Mode.LATE:
                 write_private(self._order.paths.prompt, prompt)
         except OSError as error:
             self._emit(ev.HandOverFailed(self.name, f"{error.strerror}"))
             return
         self._tail = Tail(path, len(transcript), self._config.read_chunk_bytes)
-        if self._order.gated:
+        if self._order.mode is Mode.GATE:
             self._gate.send(prompt)
-        elif not self._start():
+        elif self._order.mode is Mode.LATE and not self._start():
             return
         self._loop.set_timer(self._timer("tail"), now + self._config.tail_interval_s)
 
@@ -164,9 +165,10 @@ class Slot:
         for name in ("gate", "tail"):
             self._loop.cancel_timer(self._timer(name))
         paths = self._order.paths
-        with contextlib.suppress(OSError):
-            os.unlink(paths.transcript)
-        for directory in (paths.beside, paths.directory):
+        for path in (paths.placeholder, paths.transcript):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        for directory in (*paths.beside, paths.directory):
             shutil.rmtree(directory, ignore_errors=True)
 
     def _output(self, data: bytes) -> None:
