@@ -73,7 +73,8 @@ class Config:
     kept_idle_s: float = knob(120.0, "How long such a process waits for it, holding about 200 MB; later calls are replayed.")
     submit_limit_s: float = knob(2.0, "From typing a message to Claude Code's word that it has it; then the call is replayed.")
     forget_after_s: float = knob(
-        1.0, "From the end of a typed turn to taking its message out of Claude Code's list of typed prompts."
+        1.0,
+        "From the answer of a kept process to deleting its transcript and its lines in Claude Code's list of prompts.",
     )
 
     # Deadlines of one process

@@ -95,9 +95,10 @@ def test_a_call_that_fails_leaves_the_session_as_it_was() -> None:
     world = Client(**QUIET)
     world.done(world.say("one", "s"), "first")
     failed = world.say("two", "s")
-    slot = world.slot_of(failed)
-    world.boot()
-    world.die(slot)
+    for _ in range(2):  # a process that dies without a word is replaced once
+        slot = world.slot_of(failed)
+        world.boot()
+        world.die(slot)
     assert world.answer(failed)[0] == 500
     world.done(world.say("three", "s"))
     assert world.transcript() == [("user", "one"), ("assistant", "first"), ("user", "three")]
@@ -199,9 +200,10 @@ def test_a_thread_can_be_continued_again_after_a_failure() -> None:
     world = Client(**QUIET)
     first = world.done(thread(world, "one"), "first")
     failed = thread(world, "two", first["id"])
-    slot = world.slot_of(failed)
-    world.boot()
-    world.die(slot)
+    for _ in range(2):  # a process that dies without a word is replaced once
+        slot = world.slot_of(failed)
+        world.boot()
+        world.die(slot)
     assert world.answer(failed)[0] == 500
     world.done(thread(world, "two", first["id"]))
     assert len(world.transcript()) == 3

@@ -185,7 +185,7 @@ def test_a_client_that_leaves_aborts_the_models_request(real: Harness) -> None:
 
 
 def test_twenty_clients_on_five_processes_are_answered_and_not_mixed_up(claude: str, tmp_path: pathlib.Path) -> None:
-    with Harness(str(tmp_path), claude, {"idle": 2, "max": 5, "warm_model": "claude-sonnet-4-6"}) as harness:
+    with Harness(str(tmp_path), claude, {"idle": 2, "max": 5, "kept": 0, "warm_model": "claude-sonnet-4-6"}) as harness:
         post(harness.url, ask("first"))
         before = fds(harness)
         with ThreadPoolExecutor(20) as workers:

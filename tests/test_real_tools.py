@@ -235,7 +235,7 @@ def test_a_hundred_tools_of_five_kilobytes(real: Harness) -> None:
 
 
 def test_parked_turns_give_way_to_calls_and_are_replayed(claude: str, tmp_path: pathlib.Path) -> None:
-    with Harness(str(tmp_path), claude, {"idle": 0, "max": 2}) as harness:
+    with Harness(str(tmp_path), claude, {"idle": 0, "max": 2, "kept": 0}) as harness:
         agents = [Agent(harness.url, f'[[tools 1 get {{"k": {n}}}]] [[final done {n}]]') for n in range(4)]
         for agent in agents:
             agent.bring(agent.step())

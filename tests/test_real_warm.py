@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from relayd.doctor.checks import health
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
 from relayd.doctor.warm_turns import chain
@@ -106,9 +107,12 @@ def test_generated_conversations_go_on_byte_for_byte(warm: Harness, seed: int) -
 
 def test_nothing_typed_is_left_on_disk_after_the_end(tmp_path: pathlib.Path, claude: str) -> None:
     with Harness(str(tmp_path), claude) as harness:
+        until(lambda: health(harness)["pool"]["processes"].get("ready"))
         body = ask("[[say one]]")
         _, _, answer = post(harness.url, body)
         assert road(post(harness.url, go_on(body, answer, "[[say xyzzy-word]] now"))[1]) == "warm"
+        until(lambda: not files_holding(tmp_path, b"xyzzy-word"))
+        assert "kept" in health(harness)["pool"]["processes"]
         assert harness.stop() == 0
         assert files_holding(tmp_path, b"xyzzy-word") == []
         assert len(harness.api.messages()) == 2

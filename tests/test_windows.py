@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from relayd.doctor.checks import health
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
 from tests.helpers import ask, connect, events_of, post, request_bytes, text_of, until
@@ -77,10 +78,19 @@ def test_two_daemons_cannot_share_a_state_directory(windows: Callable[..., Harne
 @pytest.mark.real
 def test_the_real_claude_answers_without_a_gate(tmp_path: pathlib.Path, claude: str) -> None:
     body = {"messages": [{"role": "user", "content": "\ta\r\n[[say done]]"}], "system": "Be\r\nshort. "}
-    with Harness(str(tmp_path), claude, program=PROGRAM) as harness:
+    with Harness(str(tmp_path), claude, {"typing": False, "kept": 0}, program=PROGRAM) as harness:
         status, headers, answer = post(harness.url, {"model": "claude-sonnet-4-6", "max_tokens": 1024, **body})
         assert (status, text_of(answer)) == (200, "done")
         assert 'desc="cold"' in headers["server-timing"]
         assert differences(body, harness.api.messages()[-1].body) == []
         nothing_left(harness)
+        assert harness.stop() == 0
+
+
+@pytest.mark.real
+def test_the_real_claude_waits_at_its_prompt(tmp_path: pathlib.Path, claude: str) -> None:
+    with Harness(str(tmp_path), claude, {"warm_model": "claude-sonnet-4-6"}, program=PROGRAM) as harness:
+        until(lambda: health(harness)["pool"]["processes"].get("ready") == 2)
+        status, headers, answer = post(harness.url, ask("[[say done]] now", system="Be short."))
+        assert (status, text_of(answer), 'desc="ready"' in headers["server-timing"]) == (200, "done", True)
         assert harness.stop() == 0

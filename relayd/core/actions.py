@@ -171,6 +171,13 @@ class ForgetPrompts:
 
 
 @dataclass(frozen=True)
+class ForgetTranscript:
+    """The process rests with its conversation in memory: delete what is on disk. What it writes next makes a new file."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
 class Finish:
     """Everything has ended: leave the loop."""
 
@@ -195,5 +202,6 @@ Action = (
     | Record
     | Remember
     | ForgetPrompts
+    | ForgetTranscript
     | Finish
 )

@@ -70,6 +70,7 @@ class Call:
         self.request = request
         self.conversation: Name | None = None
         self.retries = 0
+        self.replayed = False
         self.by_keys = False  # its last message may be typed
         self.stage = Stage.QUEUED
         self.slot: str | None = None
@@ -88,10 +89,9 @@ class Call:
     def __repr__(self) -> str:
         return f"<Call {self.number} {self.stage.value} {self.request_id}>"
 
-    @property
-    def may_replay(self) -> bool:
-        """True if the process that held its conversation is gone and nothing was sent: a replay is still possible."""
-        return self.resumed and self.stage is Stage.HELD
+    def may_replay(self, part: Failed) -> bool:
+        """True if its process is gone, nothing was sent, and another may be asked: once, or if it held the conversation."""
+        return part.lost and self.stage is Stage.HELD and (self.resumed or (part.unseen and not self.replayed))
 
     def queued(self, now: float) -> list[Action]:
         """No process works on it: it is new, or must be answered by another one."""

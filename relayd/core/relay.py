@@ -31,7 +31,7 @@ from relayd.core.journal import CallRecord, Journal
 from relayd.core.lineage import Lineage
 from relayd.core.pool import Pool, Surroundings, dump_keys
 from relayd.core.rates import RateLimit
-from relayd.core.session import Session
+from relayd.core.session import FORGET, Session
 from relayd.core.tokens import TokenEstimate
 from relayd.core.transitions import LIVE, State
 from relayd.core.turn import Failed, Finished, Part
@@ -331,7 +331,7 @@ class Relay:
     def _deliver(self, call: Call, part: Part, now: float) -> list[Action]:
         """A part of its turn, for the client; or the same once more, if that is not good enough."""
         if isinstance(part, Failed):
-            if part.lost and call.may_replay:  # its parked process is gone: another one gets the whole conversation
+            if call.may_replay(part):  # another process gets the whole conversation
                 return self._again(call, now)
             if part.error.resets_at:
                 part.error.retry_after_s = max(1, part.error.resets_at - int(self._unix_time(now)))
@@ -350,7 +350,7 @@ class Relay:
 
     def _again(self, call: Call, now: float) -> list[Action]:
         self.queue.appendleft(call.number)
-        call.by_keys = False
+        call.by_keys, call.replayed = False, True
         return call.queued(now)
 
     def _keep(self, call: Call, answer: Answer, now: float) -> None:
@@ -370,6 +370,8 @@ class Relay:
         kind, number, name = event.key
         if kind == "slot":
             session = self.pool.sessions.get(number)
+            if name == FORGET:
+                return [do.ForgetTranscript(number)] if session and session.state is State.KEPT else []
             fact = ev.DialogSettled() if name == "dialog" else ev.DeadlinePassed(name)
             return self._session(session, fact, now) if session else []
         if kind == "call":

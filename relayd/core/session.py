@@ -39,6 +39,8 @@ from relayd.core.turn import Failed, Finished, Part, Turn, Wait
 from relayd.errors import ApiError, Refused, internal
 from relayd.terminal.screen import Screen
 
+FORGET = "forget"  # the timer of a process that rests with its answer on disk
+
 
 @dataclass(frozen=True)
 class Birth:
@@ -335,7 +337,12 @@ class Session:
         assert self.lineage is not None
         self.call = None
         self.lineage.add(Message("assistant", event.content))
-        return [*self._forget(now), do.CancelTimer(self._timer("lag")), self._deadline("state", now + self._config.kept_idle_s)]
+        return [
+            *self._forget(now),
+            self._deadline(FORGET, now + self._config.forget_after_s),
+            do.CancelTimer(self._timer("lag")),
+            self._deadline("state", now + self._config.kept_idle_s),
+        ]
 
     def _forget(self, now: float) -> list[Action]:
         return [do.ForgetPrompts(now + self._config.forget_after_s)] if self._typed is not None else []
@@ -457,7 +464,7 @@ class Session:
         if self.turn is not None:
             self.parts += self.turn.lost(reason)
         else:
-            self.parts.append(Failed(ApiError(500, reason), lost=True))
+            self.parts.append(Failed(ApiError(500, reason), lost=True, unseen=True))
 
     def _bury(self, event: Any, now: float) -> list[Action]:
         self._request = self.lineage = None
@@ -465,6 +472,7 @@ class Session:
             *self._forget(now),
             do.CancelTimer(self._timer("state")),
             do.CancelTimer(self._timer("lag")),
+            do.CancelTimer(self._timer(FORGET)),
             do.RemoveSlot(self.slot),
         ]
 

@@ -55,10 +55,11 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The turn has failed; `lost` if the process has, so that another may still answer."""
+    """The turn has failed; `lost` if the process has, so that another may answer. `unseen`: no part of an answer came."""
 
     error: ApiError
     lost: bool = False
+    unseen: bool = False
 
 
 Part = TextShown | BlockShown | Finished | Failed
@@ -223,7 +224,7 @@ class Turn:
             return []
         if self._lines and self._lines[-1].stop_reason:
             return self._finish(self._answer())
-        return self._fail(internal(reason), lost=True)
+        return self._fail(internal(reason), lost=True, unseen=not (self._displayed or self._lines or self._done))
 
     def _line(self, line: AssistantLine) -> list[Part]:
         if self._lines and line.message_id != self._lines[0].message_id:
@@ -316,9 +317,9 @@ class Turn:
         self._ended = True
         return [*self._send_up_to(text), Finished(answer)]
 
-    def _fail(self, error: ApiError, lost: bool = False) -> list[Part]:
+    def _fail(self, error: ApiError, lost: bool = False, unseen: bool = False) -> list[Part]:
         self._ended = True
-        return [Failed(error, lost)]
+        return [Failed(error, lost, unseen)]
 
 
 def _trim(text: str) -> str:

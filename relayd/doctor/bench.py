@@ -1,180 +1,101 @@
 """`scripts/bench`: how long the parts of a call take, beside the alternatives, all in one run.
 
 Speeds are compared inside a run, never between machines: the report gives medians and ratios. The
-clock of the stand-in, the client and the daemon is the same (`time.monotonic`, one machine).
+clock of the stand-in, the client and the daemon is the same (`time.monotonic`, one machine). It prints Markdown,
+and writes JSON and a picture where it is told to.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
-import os
 import pathlib
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
 
-from relayd.doctor import own_share, tool_rounds
-from relayd.doctor.harness import Harness
-from relayd.doctor.own_share import FILLER, MODEL
-from relayd.doctor.standin import Recorded
+from relayd.doctor import load, own_share, rivals, roads, tool_rounds
+from relayd.doctor.series import Series, histograms
 
-SETTLE_S = 1.5  # until the pool has refilled and the machine is quiet
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass
-class Series:
-    """Samples of one measure, in milliseconds."""
-
-    name: str
-    samples: list[float] = field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        """The middle sample."""
-        return statistics.median(self.samples)
-
-    def row(self) -> str:
-        """A line of the report."""
-        ordered = sorted(self.samples)
-        low, high = ordered[len(ordered) // 20], ordered[-1 - len(ordered) // 20]
-        return f"| {self.name} | {self.median:.1f} | {low:.1f} | {high:.1f} | {len(ordered)} |"
+NAMES = {
+    "warm": "`warm`: next message, in the process that has answered",
+    "ready": "`ready`: typed into a process at its prompt",
+    "waiting": "`waiting`: replayed by a process at its gate",
+    "cold": "`cold`: replayed by a process that has to start",
+    "claude -p": "`claude -p`, spawn → upstream",
+    "peer": "a peer from npm over `claude -p`",
+    "direct": "no Claude Code at all (the floor)",
+    "whole": "last upstream byte → last client byte, whole",
+    "stream": "last upstream byte → last client byte, streamed",
+}
+HEAD = ["| measure | median ms | p5 | p95 | n |", "|---|---|---|---|---|"]
 
 
-def body(prompt: str) -> dict[str, Any]:
-    """A request of about 10 KB."""
-    return {
-        "model": MODEL,
-        "max_tokens": 1024,
-        "system": "Answer.",
-        "messages": [{"role": "user", "content": f"{prompt}\n{FILLER}"}],
-    }
+def shares() -> list[Series]:
+    """What relayd itself does, without Claude Code."""
+    body = json.dumps(roads.request(own_share.FILLER)).encode()
+    return [
+        Series("relayd's own share of a 10 KB request", own_share.samples(body)),
+        Series("relayd's own share of a tool result, 10 KB of history", own_share.parked_samples()),
+        Series("relayd's own share of a piece of a stream, hook → client's bytes", own_share.piece_samples()),
+    ]
 
 
-def call(harness: Harness, prompt: str, stream: bool) -> tuple[float, Recorded, float]:
-    """One call: when its last request byte left, its upstream record, when its last answer byte came."""
-    harness.api.clear()
-    connection = http.client.HTTPConnection(urlsplit(harness.url).netloc, timeout=60)
-    data = json.dumps(body(prompt) | {"stream": stream}).encode()
-    connection.connect()
-    sent = time.monotonic()
-    connection.request("POST", "/v1/messages", data, {"content-type": "application/json"})
-    answer = connection.getresponse()
-    answer.read()
-    ended = time.monotonic()
-    connection.close()
-    assert answer.status == 200, answer.status
-    return sent, upstream(harness), ended
+def measure(claude: str, rounds: int, peer: str) -> tuple[list[Series], list[str]]:
+    """Roads, rivals, tools: the series, and lines about the daemon."""
+    with tempfile.TemporaryDirectory(prefix="relayd-bench-") as root, roads.daemons(root, claude) as hosts:
+        if peer:
+            with rivals.Peer(hosts["cold"], claude, peer) as other:
+                series = roads.measure(hosts, claude, rounds, other)
+        else:
+            series = roads.measure(hosts, claude, rounds, None)
+        for one in series:
+            one.name = NAMES[one.name]
+        ways, trips = tool_rounds.measure(hosts["waiting"], roads.MODEL, rounds)
+        series += [Series("`parked`: tool result → upstream", ways), Series("bare round trip to the MCP endpoint", trips)]
+        grown, health = load.idle_connections(hosts["waiting"])
+        facts = [
+            f"- spawn of the daemon → listening: {hosts['ready'].started_in_s:.2f} s",
+            f"- {load.IDLE_CONNECTIONS} idle connections: {grown:.1f} MB, a health request among them {health:.1f} ms",
+        ]
+    return series, facts
 
 
-def upstream(harness: Harness) -> Recorded:
-    """The one upstream record, once its answer is out."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        found = harness.api.messages()
-        if found and found[0].finished:
-            return found[0]
-        time.sleep(0.001)
-    raise RuntimeError("nothing reached the stand-in")
-
-
-def wrapper(harness: Harness, claude: str) -> float:
-    """What the usual wrapper does: `claude -p` per call; milliseconds from spawn to upstream."""
-    harness.api.clear()
-    command = [claude, "-p", "--output-format", "stream-json", "--verbose", "--model", MODEL]
-    environ = harness.isolation.environment() | {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
-    begun = time.monotonic()
-    subprocess.run(
-        command, input=f"[[say ok]]\n{FILLER}", env=environ, cwd=harness.root, capture_output=True, text=True, check=True
-    )
-    return 1000 * (harness.api.messages()[0].arrived - begun)
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds that a process has used."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
-def measure(claude: str, rounds: int, calls: int) -> str:
-    """Run everything; the report as Markdown."""
-    warm, cold, usual = (
-        Series("request → upstream, waiting slot"),
-        Series("request → upstream, cold spawn"),
-        Series("spawn → upstream, `claude -p`"),
-    )
-    whole_lag, stream_lag = (
-        Series("last upstream byte → last client byte, whole"),
-        Series("last upstream byte → last client byte, streamed"),
-    )
-    with tempfile.TemporaryDirectory(prefix="relayd-bench-") as root, Harness(f"{root}/w", claude, {"warm_model": MODEL}) as hot:
-        with Harness(f"{root}/c", claude, {"idle": 0}) as fresh:
-            call(hot, "[[say warm up]]", False), call(fresh, "[[say warm up]]", False), wrapper(fresh, claude)
-            used = cpu_s(hot.pid)
-            for number in range(rounds):
-                time.sleep(SETTLE_S)
-                stream = bool(number % 2)
-                sent, record, ended = call(hot, "[[paragraphs 5]][[slow 0.05]]", stream)
-                warm.samples.append(1000 * (record.arrived - sent))
-                (stream_lag if stream else whole_lag).samples.append(1000 * (ended - (record.finished or ended)))
-                time.sleep(SETTLE_S)
-                sent, record, _ = call(fresh, "[[say ok]]", False)
-                cold.samples.append(1000 * (record.arrived - sent))
-                time.sleep(0.5)
-                usual.samples.append(wrapper(fresh, claude))
-                print(f"round {number + 1} of {rounds}", file=sys.stderr)
-            used = cpu_s(hot.pid) - used
-        for number in range(max(0, calls - rounds)):
-            call(hot, f"[[say {number}]]", False)
-        ways, trips = tool_rounds.measure(hot, MODEL, rounds)
-        memory, started = resident_mb(hot.pid), hot.started_in_s
-    share = Series("relayd's own share of a 10 KB request", own_share.samples(json.dumps(body("x")).encode()))
-    parked_share = Series("relayd's own share of a tool result, 10 KB of history", own_share.parked_samples())
-    tools = [Series("tool result → upstream", ways), Series("bare round trip to the MCP endpoint", trips), parked_share]
-    series = [warm, cold, usual, whole_lag, stream_lag, share, *tools]
-    return report(
-        series,
-        {"waiting / cold": warm.median / cold.median, "waiting / `claude -p`": warm.median / usual.median},
-        used / rounds,
-        memory,
-        started,
-        calls,
-    )
-
-
-def report(
-    series: list[Series], ratios: dict[str, float], cpu_per_call_s: float, memory: float, started: float, calls: int
-) -> str:
-    """The Markdown text."""
-    lines = ["| measure | median ms | p5 | p95 | n |", "|---|---|---|---|---|", *(s.row() for s in series), ""]
-    lines += [f"- {name}: {value:.2f}" for name, value in ratios.items()]
-    lines.append(f"- daemon CPU per call, refilling the pool included: {1000 * cpu_per_call_s:.1f} ms")
-    lines.append(f"- spawn of the daemon → listening: {started:.2f} s")
-    lines.append(f"- resident memory of the daemon after {calls} calls: {memory:.0f} MB")
-    return "\n".join(lines)
+def ratios(series: list[Series]) -> list[str]:
+    """The comparisons that hold on other machines too."""
+    by_name = {short: one for short, name in NAMES.items() for one in series if one.name == name}
+    pairs = [("warm", "claude -p"), ("ready", "claude -p"), ("ready", "cold"), ("waiting", "claude -p"), ("waiting", "cold")]
+    pairs += [("ready", "peer"), ("warm", "peer")] if "peer" in by_name else []
+    return [f"- `{a}` / `{b}`: {by_name[a].median / by_name[b].median:.2f}" for a, b in pairs]
 
 
 def main() -> int:
     """Print the report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--claude", required=True)
+    parser.add_argument("--peer", default="", help="entry point of a peer (JavaScript)")
+    parser.add_argument("--fake", default="", help="a scripted claude, for the volume run")
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--calls", type=int, default=200)
+    parser.add_argument("--calls", type=int, default=10_000, help="of the volume run; 0: none")
+    parser.add_argument("--out", default="", help="directory for bench.json and bench.svg")
     options = parser.parse_args()
-    print(measure(options.claude, options.rounds, options.calls))
+    series, facts = measure(options.claude, options.rounds, options.peer)
+    series += shares()
+    print("\n".join([*HEAD, *(s.row() for s in series), "", *ratios(series), *facts, ""]), flush=True)
+    with tempfile.TemporaryDirectory(prefix="relayd-bench-") as root:
+        crowd, lines = load.clients(root, options.claude)
+        head = [
+            "| clients | calls a second | median ms | p99 ms | p99 / median | daemon's CPU ms a call |",
+            "|---|---|---|---|---|---|",
+        ]
+        print("\n".join([*head, *lines, ""]), flush=True)
+        if options.fake and options.calls:
+            lines = load.volume(f"{root}/volume", options.fake, options.calls)
+            print("\n".join(["| calls (scripted claude) | daemon's memory MB | fds |", "|---|---|---|", *lines, ""]), flush=True)
+    if options.out:
+        out = pathlib.Path(options.out)
+        (out / "bench.json").write_text(json.dumps([s.as_json() for s in series + crowd], indent=1))
+        shown = [s for s in series if s.name in [NAMES[n] for n in ("warm", "ready", "waiting", "cold", "claude -p", "peer")]]
+        (out / "bench.svg").write_text(histograms(shown))
     return 0
 
 

@@ -21,6 +21,7 @@ from relayd.doctor.harness import Harness
 
 MODEL = "claude-sonnet-4-6"
 CALL_LIMIT_S = 45.0
+TYPING_LIMIT_S = 12.0
 SEEDS = range(1, 6)
 ROUNDS = 5
 TOOL = {"name": "get", "description": "Gets ✓", "input_schema": {"type": "object", "properties": {"k": {"type": "integer"}}}}
@@ -121,12 +122,32 @@ def gate(harness: Harness) -> str:
     deadline = time.monotonic() + CALL_LIMIT_S
     while time.monotonic() < deadline:
         if health(harness)["pool"]["processes"].get("waiting"):
-            _, headers, _ = post(harness, ask("[[say ok]]"))
-            if 'desc="waiting"' not in headers.get("server-timing", ""):
+            if _road(harness, ask("\t[[say ok]]")) != "waiting":
                 raise Missing("a waiting process was not used")
             return "processes wait at their gate"
         time.sleep(0.1)
     raise Missing("no process reached its gate")
+
+
+def typing(harness: Harness) -> str:
+    """Short messages are typed: into a process at its prompt, and into one that has answered."""
+    deadline = time.monotonic() + TYPING_LIMIT_S
+    while _road(harness, ask("[[say ok]] please", system=SYSTEM)) != "ready":
+        if time.monotonic() > deadline:
+            raise Missing("no process takes messages at its prompt: all calls are replayed")
+        time.sleep(1)
+    turns = [("user", "[[say ok]] please"), ("assistant", "ok"), ("user", "and so on")]
+    value = ask("", system=SYSTEM, messages=[{"role": role, "content": text} for role, text in turns])
+    road = _road(harness, value)
+    found = differences(value, harness.api.messages()[-1].body)
+    if road != "warm" or found:
+        raise Missing(found[0] if found else f"the next message was not typed but went the road {road}")
+    return "short messages are typed, byte for byte"
+
+
+def _road(harness: Harness, value: dict[str, Any]) -> str:
+    """How a call reached Claude Code."""
+    return post(harness, value)[1].get("server-timing", "").partition('desc="')[2].rstrip('"')
 
 
 def system_prompt(harness: Harness) -> str:
@@ -255,6 +276,7 @@ def speed(harness: Harness) -> str:
 CHECKS: dict[str, Callable[[Harness], str]] = {
     "replay": replay,
     "gate": gate,
+    "typing": typing,
     "system prompt": system_prompt,
     "nothing added": nothing_added,
     "pictures": pictures,

@@ -45,12 +45,33 @@ def parked_samples(rounds: int = ROUNDS) -> list[float]:
     return [_parked_round() for _ in range(rounds)]
 
 
+def piece_samples(rounds: int = ROUNDS) -> list[float]:
+    """Milliseconds from the bytes of a hook with a piece of text to those of the client's event."""
+    relay, slot = _waiting_relay("/nowhere")
+    asked = {"model": MODEL, "max_tokens": 1024, "stream": True, "messages": [{"role": "user", "content": FILLER}]}
+    client, request = _read(_request_bytes(codec.dump(asked)))
+    relay.handle(ev.RequestArrived(1, request), 1.0)
+    path = f"/hooks/{relay.pool.sessions[slot].birth.secret}"
+    spent = []
+    for index in range(rounds):
+        hook = {"hook_event_name": "MessageDisplay", "message_id": "m", "index": index, "final": False, "delta": "A line.\n"}
+        data = _request_bytes(codec.dump(hook), path)
+        begun = time.perf_counter()
+        for order in relay.handle(ev.RequestArrived(2, _read(data)[1]), 1.0):
+            if isinstance(order, do.StartStream):
+                client.start_stream(order.status, order.headers)
+            elif isinstance(order, do.SendChunk):
+                client.chunk(order.data)
+        spent.append(1000 * (time.perf_counter() - begun))
+    return spent
+
+
 def _waiting_relay(root: str, **flags: Any) -> tuple[Relay, str]:
     """A core with one process at its gate."""
     machine = Machine("linux", "bash", "Linux 6")
     stamps = (lambda now: "2026-01-01T00:00:00.000Z", lambda now: "2026-01-01", lambda now: now)
     near = Surroundings("/bin/true", root, root, f"{root}/workspace", f"http://127.0.0.1:{PORT}", {}, True, machine, *stamps)
-    relay = Relay(Config(idle=1, max=1, warm_model=MODEL), near, [LaunchKey(MODEL, 1024, **flags)], PORT)
+    relay = Relay(Config(idle=1, max=1, kept=0, typing=False, warm_model=MODEL), near, [LaunchKey(MODEL, 1024, **flags)], PORT)
     relay.start(0.0)
     slot = next(iter(relay.pool.sessions))
     relay.handle(ev.SlotSpawned(slot, 1), 0.0)

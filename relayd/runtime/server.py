@@ -84,13 +84,13 @@ class Server:
         self._numbers = 0
         self._fingerprint = fingerprint(relay.pool.claude)
         self._listener = Listener(listener, self.loop, config.accepts_per_turn, self._accepted, self._is_full)
+        self.loop.catch(SIGNALS)  # before anybody is told that it runs
 
     def __repr__(self) -> str:
         return f"<Server channels={len(self._channels)} slots={len(self._slots)} {self.loop!r}>"
 
     def run(self) -> None:
         """Serve until told to end. Returns when nothing is left."""
-        self.loop.catch(SIGNALS)
         self.loop.touch(self._listener)
         now = time.monotonic()
         self.loop.set_timer(("runtime", "", "binary"), now + self._config.binary_check_s)
@@ -295,6 +295,9 @@ class Server:
     def _plan_forgetting(self, order: do.ForgetPrompts, now: float) -> None:
         self.loop.set_timer(("runtime", "", "prompts"), order.at)
 
+    def _forget_transcript(self, order: do.ForgetTranscript, now: float) -> None:
+        self._slots[order.slot].forget_transcript()
+
     def _finish(self, order: do.Finish, now: float) -> None:
         self.loop.stopping = True
 
@@ -329,5 +332,6 @@ PERFORMERS: dict[type, Callable[[Server, Any, float], None]] = {
     do.Record: Server._record,
     do.Remember: Server._remember,
     do.ForgetPrompts: Server._plan_forgetting,
+    do.ForgetTranscript: Server._forget_transcript,
     do.Finish: Server._finish,
 }

@@ -127,6 +127,15 @@ class Slot:
             return
         self._loop.set_timer(self._timer("tail"), now + self._config.tail_interval_s)
 
+    def forget_transcript(self) -> None:
+        """Delete the files of its conversation, and follow what is written next."""
+        self._read_tail()
+        for path in (self._order.paths.placeholder, self._order.paths.transcript):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        if self._tail:
+            self._tail.start_anew()
+
     def write(self, data: bytes) -> None:
         """Keys, or answers to terminal queries."""
         self._pty.write(data)

@@ -32,6 +32,11 @@ class Tail:
         self._offset += len(data)
         return data
 
+    def start_anew(self) -> None:
+        """The file was deleted: the next one is read from its start."""
+        self.close()
+        self._offset = 0
+
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:

@@ -1,0 +1,81 @@
+"""How long each road into Claude Code takes, from the request's last byte to the upstream request. Called by `bench.py`.
+
+Three daemons: one as it comes (`ready`, `warm`), one that only replays (`waiting`), one with nothing warm (`cold`).
+Roads take turns, so that what else the machine does falls on all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from relayd.doctor import rivals
+from relayd.doctor.harness import Harness
+from relayd.doctor.series import Series
+
+MODEL = "claude-sonnet-4-6"
+WORDS = "a sentence of ordinary prose that a person might well ask about. "
+SETTLE_S = 1.8  # until the pool has refilled and the machine is quiet
+FLAGS = {"ready": {}, "waiting": {"typing": False, "kept": 0}, "cold": {"idle": 0, "typing": False, "kept": 0}}
+
+
+def request(text: str, *history: str) -> dict[str, Any]:
+    """A call of about a kilobyte, with the conversation before it."""
+    roles = ("user", "assistant")
+    messages = [{"role": roles[n % 2], "content": t} for n, t in enumerate([*history, text])]
+    return {"model": MODEL, "max_tokens": 1024, "system": "Answer.", "messages": messages}
+
+
+def prompt(answer: str = "[[say ok]]") -> str:
+    """The same text for everybody."""
+    return f"{answer} {WORDS * 15}".strip()
+
+
+@contextlib.contextmanager
+def daemons(root: str, claude: str) -> Iterator[dict[str, Harness]]:
+    """The three."""
+    with contextlib.ExitStack() as held:
+        flags = {name: {"warm_model": MODEL, **more} for name, more in FLAGS.items()}
+        yield {name: held.enter_context(Harness(f"{root}/{name}", claude, more)) for name, more in flags.items()}
+
+
+def call(harness: Harness, body: dict[str, Any], road: str) -> tuple[float, float]:
+    """Milliseconds to the upstream request, and from its end to the client's last byte. The road must be the one meant."""
+    harness.api.clear()
+    sent, ended, headers = rivals.post(harness.url, "/v1/messages", body)
+    taken = headers["server-timing"].partition('desc="')[2].rstrip('"')
+    if taken != road:
+        print(f"a call took the road {taken} instead of {road}", file=sys.stderr)
+    record = harness.api.messages()[0]
+    return 1000 * (record.arrived - sent), 1000 * (ended - (record.finished or ended))
+
+
+def measure(hosts: dict[str, Harness], claude: str, rounds: int, peer: rivals.Peer | None) -> list[Series]:
+    """All roads and rivals, in turns."""
+    names = ("warm", "ready", "waiting", "cold", "claude -p", "peer", "direct", "whole", "stream")
+    found = {name: Series(name) for name in names}
+    for name, harness in hosts.items():
+        rivals.post(harness.url, "/v1/messages", request(f"[[say hello]] {name}"))
+    for number in range(rounds):
+        time.sleep(SETTLE_S)
+        for road in ("ready", "waiting", "cold"):
+            way, _ = call(hosts[road], request(prompt()), road)
+            found[road].samples.append(way)
+            if road == "ready":
+                time.sleep(0.3)
+                way, _ = call(hosts[road], request(prompt("[[say so]]"), prompt(), "ok"), "warm")
+                found["warm"].samples.append(way)
+            time.sleep(SETTLE_S / 2)
+        found["claude -p"].samples.append(rivals.wrapper(hosts["cold"], claude, MODEL, prompt()))
+        if peer:
+            found["peer"].samples.append(peer.measure(MODEL, prompt()))
+        found["direct"].samples.append(rivals.direct(hosts["cold"], request(prompt())))
+        time.sleep(SETTLE_S / 2)
+        streamed = number % 2 == 1
+        _, lag = call(hosts["waiting"], request(f"\t{prompt('[[paragraphs 5]][[slow 0.05]]')}") | {"stream": streamed}, "waiting")
+        found["stream" if streamed else "whole"].samples.append(lag)
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+    return [s for s in found.values() if s.samples]
