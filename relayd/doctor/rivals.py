@@ -24,6 +24,18 @@ START_LIMIT_S = 20.0
 PEER_PORT = 47421
 
 
+def answer(url: str, value: dict[str, Any]) -> dict[str, Any]:
+    """The message that answers a call. Raises RuntimeError for another status."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
+    connection.request("POST", "/v1/messages", json.dumps(value), {"content-type": "application/json"})
+    reply = connection.getresponse()
+    found: dict[str, Any] = json.loads(reply.read())
+    connection.close()
+    if reply.status != 200:
+        raise RuntimeError(f"{reply.status}: {str(found)[:300]}")
+    return found
+
+
 def post(url: str, path: str, value: dict[str, Any], headers: dict[str, str] | None = None) -> Times:
     """One call: when its last byte had left, when its answer was whole, the answer's headers."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
