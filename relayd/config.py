@@ -91,7 +91,9 @@ class Config:
         5.0, "From the end of the turn to its last transcript line; Claude Code writes it within 0.2 s."
     )
     dialog_settle_s: float = knob(0.35, "How long a known dialog must stand before it gets a key; earlier keys reset it.")
-    failure_lag_s: float = knob(0.25, "How long an API error waits for its exact status and text.")
+    failure_lag_s: float = knob(
+        1.0, "How long an API error waits for its exact status and text, which come at once but for a busy machine."
+    )
     exit_lag_s: float = knob(0.5, "From a terminal that closes by itself to its process's exit, which says why.")
     term_limit_s: float = knob(3.0, "From TERM to KILL for a process that is no longer needed. A clean exit takes 0.3 s.")
     kill_limit_s: float = knob(5.0, "From KILL until a process that still is not reaped is given up and reported.")

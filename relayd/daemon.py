@@ -41,7 +41,7 @@ ASSET_TYPES = {
 # Knobs that a running daemon cannot change.
 BOUND_TO_START = (
     *("host", "port", "claude", "state_dir", "token_file", "telemetry", "allowed_origins", "rate_probe_s"),
-    *("log_level", "log_format", "recent_calls_max", "accepts_per_turn"),
+    *("log_level", "log_format", "recent_calls_max", "accepts_per_turn", "typing", "kept"),
 )
 OnReady = Callable[[str], None] | None
 Reader = Callable[[], Config] | None
@@ -208,6 +208,8 @@ def _serve_locked(
         gated=system.HAS_FIFOS and not (found and found.no_gate),
         no_tools=found.no_tools if found else "",
     )
+    if found and found.no_typing:
+        config = dataclasses.replace(config, typing=False, kept=0)
     relay = Relay(config, near, load_keys(_read(places.keys)), port)
     in_terminal = sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else _reloader(config, read, log)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from relayd import codec
 
 FILE_NAME = "doctor.json"
-REPLAY, GATE, TOOLS = "replay", "gate", "tools"  # names of the checks that the daemon goes by
+REPLAY, GATE, TYPING, TOOLS = "replay", "gate", "typing", "tools"  # names of the checks that the daemon goes by
 OLDEST_REPLAY, OLDEST_TOOLS = "2.1.162", "2.1.280"
 
 
@@ -40,6 +40,11 @@ class Verdict:
     def no_gate(self) -> bool:
         """True if its processes cannot wait for their conversation, so that each starts with it."""
         return GATE in self.lacks
+
+    @property
+    def no_typing(self) -> bool:
+        """True if a typed message does not reach the model as it is, so that every call is replayed."""
+        return TYPING in self.lacks
 
     def dump(self) -> bytes:
         """The file's bytes."""

@@ -70,7 +70,7 @@ def terminal(data: bytes) -> None:
     frame = screen.frame()
     assert len(frame.rows) <= 24
     screens.look(frame, "/w")
-    screens.takes_snapshots(frame)
+    screens.types_exactly(frame)
 
 
 def body(data: bytes) -> None:

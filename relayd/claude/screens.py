@@ -20,7 +20,7 @@ KEY_ESCAPE = b"\x1b"
 BUSY_TITLES = "◐◑◒◓⠂⠐"
 YES_CHOSEN = re.compile(r"❯ (?:1\. )?Yes, I trust")  # numbered, and chosen by default, up to about 2.1.200
 HEADING = re.compile(r"Claude Code v(\d+)\.(\d+)\.(\d+)")
-FIRST_WITH_SNAPSHOTS = (2, 1, 280)
+FIRST_EXACT = (2, 1, 330)  # 2.1.290 adds reminders to what is typed; in between nobody has looked
 TEXT_LIMIT_CHARS = 600
 NO_RETRY = {"x-should-retry": "false"}
 
@@ -53,10 +53,10 @@ def is_busy(title: str) -> bool:
     return title[:1] in BUSY_TITLES and bool(title)
 
 
-def takes_snapshots(frame: Frame) -> bool | None:
-    """From the version in Claude Code's heading: does it take system prompt and tools from a transcript? None: no heading."""
+def types_exactly(frame: Frame) -> bool | None:
+    """From the version in Claude Code's heading: does a typed message reach the model as it is? None: no heading."""
     found = HEADING.search(frame.text())
-    return tuple(int(part) for part in found.groups()) >= FIRST_WITH_SNAPSHOTS if found else None
+    return tuple(int(part) for part in found.groups()) >= FIRST_EXACT if found else None
 
 
 def look(frame: Frame, workspace: str) -> Verdict:

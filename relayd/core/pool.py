@@ -103,8 +103,8 @@ class Pool:
 
     def learn(self, session: Session) -> None:
         """A process has shown its version: may messages be typed?"""
-        if session.takes_snapshots is not None:
-            self._types = session.takes_snapshots
+        if session.types_exactly is not None:
+            self._types = session.types_exactly
 
     def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
         """The session that waits for the results of exactly these tool calls."""

@@ -78,7 +78,7 @@ class Session:
         self.calls = ToolCalls()
         self.lineage: Lineage | None = None
         self.day = ""  # the local date that Claude Code was told
-        self.takes_snapshots: bool | None = None  # what its heading has shown
+        self.types_exactly: bool | None = None  # what its heading has shown
         self._typed: str | None = None  # the message that was typed last
         self._config = config
         self._request: MessagesRequest | None = None
@@ -228,12 +228,12 @@ class Session:
 
     def _arrive(self) -> None:
         """At the prompt, once its heading is there."""
-        self.takes_snapshots = screens.takes_snapshots(self.screen.frame())
-        if self.takes_snapshots is False:
+        self.types_exactly = screens.types_exactly(self.screen.frame())
+        if self.types_exactly is False:
             if self.call is not None:
                 self.parts.append(Failed(internal("Claude Code cannot take a conversation at its prompt"), lost=True))
-            self._again.append(ev.Retired("its version takes no system prompt from a transcript"))
-        elif self.takes_snapshots:
+            self._again.append(ev.Retired("its version adds to what is typed"))
+        elif self.types_exactly:
             self._again.append(ev.PromptReached())
 
     def _trust(self, event: ev.TrustAsked, now: float) -> list[Action]:
