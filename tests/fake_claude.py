@@ -11,6 +11,7 @@ appends transcript lines. The last user text says what to do, in words separated
     twice                 every hook twice                  backwards         display hooks in reverse order
     screen TEXT           paint a dialog and wait           slow SECONDS      pause between pieces
     fail NAME TEXT        StopFailure                       hang              busy title, then nothing
+    crash-once FILE       exit 3 unless the file is there; make it
     flood BYTES           write to the terminal             die-slowly        half a transcript line, then exit
 """
 
@@ -118,6 +119,9 @@ if command == "crash" and rest[0] == "starting":
 if command == "screen":
     show("\x1b[2J\x1b[H" + " ".join(rest) + "\r\n ❯ 1. Yes\r\n   2. No\r\n Enter to confirm · Esc to cancel")
     time.sleep(60)
+if command == "crash-once" and not os.path.exists(rest[0]):
+    open(rest[0], "w").close()
+    sys.exit(3)
 show("\x1b]0;◐ Claude Code\x07")
 if command == "crash":
     sys.exit(3)

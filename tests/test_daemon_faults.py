@@ -207,3 +207,17 @@ def test_logs_hold_no_word_of_a_call(daemon: Make) -> None:
         thread.join()
     assert harness.log
     assert not [line for line in harness.log if "SECRET-WORDS" in line]
+
+
+def test_a_process_that_dies_without_a_word_is_replaced_once(daemon: Make, tmp_path: pathlib.Path) -> None:
+    """Found by random kills: a waiting process that had just died got the next call, which failed though others could do it."""
+    harness = daemon()
+    status, _, body = post(harness.url, ask(f"crash-once {tmp_path / 'crashed'}"))
+    assert (status, text_of(body)) == (200, f"crash-once {tmp_path / 'crashed'}")
+    status, _, body = post(harness.url, ask("crash starting"))
+    assert status == 500
+
+
+def test_a_term_just_after_the_ready_line_ends_the_daemon_tidily(daemon: Make) -> None:
+    """Seen on a busy machine: the line was out before the signals were caught, and the daemon died of the signal."""
+    assert [daemon().stop() for _ in range(5)] == [0] * 5

@@ -415,7 +415,8 @@ class Session:
     def _expired(self, event: ev.DeadlinePassed, now: float) -> list[Action]:
         limit = "spawn_limit_s" if self.handed_over is None else "start_limit_s"
         seen = screens.shorten(self.screen.frame().text())
-        self.parts.append(Failed(_timeout(f"Claude Code did not start the turn in time ({limit})", seen)))
+        error = _timeout(f"Claude Code did not start the turn in time ({limit})", seen)
+        self.parts.append(Failed(error, lost=True, unseen=True))
         return [do.Log("warning", f"{self!r} passed {limit}"), *self._kill(event, now)]
 
     def _kill(self, event: Any, now: float) -> list[Action]:
