@@ -155,9 +155,13 @@ class Pool:
         orders: list[Action] = []
         for kind in self._missing(now):
             if len(self.sessions) >= self._config.max:
-                orders += self._retire_surplus(now)
+                for session in self._surplus(now)[:1]:
+                    orders += session.handle(ev.Retired("room for what is needed"), now)
                 break
             orders += self._spawn(kind, now)[1]
+        else:
+            for session in self._surplus(now):
+                orders += session.handle(ev.Retired("not needed any more"), now)
         return orders
 
     def _wanted(self, now: float) -> list[Kind]:
@@ -178,11 +182,18 @@ class Pool:
                 missing.append(kind)
         return missing
 
-    def _retire_surplus(self, now: float) -> list[Action]:
-        """A free process of a key that is not wanted any more makes room for one that is."""
-        wanted = self._wanted(now)
-        surplus = [s for s in self.sessions.values() if s.is_free and (s.key, s.birth.mode) not in wanted]
-        return surplus[0].handle(ev.Retired("key not used lately"), now) if surplus else []
+    def _surplus(self, now: float) -> list[Session]:
+        """Free processes that are not wanted any more, or more than are."""
+        wanted, surplus = self._wanted(now), []
+        for session in sorted(
+            (s for s in self.sessions.values() if s.is_free), key=lambda s: (s.state is State.SPAWNING, s.born)
+        ):
+            kind = (session.key, session.birth.mode)
+            if kind in wanted:
+                wanted.remove(kind)
+            else:
+                surplus.append(session)
+        return surplus
 
     def changed(self, now: float) -> list[Action]:
         """`claude` has been updated: what waits is outdated."""
