@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 import psutil
@@ -221,3 +223,15 @@ def test_a_process_that_dies_without_a_word_is_replaced_once(daemon: Make, tmp_p
 def test_a_term_just_after_the_ready_line_ends_the_daemon_tidily(daemon: Make) -> None:
     """Seen on a busy machine: the line was out before the signals were caught, and the daemon died of the signal."""
     assert [daemon().stop() for _ in range(5)] == [0] * 5
+
+
+def test_signals_to_a_process_that_is_just_being_born_are_not_the_daemons(daemon: Make) -> None:
+    """Found by random kills: between fork and exec a child has the daemon's handlers, and a TERM for it ended the daemon."""
+    harness = daemon(idle=3, refill_delay_s=0)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        for pid in children(harness):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+    assert text_of(post(harness.url, ask("echo next"))[2]) == "next"
+    assert not [line for line in harness.log if "SIGTERM" in line]

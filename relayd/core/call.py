@@ -71,6 +71,7 @@ class Call:
         self.conversation: Name | None = None
         self.retries = 0
         self.replayed = False
+        self._shown = False  # content was sent
         self.by_keys = False  # its last message may be typed
         self.stage = Stage.QUEUED
         self.slot: str | None = None
@@ -90,8 +91,13 @@ class Call:
         return f"<Call {self.number} {self.stage.value} {self.request_id}>"
 
     def may_replay(self, part: Failed) -> bool:
-        """True if its process is gone, nothing was sent, and another may be asked: once, or if it held the conversation."""
-        return part.lost and self.stage is Stage.HELD and (self.resumed or (part.unseen and not self.replayed))
+        """True if its process is gone, no content was sent, and another may be asked: once, or if it held the conversation."""
+        return (
+            part.lost
+            and self.stage is not Stage.DONE
+            and not self._shown
+            and (self.resumed or (part.unseen and not self.replayed))
+        )
 
     def queued(self, now: float) -> list[Action]:
         """No process works on it: it is new, or must be answered by another one."""
@@ -175,6 +181,7 @@ class Call:
 
     def _stream(self, part: Part, now: float) -> list[Action]:
         orders = self._open_stream(now) if self.stage is not Stage.STREAMING else []
+        self._shown = True
         if isinstance(part, TextShown):
             data = self._encoder.text(part.text)
         elif isinstance(part, BlockShown):

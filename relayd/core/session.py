@@ -319,7 +319,8 @@ class Session:
         silent = now - self._progress < self._config.turn_limit_s
         limit = "silence_limit_s" if silent else "turn_limit_s"
         seen = screens.shorten(self.screen.frame().text()) if silent else ""
-        self.parts.append(Failed(_timeout(f"Claude Code gave no sign of progress ({limit})", seen)))
+        error = _timeout(f"Claude Code gave no sign of progress ({limit})", seen)
+        self.parts.append(Failed(error, lost=silent, unseen=silent and self._turn().is_unseen))
         self._again.append(ev.TurnEnded())
         return []
 
@@ -415,8 +416,7 @@ class Session:
     def _expired(self, event: ev.DeadlinePassed, now: float) -> list[Action]:
         limit = "spawn_limit_s" if self.handed_over is None else "start_limit_s"
         seen = screens.shorten(self.screen.frame().text())
-        error = _timeout(f"Claude Code did not start the turn in time ({limit})", seen)
-        self.parts.append(Failed(error, lost=True, unseen=True))
+        self.parts.append(Failed(_timeout(f"Claude Code did not start the turn in time ({limit})", seen), True, True))
         return [do.Log("warning", f"{self!r} passed {limit}"), *self._kill(event, now)]
 
     def _kill(self, event: Any, now: float) -> list[Action]:

@@ -127,6 +127,11 @@ class Turn:
         return self._asks_for_tools and not self._answered_itself and self._caught_up_display
 
     @property
+    def is_unseen(self) -> bool:
+        """True if Claude Code has given no part of an answer."""
+        return not (self._displayed or self._lines or self._done)
+
+    @property
     def can_keep(self) -> bool:
         """True for a turn that has ended in an answer of which Claude Code holds just what the client has."""
         return self._ended and not (self._over or self._hidden or self._answered_itself or self._failed)
@@ -224,7 +229,7 @@ class Turn:
             return []
         if self._lines and self._lines[-1].stop_reason:
             return self._finish(self._answer())
-        return self._fail(internal(reason), lost=True, unseen=not (self._displayed or self._lines or self._done))
+        return self._fail(internal(reason), lost=True, unseen=self.is_unseen)
 
     def _line(self, line: AssistantLine) -> list[Part]:
         if self._lines and line.message_id != self._lines[0].message_id:

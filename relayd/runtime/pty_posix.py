@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from collections.abc import Callable
 
 import ptyprocess
@@ -16,6 +17,16 @@ from relayd.runtime.fifo import ByteQueue
 from relayd.runtime.loop import READ, WRITE, Loop
 
 OUT_MAX_BYTES = 64 * 1024
+# Between fork and exec a child has the daemon's handlers, which would tell the daemon's loop of the child's signals.
+FENCED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _leave_the_daemon() -> None:
+    """In the child, before its exec: signals are its own from here on."""
+    signal.set_wakeup_fd(-1)
+    for number in FENCED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FENCED)
 
 
 class Pty:
@@ -39,7 +50,13 @@ class Pty:
 
     def spawn(self, argv: list[str], env: dict[str, str], cwd: str, rows: int, columns: int) -> int:
         """Start the process (a few milliseconds, until exec has succeeded). Raises OSError and ValueError."""
-        process = ptyprocess.PtyProcess.spawn(argv, cwd=cwd, env=env, dimensions=(rows, columns))
+        signal.pthread_sigmask(signal.SIG_BLOCK, FENCED)
+        try:
+            process = ptyprocess.PtyProcess.spawn(
+                argv, cwd=cwd, env=env, dimensions=(rows, columns), preexec_fn=_leave_the_daemon
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, FENCED)
         self._process = process
         self.pid, self._fd = process.pid, process.fd
         os.set_blocking(self._fd, False)
