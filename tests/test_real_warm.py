@@ -23,6 +23,7 @@ TOOL = {"name": "get", "description": "Gets.", "input_schema": {"type": "object"
 def warm(claude: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     root = str(tmp_path_factory.mktemp("warm"))
     with Harness(root, claude, {"warm_model": "claude-sonnet-4-6", "forget_after_s": 0.3}) as harness:
+        until(lambda: health(harness)["pool"]["processes"].get("ready"))  # from here on it is known that this version types
         yield harness
         assert harness.stop() == 0
 
