@@ -115,6 +115,15 @@ class Composer:
             "usage": ZERO_USAGE,
         }
 
+    def past(self, message: Message) -> None:
+        """A message before the last one."""
+        if message.role == "assistant":
+            self.assistant(message.content)
+        elif message.role == "user":
+            self.user(message.content, is_last=False)
+        else:
+            self.system_turn(message)
+
     def data(self) -> bytes:
         """All lines so far."""
         return b"".join(self._lines)
@@ -142,15 +151,12 @@ def conversation(scene: Scene, request: MessagesRequest) -> bytes:
     messages = request.messages
     *_, last_user = (n for n, message in enumerate(messages) if message.role == "user")
     for number, message in enumerate(messages):
-        if message.role == "assistant":
-            composer.assistant(message.content)
-        elif message.role == "user":
-            if number == last_user:
-                for ending in messages[last_user + 1 :]:
-                    composer.system_turn(ending)
-            composer.user(message.content, number == last_user)
+        if number == last_user:
+            for ending in messages[last_user + 1 :]:
+                composer.system_turn(ending)
+            composer.user(message.content, is_last=True)
         elif number < last_user:
-            composer.system_turn(message)
+            composer.past(message)
     return composer.data()
 
 
@@ -159,12 +165,7 @@ def opening(scene: Scene, request: MessagesRequest) -> bytes:
     composer = Composer(scene, request.model)
     composer.snapshot(request.system, [])
     for message in request.messages[:-1]:
-        if message.role == "assistant":
-            composer.assistant(message.content)
-        elif message.role == "user":
-            composer.user(message.content, is_last=False)
-        else:
-            composer.system_turn(message)
+        composer.past(message)
     if len(request.messages) == 1:
         composer.nothing_said()
     return composer.data()

@@ -15,8 +15,8 @@ from relayd.commands.context import Context, paint
 from relayd.daemon import EXIT_OK, EXIT_SYSTEM, StartError
 from relayd.doctor.checks import MODEL, Result, ask, examine
 from relayd.doctor.harness import Harness
+from relayd.runtime.files import write_private
 from relayd.runtime.server import fingerprint
-from relayd.runtime.slot import write_private
 from relayd.verdict import Verdict
 
 VERSION_LIMIT_S = 30.0

@@ -192,21 +192,21 @@ class Relay:
         self._rate.admit(now)
         session = self._parked_for(request)
         goes_on = session is not None and self._continues(session, request)
-        by_keys = self._may_type(request, len(event.request.body))
-        holder = self._holder_of(request, now) if by_keys and session is None else None
+        text = self._text_to_type(request, len(event.request.body))
+        holder = self._holder_of(request, now) if text is not None and session is None else None
         if not goes_on and holder is None and len(self.queue) >= self._config.queue_max:
             raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", 10)
         self._numbers += 1
         encoder = asked.encoder(request, int(self._unix_time(now)))
         call = Call(self._numbers, event.client, request_id, request, encoder, self._config, now)
-        call.by_keys = by_keys
+        call.by_keys = text is not None
         self.calls[call.number] = call
         self._by_client[event.client] = call.number
         if asked.name:
             call.conversation = asked.name
             kept.begin(asked.name, now)
-        if holder is not None:
-            message = ev.MessageBrought(call.number, prompt.typable(request.messages[-1]) or "", request.stream)
+        if holder is not None and text is not None:
+            message = ev.MessageBrought(call.number, text, request.stream)
             return call.started(holder.slot, WARM, now) + self._session(holder, message, now)
         return self._start(call, session, goes_on, now)
 
@@ -224,10 +224,10 @@ class Relay:
         results = request.tool_results
         return self.pool.parked(frozenset(b["tool_use_id"] for b in results)) if results else None
 
-    def _may_type(self, request: MessagesRequest, size_bytes: int) -> bool:
-        """True if the last message can be typed, in a conversation that is quickly loaded."""
+    def _text_to_type(self, request: MessagesRequest, size_bytes: int) -> str | None:
+        """The last message, if it can be typed in a conversation that is quickly loaded."""
         small = self._config.typing and size_bytes <= self._config.typed_body_max_bytes
-        return small and prompt.typable(request.messages[-1]) is not None
+        return prompt.typable(request.messages[-1]) if small else None
 
     def _holder_of(self, request: MessagesRequest, now: float) -> Session | None:
         """The session that has given the last answer of just this conversation."""

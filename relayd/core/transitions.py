@@ -61,10 +61,38 @@ DYING: Row = {
 }
 
 
+# Keys were pressed for a call, and nothing has reached the model: whatever goes wrong, the call is replayed elsewhere.
+BY_KEYS: Row = {
+    ev.PtyOutput: (State.LOADING, "screen_changed"),
+    ev.HookArrived: (State.LOADING, "compare"),
+    ev.PromptRefused: (State.KILLING, "not_taken"),
+    ev.TranscriptGrew: (State.LOADING, "last_words"),
+    ev.TurnAbandoned: (State.KILLING, "end_turn"),
+    ev.TurnEnded: (State.KILLING, "end_turn"),
+    ev.Retired: (State.KILLING, "not_taken"),
+    ev.TrustAsked: (State.LOADING, "ignore"),
+    ev.DialogSettled: (State.LOADING, "ignore"),
+    ev.ScreenBlocked: (State.KILLING, "not_taken"),
+    ev.DeadlinePassed: (State.KILLING, "not_taken"),
+    ev.PtyClosed: (State.HUNG_UP, "hung_up"),
+    ev.ChildExited: (State.DRAINING, "lost_child"),
+}
+
+
+def _like(model: Row, own: State, state: State, **changes: tuple[State, Effect]) -> Row:
+    """A state's row after a model's, whose entries that stay in the model's own state stay in this one."""
+    row = {kind: (state if target is own else target, effect) for kind, (target, effect) in model.items()}
+    return row | {getattr(ev, name): entry for name, entry in changes.items()}
+
+
 def _dying(state: State, **changes: tuple[State, Effect]) -> Row:
     """The row of a dying state: everything late is ignored, in place."""
-    row = {kind: (state if target is State.KILLING else target, effect) for kind, (target, effect) in DYING.items()}
-    return row | {getattr(ev, name): entry for name, entry in changes.items()}
+    return _like(DYING, State.KILLING, state, **changes)
+
+
+def _by_keys(state: State, **changes: tuple[State, Effect]) -> Row:
+    """The row of a state in which keys are on their way."""
+    return _like(BY_KEYS, State.LOADING, state, **changes)
 
 
 TABLE: dict[State, Row] = {
@@ -108,24 +136,12 @@ TABLE: dict[State, Row] = {
         ev.PtyClosed: (State.HUNG_UP, "hung_up"),
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },
-    State.LOADING: {
-        ev.PtyOutput: (State.LOADING, "screen_changed"),
-        ev.TurnSeen: (State.TYPING, "type_last"),
-        ev.HookArrived: (State.LOADING, "compare"),
-        ev.PromptRefused: (State.KILLING, "not_taken"),
-        ev.WireArrived: (State.LOADING, "ignore"),
-        ev.TranscriptGrew: (State.LOADING, "last_words"),
-        ev.HandOverFailed: (State.KILLING, "not_taken"),
-        ev.TurnAbandoned: (State.KILLING, "end_turn"),
-        ev.TurnEnded: (State.KILLING, "end_turn"),
-        ev.Retired: (State.KILLING, "not_taken"),
-        ev.TrustAsked: (State.LOADING, "ignore"),
-        ev.DialogSettled: (State.LOADING, "ignore"),
-        ev.ScreenBlocked: (State.KILLING, "not_taken"),
-        ev.DeadlinePassed: (State.KILLING, "not_taken"),
-        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
-        ev.ChildExited: (State.DRAINING, "lost_child"),
-    },
+    State.LOADING: _by_keys(
+        State.LOADING,
+        TurnSeen=(State.TYPING, "type_last"),
+        WireArrived=(State.LOADING, "ignore"),
+        HandOverFailed=(State.KILLING, "not_taken"),
+    ),
     State.STARTING: {
         ev.SlotSpawned: (State.STARTING, "spawned"),  # without a gate it starts with its conversation
         ev.SpawnFailed: (State.DEAD, "not_spawned"),
@@ -202,23 +218,11 @@ TABLE: dict[State, Row] = {
         ev.PtyClosed: (State.HUNG_UP, "hung_up"),
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },
-    State.TYPING: {
-        ev.PtyOutput: (State.TYPING, "screen_changed"),
-        ev.HookArrived: (State.TYPING, "compare"),
-        ev.PromptRefused: (State.KILLING, "not_taken"),
-        ev.TurnSeen: (State.RUNNING, "seen"),
-        ev.WireArrived: (State.TYPING, "late_report"),
-        ev.TranscriptGrew: (State.TYPING, "last_words"),
-        ev.TurnAbandoned: (State.KILLING, "end_turn"),
-        ev.TurnEnded: (State.KILLING, "end_turn"),
-        ev.Retired: (State.KILLING, "not_taken"),
-        ev.TrustAsked: (State.TYPING, "ignore"),
-        ev.DialogSettled: (State.TYPING, "ignore"),
-        ev.ScreenBlocked: (State.KILLING, "not_taken"),
-        ev.DeadlinePassed: (State.KILLING, "not_taken"),
-        ev.PtyClosed: (State.HUNG_UP, "hung_up"),
-        ev.ChildExited: (State.DRAINING, "lost_child"),
-    },
+    State.TYPING: _by_keys(
+        State.TYPING,
+        TurnSeen=(State.RUNNING, "seen"),
+        WireArrived=(State.TYPING, "late_report"),
+    ),
     State.INTERRUPTING: _dying(
         State.INTERRUPTING,
         DeadlinePassed=(State.KILLING, "kill"),

@@ -23,9 +23,9 @@ from relayd.core.pool import Surroundings
 from relayd.core.relay import Relay
 from relayd.http.http1 import Connection
 from relayd.http.messages import HttpRequest
+from relayd.runtime.files import write_private
 from relayd.runtime.gate import Gate
 from relayd.runtime.loop import Loop
-from relayd.runtime.slot import write_private
 
 ROUNDS = 200
 MODEL = "claude-sonnet-4-6"

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable
 
-from relayd.runtime.system import FILE_FLAGS
+from relayd.runtime.files import write_private
 
 
 class PromptHistory:
@@ -54,8 +54,6 @@ class PromptHistory:
         data = self._without(self._read())
         mode = os.stat(self._path).st_mode & 0o777
         new = f"{self._path}.relayd"
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | FILE_FLAGS, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
+        write_private(new, data)
         os.chmod(new, mode)
         os.replace(new, self._path)

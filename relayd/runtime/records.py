@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from relayd.runtime.files import write_private
 from relayd.runtime.system import FILE_FLAGS
 
 
@@ -50,8 +51,6 @@ class Records:
     def _shorten(self) -> None:
         with open(self._path, "rb") as file:
             kept = file.readlines()[-self._keep :] if self._keep else []
-        fd = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | FILE_FLAGS, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.writelines(kept)
+        write_private(f"{self._path}.new", b"".join(kept))
         os.replace(f"{self._path}.new", self._path)
         self._lines = len(kept)

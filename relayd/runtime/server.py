@@ -24,13 +24,14 @@ from relayd.core.relay import Relay
 from relayd.runtime.channel import Channel
 from relayd.runtime.channel import Stage as ChannelStage
 from relayd.runtime.children import Children
+from relayd.runtime.files import write_private
 from relayd.runtime.forget import PromptHistory
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Key, Loop
 from relayd.runtime.notify import Notifier
 from relayd.runtime.peer import peer_uid
 from relayd.runtime.records import Records
-from relayd.runtime.slot import Slot, write_private
+from relayd.runtime.slot import Slot
 from relayd.runtime.system import is_ours
 
 HANG_UP = getattr(signal, "SIGHUP", None)

@@ -17,21 +17,15 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Mode
 from relayd.runtime.children import Children
+from relayd.runtime.files import write_private
 from relayd.runtime.gate import Gate
 from relayd.runtime.loop import Loop
 from relayd.runtime.orphans import identity
-from relayd.runtime.system import FILE_FLAGS, terminal
+from relayd.runtime.system import terminal
 from relayd.runtime.tail import Tail
 
 LAST_WORDS_READS = 64  # a grandchild may hold the terminal and write for ever
 RECORD_NAME = "process"  # pid and birth of the process, for the sweep after a crash
-
-
-def write_private(path: str, data: bytes) -> None:
-    """(Over)write a file that only this user may read."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | FILE_FLAGS, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
 
 
 class Slot:
@@ -130,9 +124,7 @@ class Slot:
     def forget_transcript(self) -> None:
         """Delete the files of its conversation, and follow what is written next."""
         self._read_tail()
-        for path in (self._order.paths.placeholder, self._order.paths.transcript):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+        self._unlink_transcripts()
         if self._tail:
             self._tail.start_anew()
 
@@ -174,11 +166,14 @@ class Slot:
         for name in ("gate", "tail"):
             self._loop.cancel_timer(self._timer(name))
         paths = self._order.paths
-        for path in (paths.placeholder, paths.transcript):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+        self._unlink_transcripts()
         for directory in (*paths.beside, paths.directory):
             shutil.rmtree(directory, ignore_errors=True)
+
+    def _unlink_transcripts(self) -> None:
+        for path in (self._order.paths.placeholder, self._order.paths.transcript):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
     def _output(self, data: bytes) -> None:
         self._emit(ev.PtyOutput(self.name, data))
