@@ -115,6 +115,9 @@ class Config:
         16 * 1024 * 1024, "Answer bytes a client may leave unread before it is dropped: the turn cannot be slowed down."
     )
     stall_limit_s: float = knob(120.0, "A client that takes no byte of a waiting answer for so long is dropped.")
+    half_closed_look_s: float = knob(
+        0.25, "How often it is asked whether a client that has finished sending still waits for its answer; 30 µs each."
+    )
     linger_limit_s: float = knob(
         2.0, "Staged close: how long a closing connection is drained so that the error response arrives."
     )

@@ -6,8 +6,11 @@ import gzip
 import json
 import os
 import socket
+import time
 import zlib
 from collections.abc import Callable
+
+import pytest
 
 from relayd.doctor.harness import Harness
 from tests.helpers import ask, connect, events_of, post, read_answer, request_bytes, text_of, until
@@ -182,16 +185,40 @@ def tcp_state(sock: socket.socket) -> int:
 
 def test_a_client_that_hangs_up_frees_its_process(daemon: Make) -> None:
     harness = daemon(max=1, idle=0)
-    for how in ("close", "half-close", "reset"):
+    for how in ("close", "reset"):
         with connect(harness.url) as sock:
             sock.sendall(request_bytes(harness.url, ask("hang")))
             until(lambda: children(harness))
-            if how == "half-close":
-                sock.shutdown(socket.SHUT_WR)
-                assert sock.recv(10) == b""
-            elif how == "reset":
+            if how == "reset":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         assert text_of(post(harness.url, ask("echo next"))[2]) == "next"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_has_only_finished_sending_gets_its_answer(daemon: Make, stream: bool) -> None:
+    """`nc -N` and others shut their side down after the request. That looked like a client that had gone."""
+    harness = daemon()
+    with connect(harness.url) as sock:
+        whole = request_bytes(harness.url, ask("echo one", stream=stream))
+        sock.sendall(whole + whole)
+        sock.shutdown(socket.SHUT_WR)
+        data = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert data.count(b"HTTP/1.1 200 ") == data.count(b'"end_turn"') == 2
+    with connect(harness.url) as sock:
+        sock.sendall(whole[:-1])
+        sock.shutdown(socket.SHUT_WR)
+        assert read_answer(sock)[0] == 400
+
+
+def test_a_client_that_has_finished_sending_and_then_goes_frees_its_process(daemon: Make) -> None:
+    harness = daemon(max=1, idle=0)
+    with connect(harness.url) as sock:
+        sock.sendall(request_bytes(harness.url, ask("hang")))
+        until(lambda: children(harness))
+        sock.shutdown(socket.SHUT_WR)
+        time.sleep(0.5)
+        assert children(harness)
+    assert text_of(post(harness.url, ask("echo next"))[2]) == "next"
 
 
 def children(harness: Harness) -> list[int]:

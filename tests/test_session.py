@@ -20,7 +20,8 @@ from relayd.claude.telemetry import RequestDone
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.core.session import Birth, Session
+from relayd.core.birth import Birth
+from relayd.core.session import Session
 from relayd.core.transitions import TABLE, State
 from relayd.core.turn import Failed, Finished
 from relayd.errors import Refused
@@ -88,8 +89,23 @@ def test_every_state_takes_what_the_runtime_can_say_at_any_time() -> None:
 
 
 def test_an_event_that_a_state_does_not_list_is_refused_by_name() -> None:
-    with pytest.raises(Refused, match=r"spawning.*HookArrived"):
-        session().handle(ev.HookArrived(Stopped("x")), 0.0)
+    with pytest.raises(Refused, match=r"spawning.*MessageBrought"):
+        session().handle(ev.MessageBrought(1, "hi", streams=False), 0.0)
+
+
+@pytest.mark.parametrize("sign", [ev.HookArrived(Stopped("x")), ev.WireArrived(DONE)])
+def test_a_process_that_begins_a_turn_by_itself_is_ended_and_its_call_answered_elsewhere(sign: Any) -> None:
+    """A transcript was cut off while its process booted, and ended in its placeholder's question: Claude Code answered
+    that. Its hook met a state that did not know it, and the call that had been given to the process got an error 500."""
+    s = session()
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.TurnAssigned(1, REQUEST))
+    orders = feed(s, sign)
+    assert s.state is State.KILLING
+    assert of(orders, do.SignalChild)
+    (part,) = s.parts
+    assert isinstance(part, Failed)
+    assert part.lost
+    assert part.unseen
 
 
 def test_a_call_from_hand_over_to_the_grave() -> None:

@@ -174,14 +174,13 @@ def opening(scene: Scene, request: MessagesRequest) -> bytes:
 def placeholder(scene: Scene) -> bytes:
     """What stands in the transcript of a slot that waits: enough for the session to be found.
 
-    It ends in an answer. If the daemon dies, its FIFOs close and the processes go on; a transcript
-    that ended in a question would then be sent upstream.
+    If the daemon dies, its FIFOs close and the processes go on. A transcript that ended in a question would then
+    be sent upstream: it ends in an answer, and if that is cut off, in a line to which none is given.
     """
     composer = Composer(scene, "none")
     composer.snapshot((), [])
-    text: tuple[Block, ...] = ({"type": "text", "text": "(waiting)"},)
-    composer.user(text, is_last=False)
-    composer.assistant(text)
+    composer.user(({"type": "text", "text": INTERRUPTED_TEXTS[0]},), is_last=False)
+    composer.assistant(({"type": "text", "text": "(waiting)"},))
     return composer.data()
 
 

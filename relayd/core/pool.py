@@ -22,7 +22,8 @@ from relayd.claude.launch import Doors, LaunchKey
 from relayd.config import Config
 from relayd.core import events as ev
 from relayd.core.actions import Action, Mode
-from relayd.core.session import Birth, Session
+from relayd.core.birth import Birth
+from relayd.core.session import Session
 from relayd.core.transitions import State
 
 BACKOFF_FIRST_S = 1.0

@@ -13,8 +13,6 @@ caller should know as parts of the turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from relayd.anthropic.answer import Answer
@@ -23,7 +21,7 @@ from relayd.anthropic.tools import Tool
 from relayd.claude import compose, prompt, screens
 from relayd.claude.compose import Scene
 from relayd.claude.hooks import Displayed, Stopped, Submitted
-from relayd.claude.launch import Launch, LaunchKey, SlotPaths
+from relayd.claude.launch import LaunchKey
 from relayd.claude.screens import View
 from relayd.claude.telemetry import RequestDone
 from relayd.claude.transcript import TranscriptReader, UserLine
@@ -31,6 +29,7 @@ from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action, Mode
+from relayd.core.birth import Birth
 from relayd.core.lineage import Lineage
 from relayd.core.tape import Tape
 from relayd.core.toolcalls import ToolCalls
@@ -40,24 +39,6 @@ from relayd.errors import ApiError, Refused, internal
 from relayd.terminal.screen import Screen
 
 FORGET = "forget"  # the timer of a process that rests with its answer on disk
-
-
-@dataclass(frozen=True)
-class Birth:
-    """What a session is made of. `scene` gives the place and time of the transcript of a session id.
-
-    `conversation` is the session id of its conversation: `slot`, but for a process that loads it.
-    """
-
-    slot: str
-    conversation: str
-    secret: str
-    key: LaunchKey
-    launch: Launch
-    paths: SlotPaths
-    workspace: str
-    mode: Mode
-    scene: Callable[[str, float], Scene]
 
 
 class Session:
@@ -446,6 +427,10 @@ class Session:
         if self.turn is not None:
             self.parts += self.turn.read(self._reader.feed(event.data))
         return []
+
+    def _strayed(self, event: ev.HookArrived, now: float) -> list[Action]:
+        self._lose("Claude Code has begun a turn that nobody ordered")
+        return self._end_turn(event, now)
 
     def _lost_terminal(self, event: ev.DeadlinePassed, now: float) -> list[Action]:
         self._lose("Claude Code closed its terminal unexpectedly")

@@ -2,8 +2,10 @@
 
 It moves bytes and reports requests; what they mean is the core's. Closing is staged (flush,
 half-close, drain until the peer closes or a timer fires), so that an error response arrives even
-while the peer still sends. While an answer is being made reading goes on up to a small cap: an end
-of file there means the client has gone. A half-close looks the same and counts as the same.
+while the peer still sends. While an answer is being made reading goes on up to a small cap. An end
+of file there comes from a client that has gone or from one that has only finished sending: the kernel
+is asked whether a process still holds the other end, now and again until the answer is out. Where the
+system does not say, the client counts as gone.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from relayd.http.messages import BadRequest, HttpRequest
 from relayd.http.websocket import WebSocket, is_upgrade
 from relayd.runtime.fifo import ByteQueue
 from relayd.runtime.loop import READ, WRITE, Loop
+from relayd.runtime.peer import is_held
 
 PIPELINE_MAX_BYTES = 64 * 1024
 TIME_OUT_HEAD = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
@@ -62,6 +65,7 @@ class Channel:
         self._dropping = False  # a dashboard that is too slow gets nothing until it has caught up
         self._request: HttpRequest | None = None
         self._early = 0  # bytes read while an answer was being made
+        self._input_over = False  # the peer has half-closed
         self._phase: Phase | None = None
         self._follow_phase(now)
 
@@ -80,11 +84,14 @@ class Channel:
     def wants(self) -> int:
         """Read while open, unless enough was pipelined behind a running answer, and while lingering. Write what is left."""
         mask = 0
-        if self.stage is Stage.LINGERING or (self.stage is Stage.OPEN and self._early < PIPELINE_MAX_BYTES):
+        if self.stage is Stage.LINGERING or self._takes_more():
             mask |= READ
         if self._out.size and self.stage is not Stage.LINGERING:
             mask |= WRITE
         return mask
+
+    def _takes_more(self) -> bool:
+        return self.stage is Stage.OPEN and not self._input_over and self._early < PIPELINE_MAX_BYTES
 
     def ready(self, mask: int, now: float) -> bool:
         """Read a bounded amount; writing is done by `flush`, which the loop calls next."""
@@ -118,12 +125,21 @@ class Channel:
         return True
 
     def _end_of_input(self, now: float) -> None:
-        if self._http.phase in (Phase.ANSWERING, Phase.IDLE):
+        """What is whole is answered, what is not is refused, for as long as somebody is there to read it."""
+        self._input_over = True
+        if self._websocket is not None:
             self._lose()
             return
         self._http.receive_eof()
         self._pump(now)
-        if self._http.phase is Phase.CLOSING:
+        self._look_for_peer(now)
+
+    def _look_for_peer(self, now: float) -> None:
+        if self.stage is not Stage.OPEN:
+            return
+        if is_held(self._socket):
+            self._loop.set_timer(self._timer("peer"), now + self._config.half_closed_look_s)
+        else:
             self._lose()
 
     def _pump(self, now: float) -> None:
@@ -140,6 +156,8 @@ class Channel:
             self._early = 0
             self._request = request if is_upgrade(request.headers) else None
             self._emit(ev.RequestArrived(self.number, request))
+        elif self._http.phase is Phase.CLOSING:
+            self.stage = Stage.CLOSING
         self._loop.touch(self)
 
     # WebSockets, ordered by the core
@@ -272,6 +290,8 @@ class Channel:
         """A deadline has passed."""
         if name == "phase" and self.stage is Stage.OPEN and self._phase in (Phase.HEAD, Phase.BODY):
             self._time_out()
+        elif name == "peer":
+            self._look_for_peer(now)
         else:  # idle, stalled, or lingering long enough
             self._lose()
 
@@ -287,7 +307,7 @@ class Channel:
         if self.stage is Stage.GONE:
             return
         self.stage = Stage.GONE
-        for name in ("stall", "linger", "phase"):
+        for name in ("stall", "linger", "phase", "peer"):
             self._loop.cancel_timer(self._timer(name))
         self._out.clear()
         self._loop.forget(self)

@@ -4,7 +4,8 @@ A socket that its process has closed belongs to nobody, and the kernel says 0, a
 request and closes at once would pass for root. Such a socket has no inode, and that gives it away.
 
 The kernel is asked for the peer's socket by its addresses (sock_diag over netlink, 30 µs), or its table of
-sockets is read where that is not allowed. Called by `server` for each accepted connection.
+sockets is read where that is not allowed. Called by `server` for each accepted connection, and by `channel`
+for one that sends no more.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ def peer_uid(sock: socket.socket) -> int | None:
         return NOBODY
     uid, inode = found
     return uid if inode else NOBODY
+
+
+def is_held(sock: socket.socket) -> bool:
+    """True if a process has the other end open: it has finished sending, and waits. False also where the system does not say."""
+    return peer_uid(sock) not in (None, NOBODY)
 
 
 def _ask(family: int, source: tuple[str, int], destination: tuple[str, int]) -> tuple[int, int] | None:
