@@ -62,7 +62,7 @@ class Config:
     # Messages that are typed
     typing: bool = knob(
         True,
-        "Type short plain messages into processes that stand at their prompt, checked to the letter; off: replay all calls.",
+        "Type messages into processes that stand at their prompt, checked to the letter; off: replay all calls.",
     )
     typed_body_max_bytes: int = knob(
         256 * 1024, "Requests up to this size may go that way: a long history takes longer to load than to replay."
@@ -72,6 +72,8 @@ class Config:
     )
     kept_idle_s: float = knob(120.0, "How long such a process waits for it, holding about 200 MB; later calls are replayed.")
     submit_limit_s: float = knob(2.0, "From typing a message to Claude Code's word that it has it; then the call is replayed.")
+    editor_limit_s: float = knob(0.1, "From opening the editor to Enter, if there was no sign that it has ended.")
+    enter_interval_s: float = knob(0.03, "From one Enter to the next, until Claude Code has taken what the editor has brought.")
     forget_after_s: float = knob(
         1.0,
         "From the answer of a kept process to deleting its transcript and its lines in Claude Code's list of prompts.",

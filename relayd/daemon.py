@@ -206,6 +206,7 @@ def _serve_locked(
         token=read_token(token_path(config, environ)),
         assets=_assets(),
         gated=system.HAS_FIFOS and not (found and found.no_gate),
+        mover=shutil.which("mv", path=os.defpath) or "" if system.HAS_FIFOS else "",
         no_tools=found.no_tools if found else "",
     )
     if found and found.no_typing:

@@ -161,12 +161,19 @@ def conversation(scene: Scene, request: MessagesRequest) -> bytes:
 
 
 def opening(scene: Scene, request: MessagesRequest) -> bytes:
-    """The transcript of a call without its last message, which is typed."""
+    """The transcript of a call without its last text, which is typed.
+
+    What comes before that text in the same message is a message of its own here: Claude Code leaves out the answer
+    that stands between, and joins the two. A text there would get a line break, so a blank one takes it, and is dropped.
+    """
     composer = Composer(scene, request.model)
-    composer.snapshot(request.system, [])
+    composer.snapshot(request.system, [mcp.snapshot_entry(t) for t in request.tools])
     for message in request.messages[:-1]:
         composer.past(message)
-    if len(request.messages) == 1:
+    rest = request.messages[-1].content[:-1]
+    if rest:
+        composer.user((*rest, BLANK) if rest[-1]["type"] == "text" else rest, is_last=False)
+    if rest or len(request.messages) == 1:
         composer.nothing_said()
     return composer.data()
 

@@ -7,6 +7,7 @@ transcript and FIFO.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from relayd.claude import environment, mcp
 
 # A tool call may stay open as long as the client needs; relayd has limits of its own.
 TOOL_ENV = {
+    "MCP_TIMEOUT": "86400000",  # a process at its prompt waits for its tools as long as it waits for its conversation
     "MCP_TOOL_TIMEOUT": "86400000",
     "CLAUDE_CODE_MCP_TOOL_IDLE_TIMEOUT": "86400000",
     "CLAUDE_CODE_MCP_AUTO_BACKGROUND_MS": "0",
@@ -86,7 +88,7 @@ class LaunchKey:
 
 @dataclass(frozen=True)
 class SlotPaths:
-    """Files of one slot. `prompt` is the gate where there are FIFOs.
+    """Files of one slot. `prompt` is the gate where there are FIFOs; `message` is what the editor brings.
 
     In Claude Code's own directory: `placeholder`, which the process starts with, and `transcript` of its conversation,
     most often the same file; `beside` are directories that it may make for them.
@@ -96,6 +98,7 @@ class SlotPaths:
     prompt: str
     settings: str
     mcp: str
+    message: str
     placeholder: str
     transcript: str
     beside: tuple[str, ...]
@@ -149,6 +152,7 @@ def slot_paths(state_dir: str, config_dir: str, workspace: str, session_id: str,
         prompt=f"{directory}/system-prompt",
         settings=f"{directory}/settings.json",
         mcp=f"{directory}/mcp.json",
+        message=f"{directory}/message",
         placeholder=f"{project}/{session_id}.jsonl",
         transcript=f"{project}/{conversation}.jsonl",
         beside=tuple({f"{project}/{session_id}", f"{project}/{conversation}"}),
@@ -164,10 +168,12 @@ def build(
     doors: Doors,
     base_env: dict[str, str],
     setting_sources: str = "",
+    mover: str = "",
 ) -> Launch:
     """The launch of one waiting process.
 
-    `setting_sources` names the user's settings files to load; none keeps hooks and plugins out.
+    `setting_sources` names the user's settings files to load; none keeps hooks and plugins out. `mover` is the
+    path of `mv`, which serves as the editor.
     """
     argv = (
         claude,
@@ -189,6 +195,9 @@ def build(
         *(("--mcp-config", paths.mcp, "--allowedTools", f"mcp__{mcp.SERVER}") if key.tools else ()),
     )
     env = base_env | _key_env(key) | {"CLAUDE_CODE_TMPDIR": paths.directory}
+    if mover:
+        # Claude Code splits it at spaces, and runs it where it runs itself.
+        env["EDITOR"] = f"{mover} -f {posixpath.relpath(paths.message, workspace)}"
     if key.tools:
         env |= TOOL_ENV
     if doors.telemetry:

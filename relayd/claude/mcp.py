@@ -19,6 +19,7 @@ SERVER = "client"
 PREFIX = f"mcp__{SERVER}__"
 TOOL_USE_ID = "claudecode/toolUseId"  # in `_meta`: the API's own id of the tool call
 PROTOCOL = "2025-11-25"
+LIST = "tools/list"
 METHOD_NOT_FOUND = -32601
 INVALID_REQUEST = -32600
 RESULT_MAX_CHARS = 400_000  # a longer result would be written to a file and only named
@@ -64,14 +65,17 @@ def read(body: bytes) -> McpFact:
         raise ValueError(f"MCP message without {error}") from error
 
 
-def answer(asked: Asked, tools: tuple[Tool, ...]) -> bytes:
-    """The answer to everything but a tool call."""
+def listing(asked: Asked, tools: tuple[Tool, ...]) -> bytes:
+    """The answer to the question for tools."""
+    return _result(asked.rpc_id, {"tools": [_listed(t) for t in tools]})
+
+
+def answer(asked: Asked) -> bytes:
+    """The answer to everything but tool calls and the question for tools."""
     if asked.method == "initialize":
         version = str(asked.params.get("protocolVersion") or PROTOCOL)
         about = {"name": "relayd", "version": "1"}
         return _result(asked.rpc_id, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about})
-    if asked.method == "tools/list":
-        return _result(asked.rpc_id, {"tools": [_listed(t) for t in tools]})
     if asked.method == "ping":
         return _result(asked.rpc_id, {})
     error = {"code": METHOD_NOT_FOUND, "message": "Method not found"}

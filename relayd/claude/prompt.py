@@ -1,43 +1,81 @@
-"""Typing a message into a Claude Code that stands at its prompt: for texts that are safe to type, nothing else.
+"""Bringing a message to a Claude Code that stands at its prompt: for texts that arrive exactly, nothing else.
 
 A process that already holds a conversation, because it has just answered, needs only the new message; one that
 holds nothing can load a history first (`/resume`, which takes up another transcript). Both save most of a start.
-Keys are not text: `!` runs a shell, `/` a command, `@` opens a menu, tabs and control characters are changed, a
-long paste is wrapped, characters are composed, some words change the effort, names of pictures attach files. So
-there is an allow-list, in pieces below the size that counts as a long paste. Before the text goes to the model,
-Claude Code shows it to relayd (the `UserPromptSubmit` hook), which blocks one that is not the client's to the
-letter, or not in the right conversation: then the call is replayed in another process. Measured on 2.1.330.
-Pure; called by `core/`.
+What is typed is not what is sent: `!` runs a shell, `/` a command, `@` opens a menu, tabs and control characters
+are changed, a long paste is wrapped, characters are composed, some words change the effort, names of pictures
+attach files. So there are two ways, each with its list of what it carries:
+
+- keys: bracketed pastes, in pieces below the size that counts as a long one;
+- the external editor: a key makes Claude Code run `$EDITOR FILE`, and ours moves the text into that file's place.
+  It carries tabs, marks and any length; white space around the text would be trimmed, and invisible characters dropped.
+
+Before the text goes to the model, Claude Code shows it to relayd (the `UserPromptSubmit` hook), which blocks one
+that is not the client's to the letter, or not in the right conversation: then the call is replayed in another
+process. Measured on 2.1.330. Pure; called by `core/`.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
+from enum import Enum
 
 from relayd.anthropic.request import Message
 
-MAX_CHARS = 4000
+KEYS_MAX_CHARS = 4000  # longer texts take more pieces, each 2 ms, than the editor takes
 PIECE_MAX_CHARS = 600  # Claude Code wraps pastes of about 800 characters …
 PIECE_MAX_BREAKS = 2  # … or more than three lines
 PASTE_BEGIN, PASTE_END, ENTER = b"\x1b[200~", b"\x1b[201~", b"\r"
+OPEN_EDITOR = b"\x07"  # Ctrl+G
+EDITOR_LEFT = b"\x1b[?2004h"  # bracketed paste, switched on again: the terminal is Claude Code's
 # At the start others may be commands.
 SAFE_START = re.compile(r"[\w\"'(\[]")
-# Anywhere: the menu of files, keywords of Claude Code, and pictures that it would attach.
-UNSAFE = re.compile(r"@|\bultra|\bworkflow|\.(?:png|jpe?g|gif|webp|bmp|pdf)\b|\\\s*$", re.IGNORECASE)
+# Anywhere: keywords of Claude Code; at the end, a line break instead of Enter.
+KEYWORDS = re.compile(r"\bultra|\bworkflow|\\\Z", re.IGNORECASE)
+# Typed, these open menus, or attach pictures.
+MENUS = re.compile(r"@|\.(?:png|jpe?g|gif|webp|bmp|pdf)\b", re.IGNORECASE)
+# The editor's text is not typed, but menus may open for the word at its end.
+COMMANDS = re.compile(r"\A[/!]|(?:\A|\s)[@/#]\S*\Z")
 
 
-def typable(message: Message) -> str | None:
-    """The text of a message that may be typed; None for any other message."""
-    if message.role != "user" or len(message.content) != 1:
-        return None
-    block = message.content[0]
+class Way(Enum):
+    """How a text gets into the prompt."""
+
+    KEYS = "keys"
+    EDITOR = "editor"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The text that ends a message, and its way."""
+
+    text: str
+    way: Way
+
+
+def draft(message: Message, has_editor: bool) -> Draft | None:
+    """What can be brought to the prompt of a message: its last text; None if that would not arrive exactly."""
+    block = message.content[-1]
     text = block.get("text")
-    if block["type"] != "text" or not isinstance(text, str) or len(text) > MAX_CHARS:
+    if message.role != "user" or block["type"] != "text" or not isinstance(text, str):
         return None
-    if text != text.strip() or not text.replace("\n", "").isprintable() or not unicodedata.is_normalized("NFC", text):
+    if text != text.strip() or KEYWORDS.search(text):
         return None
-    return text if SAFE_START.match(text) and not UNSAFE.search(text) else None
+    if _can_be_typed(text):
+        return Draft(text, Way.KEYS)
+    return Draft(text, Way.EDITOR) if has_editor and _can_be_edited(text) else None
+
+
+def _can_be_typed(text: str) -> bool:
+    if len(text) > KEYS_MAX_CHARS or not text.replace("\n", "").isprintable() or not unicodedata.is_normalized("NFC", text):
+        return False
+    return bool(SAFE_START.match(text)) and not MENUS.search(text)
+
+
+def _can_be_edited(text: str) -> bool:
+    return text.replace("\r\n", "").replace("\n", "").replace("\t", "").isprintable() and not COMMANDS.search(text)
 
 
 def fits(messages: tuple[Message, ...]) -> bool:

@@ -111,6 +111,15 @@ class WritePty:
 
 
 @dataclass(frozen=True)
+class OpenEditor:
+    """Put a text where the editor of a process finds it, and press the key that opens the editor."""
+
+    slot: str
+    text: str
+    key: bytes
+
+
+@dataclass(frozen=True)
 class SignalChild:
     """Send TERM or KILL to the process group."""
 
@@ -194,6 +203,7 @@ Action = (
     | HurryGate
     | HandOver
     | WritePty
+    | OpenEditor
     | SignalChild
     | RemoveSlot
     | SetTimer

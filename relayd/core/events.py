@@ -8,6 +8,7 @@ from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import MessagesRequest
 from relayd.claude import mcp
 from relayd.claude.hooks import HookFact
+from relayd.claude.prompt import Draft
 from relayd.claude.telemetry import WireFact
 from relayd.errors import ApiError
 from relayd.http.messages import HttpRequest
@@ -174,6 +175,14 @@ class ToolCalled:
 
 
 @dataclass(frozen=True)
+class ToolsAsked:
+    """Claude Code asks which tools there are; `client` is the connection that waits for the answer."""
+
+    client: int
+    fact: mcp.Asked
+
+
+@dataclass(frozen=True)
 class TurnParked:
     """The answer asks for tools and is complete; the turn waits for their results."""
 
@@ -203,11 +212,16 @@ class TurnKept:
 
 @dataclass(frozen=True)
 class MessageBrought:
-    """The next call of the conversation, with a text that may be typed."""
+    """The next call of the conversation, with a message that may be typed."""
 
     call: int
-    text: str
+    draft: Draft
     streams: bool
+
+
+@dataclass(frozen=True)
+class EditorLeft:
+    """The editor has ended, or may have by now: the text is in the prompt, and waits for Enter."""
 
 
 @dataclass(frozen=True)

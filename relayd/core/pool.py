@@ -48,6 +48,7 @@ class Surroundings:
     token: str = ""  # what clients must send, if it is set
     assets: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)  # the dashboard's files: content type and bytes
     gated: bool = True  # a process can wait for its conversation; else it starts with it, and none is kept warm
+    mover: str = ""  # the path of `mv`, if there is one: messages may come by the editor
     no_tools: str = ""  # why calls with tools are refused, if this version cannot take them
 
 
@@ -75,6 +76,11 @@ class Pool:
         states = ",".join(s.state.value for s in self.sessions.values())
         return f"<Pool {len(self.sessions)}/{self._config.max} [{states}]>"
 
+    @property
+    def has_editor(self) -> bool:
+        """True if processes have an editor that brings messages."""
+        return bool(self._surroundings.mover)
+
     def reconfigure(self, config: Config) -> None:
         """Other knobs from now on."""
         self._config = config
@@ -88,7 +94,7 @@ class Pool:
         for kind, used in list(self._used.items()):
             if now - used > self._config.key_memory_s and len(self._used) > 1:
                 del self._used[kind]
-        at_first = [(key, mode) for key in self._fallback for mode in ((Mode.GATE,) if key.tools else (Mode.PROMPT, Mode.GATE))]
+        at_first = [(key, mode) for key in self._fallback for mode in (Mode.PROMPT, Mode.GATE)]
         return sorted(self._used, key=lambda kind: -self._used[kind]) or at_first
 
     def take(self, key: LaunchKey, by_keys: bool, now: float) -> tuple[Session | None, list[Action]]:
@@ -232,7 +238,7 @@ class Pool:
             telemetry=f"{near.base_url}/telemetry/{secret}/v1/logs" if near.telemetry else "",
         )
         sources = self._config.setting_sources
-        order = launch.build(key, self.claude, slot, paths, near.workspace, doors, near.environment, sources)
+        order = launch.build(key, self.claude, slot, paths, near.workspace, doors, near.environment, sources, near.mover)
         if mode is Mode.PROMPT:
             order.files[paths.prompt] = compose.system_prompt(())
         birth = Birth(slot, conversation, secret, key, order, paths, near.workspace, mode, self._scene)

@@ -35,6 +35,7 @@ from relayd.core.session import FORGET, Session
 from relayd.core.tokens import TokenEstimate
 from relayd.core.transitions import LIVE, State
 from relayd.core.turn import Failed, Finished, Part
+from relayd.core.typist import ENTER
 from relayd.core.viewers import Viewers
 from relayd.errors import ApiError, internal, invalid, overloaded
 from relayd.http import guard, routes, websocket
@@ -192,21 +193,22 @@ class Relay:
         self._rate.admit(now)
         session = self._parked_for(request)
         goes_on = session is not None and self._continues(session, request)
-        text = self._text_to_type(request, len(event.request.body))
-        holder = self._holder_of(request, now) if text is not None and session is None else None
+        draft = self._draft_of(request, len(event.request.body))
+        whole = draft if len(request.messages[-1].content) == 1 else None
+        holder = self._holder_of(request, now) if whole and session is None else None
         if not goes_on and holder is None and len(self.queue) >= self._config.queue_max:
             raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", 10)
         self._numbers += 1
         encoder = asked.encoder(request, int(self._unix_time(now)))
         call = Call(self._numbers, event.client, request_id, request, encoder, self._config, now)
-        call.by_keys = text is not None
+        call.by_keys = draft is not None and prompt.fits(request.messages)
         self.calls[call.number] = call
         self._by_client[event.client] = call.number
         if asked.name:
             call.conversation = asked.name
             kept.begin(asked.name, now)
-        if holder is not None and text is not None:
-            message = ev.MessageBrought(call.number, text, request.stream)
+        if holder is not None and whole is not None:
+            message = ev.MessageBrought(call.number, whole, request.stream)
             return call.started(holder.slot, WARM, now) + self._session(holder, message, now)
         return self._start(call, session, goes_on, now)
 
@@ -224,10 +226,10 @@ class Relay:
         results = request.tool_results
         return self.pool.parked(frozenset(b["tool_use_id"] for b in results)) if results else None
 
-    def _text_to_type(self, request: MessagesRequest, size_bytes: int) -> str | None:
-        """The last message, if it can be typed in a conversation that is quickly loaded."""
+    def _draft_of(self, request: MessagesRequest, size_bytes: int) -> prompt.Draft | None:
+        """The end of the last message, if it can be typed in a conversation that is quickly loaded."""
         small = self._config.typing and size_bytes <= self._config.typed_body_max_bytes
-        return prompt.typable(request.messages[-1]) if small else None
+        return prompt.draft(request.messages[-1], self.pool.has_editor) if small else None
 
     def _holder_of(self, request: MessagesRequest, now: float) -> Session | None:
         """The session that has given the last answer of just this conversation."""
@@ -267,7 +269,9 @@ class Relay:
             return self._session(session, ev.ToolCalled(event.client, fact), now)
         if isinstance(fact, mcp.Notified):
             return [do.Respond(event.client, 202, [], b"")]
-        return [self._json(event.client, mcp.answer(fact, session.tools), request_id)]
+        if fact.method == mcp.LIST:
+            return self._session(session, ev.ToolsAsked(event.client, fact), now)
+        return [self._json(event.client, mcp.answer(fact), request_id)]
 
     def _facts(self, name: str, request: HttpRequest) -> list[Any]:
         try:
@@ -372,7 +376,7 @@ class Relay:
             session = self.pool.sessions.get(number)
             if name == FORGET:
                 return [do.ForgetTranscript(number)] if session and session.state is State.KEPT else []
-            fact = ev.DialogSettled() if name == "dialog" else ev.DeadlinePassed(name)
+            fact = TIMER_FACTS.get(name) or ev.DeadlinePassed(name)
             return self._session(session, fact, now) if session else []
         if kind == "call":
             call = self.calls.get(int(number))
@@ -425,8 +429,7 @@ class Relay:
         while self.queue:
             call = self.calls[self.queue[0]]
             key = key_of(call.request)
-            can_load = call.by_keys and not key.tools and prompt.fits(call.request.messages)
-            session, more = self.pool.take(key, can_load, now)
+            session, more = self.pool.take(key, call.by_keys, now)
             orders += more
             if session is None:
                 break
@@ -456,6 +459,7 @@ class Relay:
         return [do.Remember(dump_keys(keys))]
 
 
+TIMER_FACTS: dict[str, Any] = {"dialog": ev.DialogSettled(), ENTER: ev.EditorLeft()}
 HANDLERS: dict[type, Callable[[Relay, Any, float], list[Action]]] = {
     ev.RequestArrived: Relay._request,
     ev.RequestRefused: Relay._refused,

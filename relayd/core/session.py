@@ -17,7 +17,6 @@ from typing import Any
 
 from relayd.anthropic.answer import Answer
 from relayd.anthropic.request import Message, MessagesRequest
-from relayd.anthropic.tools import Tool
 from relayd.claude import compose, prompt, screens
 from relayd.claude.compose import Scene
 from relayd.claude.hooks import Displayed, Stopped, Submitted
@@ -35,6 +34,7 @@ from relayd.core.tape import Tape
 from relayd.core.toolcalls import ToolCalls
 from relayd.core.transitions import FREE, LIVE, TABLE, State
 from relayd.core.turn import Failed, Finished, Part, Turn, Wait
+from relayd.core.typist import Typist
 from relayd.errors import ApiError, Refused, internal
 from relayd.terminal.screen import Screen
 
@@ -55,12 +55,11 @@ class Session:
         self.screen = Screen(config.columns, config.rows)
         self.tape = Tape(config.tape_max_bytes)
         self.handed_over: float | None = None
-        self.tools: tuple[Tool, ...] = ()
         self.calls = ToolCalls()
         self.lineage: Lineage | None = None
         self.day = ""  # the local date that Claude Code was told
         self.types_exactly: bool | None = None  # what its heading has shown
-        self._typed: str | None = None  # the message that was typed last
+        self._typist = Typist(self.slot, config)
         self._config = config
         self._request: MessagesRequest | None = None
         self._reader = TranscriptReader()
@@ -144,12 +143,16 @@ class Session:
         self.turn = Turn(self.key, request.stream)
         transcript = compose.conversation(self._begin(request, now), request)
         system = compose.system_prompt(request.system)
-        return [do.HandOver(self.slot, transcript, system), self._deadline("state", now + self._config.start_limit_s)]
+        return [
+            *self.calls.offer(request.tools),
+            do.HandOver(self.slot, transcript, system),
+            self._deadline("state", now + self._config.start_limit_s),
+        ]
 
     def _begin(self, request: MessagesRequest, now: float) -> Scene:
         self.handed_over = self._progress = now
         if request.tools or self._config.kept:
-            self.tools, self.lineage = request.tools, Lineage.of(request.system, request.tools, request.messages)
+            self.lineage = Lineage.of(request.system, request.tools, request.messages)
         scene = self.birth.scene(self.birth.conversation, now)
         self.day = scene.today
         self._request = None  # a conversation can be 32 MB; it is on its way now
@@ -158,20 +161,23 @@ class Session:
     def _load(self, event: ev.TurnAssigned, now: float) -> list[Action]:
         """The conversation without its last message, which is typed as soon as the first keys were taken."""
         request, self.call = event.request, event.call
-        self._typed = prompt.typable(request.messages[-1])
+        draft = prompt.draft(request.messages[-1], "EDITOR" in self.birth.launch.env)
+        assert draft is not None
+        self._typist.take(draft)
         self.turn = Turn(self.key, request.stream, behind=1)
         transcript = compose.opening(self._begin(request, now), request)
         return [
+            *self.calls.offer(request.tools),
             do.HandOver(self.slot, transcript, b""),
             do.WritePty(self.slot, prompt.load_keys(self.birth.conversation)),
             self._deadline("state", now + self._config.submit_limit_s),
         ]
 
     def _type_last(self, event: ev.TurnSeen, now: float) -> list[Action]:
-        return [
-            do.WritePty(self.slot, prompt.keys(self._typed or "")),
-            self._deadline("state", now + self._config.submit_limit_s),
-        ]
+        return self._typist.type(now)
+
+    def _enter(self, event: ev.EditorLeft, now: float) -> list[Action]:
+        return self._typist.enter(now)
 
     def _hand_over_failed(self, event: ev.HandOverFailed, now: float) -> list[Action]:
         self._lose(f"the conversation could not be handed over: {event.reason}")
@@ -193,6 +199,8 @@ class Session:
             self._arrive()
         elif self.state in (State.STARTING, State.LOADING) and screens.is_busy(self.screen.title):
             self._again.append(ev.TurnSeen())
+        elif self.state is State.TYPING and self._typist.has_left_editor(event.data):
+            self._again.append(ev.EditorLeft())
         replies = self.screen.take_replies()
         orders: list[Action] = [do.WritePty(self.slot, replies)] if replies else []
         if self.state is State.RUNNING:
@@ -309,7 +317,7 @@ class Session:
 
     def admits(self, submitted: Submitted) -> bool:
         """True if a prompt that Claude Code is about to send is the one that was typed, in its conversation."""
-        return self.state is State.TYPING and submitted == Submitted(self._typed or "", self.birth.conversation)
+        return self.state is State.TYPING and submitted == Submitted(self._typist.text or "", self.birth.conversation)
 
     def _can_keep(self, answer: Answer) -> bool:
         fits = answer.stop_reason == "end_turn" and answer.content and self._turn().can_keep
@@ -320,26 +328,21 @@ class Session:
         self.call = None
         self.lineage.add(Message("assistant", event.content))
         return [
-            *self._forget(now),
+            *self._typist.forget(now),
             self._deadline(FORGET, now + self._config.forget_after_s),
             do.CancelTimer(self._timer("lag")),
             self._deadline("state", now + self._config.kept_idle_s),
         ]
 
-    def _forget(self, now: float) -> list[Action]:
-        return [do.ForgetPrompts(now + self._config.forget_after_s)] if self._typed is not None else []
-
     def _type(self, event: ev.MessageBrought, now: float) -> list[Action]:
         assert self.lineage is not None
-        self.call, self._typed = event.call, event.text
+        self.call = event.call
+        self._typist.take(event.draft)
         self.turn = self._turn().typed(event.streams)
-        self.lineage.add(Message("user", ({"type": "text", "text": event.text},)))
+        self.lineage.add(Message("user", ({"type": "text", "text": event.draft.text},)))
         self._progress = now
         self._wait = Wait.NOTHING
-        return [
-            do.WritePty(self.slot, prompt.keys(event.text)),
-            self._deadline("state", now + self._config.submit_limit_s),
-        ]
+        return self._typist.type(now)
 
     def _compare(self, event: ev.HookArrived, now: float) -> list[Action]:
         """Hooks of the turn before may still come."""
@@ -352,6 +355,9 @@ class Session:
         return [do.Log("warning", f"{self!r} did not take a typed message: {type(event).__name__}"), *self._kill(event, now)]
 
     # Tools
+
+    def _tools_asked(self, event: ev.ToolsAsked, now: float) -> list[Action]:
+        return self.calls.asked(event.client, event.fact)
 
     def _called(self, event: ev.ToolCalled, now: float) -> list[Action]:
         self._progress = now
@@ -455,7 +461,7 @@ class Session:
     def _bury(self, event: Any, now: float) -> list[Action]:
         self._request = self.lineage = None
         return [
-            *self._forget(now),
+            *self._typist.forget(now),
             do.CancelTimer(self._timer("state")),
             do.CancelTimer(self._timer("lag")),
             do.CancelTimer(self._timer(FORGET)),

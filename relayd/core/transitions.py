@@ -44,6 +44,8 @@ DYING: Row = {
     ev.HookArrived: (State.KILLING, "ignore"),
     ev.WireArrived: (State.KILLING, "ignore"),
     ev.ToolCalled: (State.KILLING, "ignore"),
+    ev.ToolsAsked: (State.KILLING, "ignore"),
+    ev.EditorLeft: (State.KILLING, "ignore"),
     ev.TurnParked: (State.KILLING, "ignore"),
     ev.TurnKept: (State.KILLING, "ignore"),
     ev.PromptReached: (State.KILLING, "ignore"),
@@ -64,6 +66,9 @@ DYING: Row = {
 # Keys were pressed for a call, and nothing has reached the model: whatever goes wrong, the call is replayed elsewhere.
 BY_KEYS: Row = {
     ev.PtyOutput: (State.LOADING, "screen_changed"),
+    ev.ToolsAsked: (State.LOADING, "tools_asked"),
+    ev.EditorLeft: (State.LOADING, "ignore"),
+    ev.HandOverFailed: (State.KILLING, "not_taken"),
     ev.HookArrived: (State.LOADING, "compare"),
     ev.PromptRefused: (State.KILLING, "not_taken"),
     ev.TranscriptGrew: (State.LOADING, "last_words"),
@@ -106,6 +111,7 @@ TABLE: dict[State, Row] = {
         ev.HookArrived: (State.KILLING, "strayed"),
         ev.WireArrived: (State.KILLING, "strayed"),
         ev.ToolCalled: (State.KILLING, "strayed"),
+        ev.ToolsAsked: (State.SPAWNING, "tools_asked"),
         ev.PtyOutput: (State.SPAWNING, "screen_changed"),
         ev.TrustAsked: (State.SPAWNING, "trust"),
         ev.DialogSettled: (State.SPAWNING, "settled"),
@@ -121,6 +127,7 @@ TABLE: dict[State, Row] = {
         ev.HookArrived: (State.KILLING, "strayed"),
         ev.WireArrived: (State.KILLING, "strayed"),
         ev.ToolCalled: (State.KILLING, "strayed"),
+        ev.ToolsAsked: (State.WAITING, "tools_asked"),
         ev.PtyOutput: (State.WAITING, "screen_changed"),
         ev.TrustAsked: (State.WAITING, "trust"),
         ev.DialogSettled: (State.WAITING, "settled"),
@@ -136,6 +143,7 @@ TABLE: dict[State, Row] = {
         ev.HookArrived: (State.KILLING, "strayed"),
         ev.WireArrived: (State.KILLING, "strayed"),
         ev.ToolCalled: (State.KILLING, "strayed"),
+        ev.ToolsAsked: (State.READY, "tools_asked"),
         ev.PtyOutput: (State.READY, "screen_changed"),
         ev.TrustAsked: (State.READY, "ignore"),
         ev.DialogSettled: (State.READY, "ignore"),
@@ -149,11 +157,11 @@ TABLE: dict[State, Row] = {
         State.LOADING,
         TurnSeen=(State.TYPING, "type_last"),
         WireArrived=(State.LOADING, "ignore"),
-        HandOverFailed=(State.KILLING, "not_taken"),
     ),
     State.STARTING: {
         ev.SlotSpawned: (State.STARTING, "spawned"),  # without a gate it starts with its conversation
         ev.SpawnFailed: (State.DEAD, "not_spawned"),
+        ev.ToolsAsked: (State.STARTING, "tools_asked"),
         ev.PtyOutput: (State.STARTING, "screen_changed"),
         ev.TrustAsked: (State.STARTING, "trust"),
         ev.DialogSettled: (State.STARTING, "settled"),
@@ -174,6 +182,8 @@ TABLE: dict[State, Row] = {
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },
     State.RUNNING: {
+        ev.ToolsAsked: (State.RUNNING, "tools_asked"),
+        ev.EditorLeft: (State.RUNNING, "ignore"),
         ev.PtyOutput: (State.RUNNING, "screen_changed"),
         ev.TurnSeen: (State.RUNNING, "ignore"),
         ev.HookArrived: (State.RUNNING, "told"),
@@ -196,6 +206,8 @@ TABLE: dict[State, Row] = {
     State.PARKED: {
         ev.ToolCalled: (State.PARKED, "called"),
         ev.ResultsBrought: (State.RUNNING, "resume"),
+        ev.ToolsAsked: (State.PARKED, "tools_asked"),
+        ev.EditorLeft: (State.PARKED, "ignore"),
         ev.PtyOutput: (State.PARKED, "screen_changed"),
         ev.HookArrived: (State.PARKED, "ignore"),
         ev.WireArrived: (State.PARKED, "late_report"),
@@ -213,6 +225,8 @@ TABLE: dict[State, Row] = {
     },
     State.KEPT: {
         ev.MessageBrought: (State.TYPING, "type"),
+        ev.ToolsAsked: (State.KEPT, "tools_asked"),
+        ev.EditorLeft: (State.KEPT, "ignore"),
         ev.PtyOutput: (State.KEPT, "screen_changed"),
         ev.HookArrived: (State.KEPT, "ignore"),
         ev.WireArrived: (State.KEPT, "late_report"),
@@ -231,6 +245,7 @@ TABLE: dict[State, Row] = {
         State.TYPING,
         TurnSeen=(State.RUNNING, "seen"),
         WireArrived=(State.TYPING, "late_report"),
+        EditorLeft=(State.TYPING, "enter"),
     ),
     State.INTERRUPTING: _dying(
         State.INTERRUPTING,

@@ -269,6 +269,9 @@ class Server:
     def _write_pty(self, order: do.WritePty, now: float) -> None:
         self._slots[order.slot].write(order.data)
 
+    def _edit(self, order: do.OpenEditor, now: float) -> None:
+        self._slots[order.slot].edit(order.text, order.key)
+
     def _signal_child(self, order: do.SignalChild, now: float) -> None:
         self._slots[order.slot].signal(order.name)
 
@@ -325,6 +328,7 @@ PERFORMERS: dict[type, Callable[[Server, Any, float], None]] = {
     do.HurryGate: Server._hurry,
     do.HandOver: Server._hand_over,
     do.WritePty: Server._write_pty,
+    do.OpenEditor: Server._edit,
     do.SignalChild: Server._signal_child,
     do.RemoveSlot: Server._remove,
     do.SetTimer: Server._set_timer,

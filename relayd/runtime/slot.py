@@ -132,6 +132,15 @@ class Slot:
         """Keys, or answers to terminal queries."""
         self._pty.write(data)
 
+    def edit(self, text: str, key: bytes) -> None:
+        """Have the process open its editor, which brings this text."""
+        try:
+            write_private(self._order.paths.message, text.encode())
+        except OSError as error:
+            self._emit(ev.HandOverFailed(self.name, f"{error.strerror}"))
+            return
+        self._pty.write(key)
+
     def signal(self, name: str) -> None:
         """End the process. One that was never started has ended."""
         if not self._pty.pid:
