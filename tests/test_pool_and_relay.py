@@ -35,9 +35,9 @@ NEAR = Surroundings(
 class World:
     """A relay with a clock, its orders so far, and shorthands for facts."""
 
-    def __init__(self, **flags: Any) -> None:
+    def __init__(self, near: Surroundings = NEAR, **flags: Any) -> None:
         self.config = Config(**({"typing": False, "kept": 0} | flags))
-        self.relay = Relay(self.config, NEAR, [], 7421)
+        self.relay = Relay(self.config, near, [], 7421)
         self.now = 100.0
         self.orders: list[do.Action] = []
         self.clients = 0
@@ -219,11 +219,11 @@ def test_hooks_with_a_wrong_secret_or_body_change_nothing() -> None:
 
 
 def test_a_bug_dooms_the_session_it_met_and_nothing_else() -> None:
-    """A hook for a process that waits is impossible; if it comes all the same, that process ends and the daemon goes on."""
+    """A gate that opens twice is impossible; if it does all the same, that process ends and the daemon goes on."""
     world = World()
     world.boot()
     first, second = list(world.relay.pool.sessions)
-    world.hook(first, hook_event_name="Stop", last_assistant_message="?")
+    world.tell(ev.GateOpened(first))
     assert world.relay.pool.sessions[first].state is State.KILLING
     assert world.relay.pool.sessions[second].state is State.WAITING
     assert any(isinstance(o, do.Log) and o.level == "error" for o in world.orders)

@@ -16,6 +16,7 @@ from relayd.claude.announced import Machine
 from relayd.claude.compose import Scene
 from relayd.claude.hooks import Displayed, Stopped, Submitted
 from relayd.claude.launch import Launch, LaunchKey, SlotPaths
+from relayd.claude.prompt import Draft, Way
 from relayd.claude.telemetry import RequestDone
 from relayd.config import Config
 from relayd.core import actions as do
@@ -30,7 +31,7 @@ KEY = LaunchKey("claude-sonnet-4-5", 100)
 WORKSPACE = "/state/workspace"
 SCENE = Scene("slot-1", WORKSPACE, "2026-01-01T00:00:00.000Z", "2026-01-01", Machine("linux", "bash", "Linux 6"))
 REQUEST = MessagesRequest("claude-sonnet-4-5", 100, (Message("user", ({"type": "text", "text": "hi"},)),))
-PATHS = SlotPaths("/d", "/d/fifo", "/d/settings", "/d/mcp", "/c/p.jsonl", "/c/t.jsonl", ("/c/p", "/c/t"))
+PATHS = SlotPaths("/d", "/d/fifo", "/d/settings", "/d/mcp", "/d/message", "/c/p.jsonl", "/c/t.jsonl", ("/c/p", "/c/t"))
 DONE = RequestDone("claude-sonnet-4-5", {"input_tokens": 1, "output_tokens": 2}, "r")
 TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I trust this folder\r\n Enter to confirm"
 
@@ -90,7 +91,7 @@ def test_every_state_takes_what_the_runtime_can_say_at_any_time() -> None:
 
 def test_an_event_that_a_state_does_not_list_is_refused_by_name() -> None:
     with pytest.raises(Refused, match=r"spawning.*MessageBrought"):
-        session().handle(ev.MessageBrought(1, "hi", streams=False), 0.0)
+        session().handle(ev.MessageBrought(1, keys("hi"), streams=False), 0.0)
 
 
 @pytest.mark.parametrize("sign", [ev.HookArrived(Stopped("x")), ev.WireArrived(DONE)])
@@ -301,13 +302,17 @@ def answered(text: str = "yo") -> Session:
     return s
 
 
+def keys(text: str) -> Draft:
+    return Draft(text, Way.KEYS)
+
+
 def said(kind: str, text: str, **message: Any) -> ev.TranscriptGrew:
     return line(kind, content=[{"type": "text", "text": text}], **message)
 
 
 def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
     s = answered()
-    orders = feed(s, ev.MessageBrought(2, "more", True))
+    orders = feed(s, ev.MessageBrought(2, keys("more"), True))
     assert (s.state, s.call) == (State.TYPING, 2)
     assert of(orders, do.WritePty) == [do.WritePty("slot-1", prompt.keys("more"))]
     assert [s.admits(Submitted(*told)) for told in (("more", "slot-1"), ("more ", "slot-1"), ("more", "other"))] == [
@@ -324,15 +329,46 @@ def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
     assert not s.admits(Submitted("more", "slot-1"))
 
 
+def test_what_keys_cannot_carry_is_brought_by_the_editor_and_sent_by_as_many_enters_as_it_takes() -> None:
+    s = answered()
+    orders = feed(s, ev.MessageBrought(2, Draft("a\ttab", Way.EDITOR), True))
+    assert of(orders, do.OpenEditor) == [do.OpenEditor("slot-1", "a\ttab", prompt.OPEN_EDITOR)]
+    assert not of(orders, do.WritePty)
+    enter = do.WritePty("slot-1", prompt.ENTER)
+    assert enter not in feed(s, ev.PtyOutput("slot-1", b"\x1b[?2004l"))
+    for fact in (ev.PtyOutput("slot-1", b"\x1b[?25l" + prompt.EDITOR_LEFT), ev.EditorLeft()):
+        orders = feed(s, fact, now=5.0)
+        assert enter in orders
+        assert [t.key for t in of(orders, do.SetTimer) if t.at < 5.1] == [("slot", "slot-1", "enter")]
+    feed(s, ev.HookArrived(Submitted("a\ttab", "slot-1")))
+    assert s.state is State.RUNNING
+    assert not of(feed(s, ev.EditorLeft()), do.WritePty)
+
+
+@pytest.mark.parametrize("mode", [do.Mode.GATE, do.Mode.PROMPT])
+def test_a_process_that_waits_for_its_conversation_waits_for_its_tools(mode: do.Mode) -> None:
+    """Without an answer within a minute Claude Code gave the tools up: the model was not told of them."""
+    s = session(mode=mode)
+    feed(s, ev.SlotSpawned("slot-1", 7))
+    question = mcp.Asked(mcp.LIST, 3, {})
+    assert not of(feed(s, ev.ToolsAsked(9, question)), do.Respond)
+    feed(s, ev.GateOpened("slot-1") if mode is do.Mode.GATE else ev.PromptReached())
+    request = dataclasses.replace(REQUEST, tools=(Tool("f", "", {"type": "object"}),))
+    (reply,) = of(feed(s, ev.TurnAssigned(1, request)), do.Respond)
+    assert (reply.client, [t["name"] for t in json.loads(reply.body)["result"]["tools"]]) == (9, ["f"])
+    (again,) = of(feed(s, ev.ToolsAsked(11, question)), do.Respond)
+    assert again.body == reply.body
+
+
 def test_lines_of_the_answer_before_are_not_taken_for_the_next_one() -> None:
     """The transcript lags: a client that went on at once got the previous answer again, as its next one."""
     s = answered()
-    feed(s, ev.MessageBrought(2, "more", False), ev.HookArrived(Submitted("more", "slot-1")))
+    feed(s, ev.MessageBrought(2, keys("more"), False), ev.HookArrived(Submitted("more", "slot-1")))
     late = {"id": "m1", "model": "m", "stop_reason": "end_turn", "usage": {}}
     feed(s, said("assistant", "yo", **late), said("user", "more"))
     assert not s.parts
     feed(s, ev.HookArrived(Displayed("v", 0, True, "so")), ev.HookArrived(Stopped("so")), ev.WireArrived(DONE))
-    feed(s, ev.MessageBrought(3, "and", False), ev.HookArrived(Submitted("and", "slot-1")))
+    feed(s, ev.MessageBrought(3, keys("and"), False), ev.HookArrived(Submitted("and", "slot-1")))
     feed(s, said("assistant", "so", **late | {"id": "m2"}), said("user", "and"), said("assistant", "end", **late | {"id": "m3"}))
     feed(s, ev.HookArrived(Displayed("w", 0, True, "end")), ev.HookArrived(Stopped("end")))
     assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["so", "end"]
@@ -344,7 +380,7 @@ def test_lines_of_the_answer_before_are_not_taken_for_the_next_one() -> None:
 )
 def test_a_message_that_was_not_taken_can_still_be_replayed(event: Any) -> None:
     s = answered()
-    feed(s, ev.MessageBrought(2, "more", False), event)
+    feed(s, ev.MessageBrought(2, keys("more"), False), event)
     assert [p.lost for p in s.parts if isinstance(p, Failed)] == [True]
     assert s.state in (State.KILLING, State.DRAINING)
     orders = feed(s, ev.ChildExited("slot-1", 0), ev.PtyClosed("slot-1"))

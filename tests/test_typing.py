@@ -26,13 +26,15 @@ from relayd.runtime.forget import PromptHistory
 from tests.test_pool_and_relay import HEADERS, HEADING, NEAR, World
 
 
-def said(text: str) -> str | None:
-    return prompt.typable(Message("user", ({"type": "text", "text": text},)))
+def said(text: str, has_editor: bool = False) -> str | None:
+    found = prompt.draft(Message("user", ({"type": "text", "text": text},)), has_editor)
+    assert found is None or found.text == text
+    return found.way.value if found else None
 
 
-@pytest.mark.parametrize("text", ["hello", "two\nlines", "Größe 漢字 😀", '"quoted"', "(a) b", "7 of 9", "x" * 4000])
+@pytest.mark.parametrize("text", ["hello", "nice :)", "two\nlines", "Größe 漢字 😀", '"quoted"', "(a) b", "7 of 9", "x" * 4000])
 def test_plain_texts_may_be_typed(text: str) -> None:
-    assert said(text) == text
+    assert said(text) == said(text, has_editor=True) == "keys"
 
 
 @pytest.mark.parametrize(
@@ -48,23 +50,46 @@ def test_texts_that_keys_would_change_or_obey_are_not_typed(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        *("a\tb", "a\r\nb", "#note", "see @file now", "?", "&x", "- a\n- b", "e\u0301", "a.png", "b.JPG is here", "x" * 200_000),
+        *("<b>", "@a and b", "* a :)", "- 10:30", "- then /help", "- in #chan", "- a@b.c"),
+    ],
+)
+def test_what_keys_would_change_the_editor_may_carry(text: str) -> None:
+    assert (said(text), said(text, has_editor=True)) == (None, "editor")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("!ls", "/help", "@file", "see @file", "x\n@/etc", ":smile", "a :smile:", " lead", "trail ", "line\n", "\tlead", "a\rb"),
+        *("", "\n", "a\u2028b", "a\u200bb", "a\ufeff", "a\ud800", "a\u00a0b", "ultrathink", "an ultraplan", "a workflow"),
+        *("ends in \\", "\x03", "\x7f", "a\x00", "a\x85b", "a\x0bb", "\x1b[A"),
+    ],
+)
+def test_texts_that_the_editor_would_change_or_that_are_obeyed_are_replayed(text: str) -> None:
+    assert said(text, has_editor=True) is None
+
+
+@pytest.mark.parametrize(
     "message",
     [
         Message("assistant", ({"type": "text", "text": "x"},)),
         Message("system", ({"type": "text", "text": "x"},)),
-        Message("user", ({"type": "text", "text": "x"}, {"type": "text", "text": "y"})),
+        Message("user", ({"type": "text", "text": "x"}, {"type": "image", "source": {}})),
         Message("user", ({"type": "image", "source": {}},)),
         Message("user", ({"type": "tool_result", "tool_use_id": "t"},)),
     ],
 )
-def test_only_one_text_of_the_user_is_typed(message: Message) -> None:
-    assert prompt.typable(message) is None
+def test_only_a_text_of_the_user_is_typed(message: Message) -> None:
+    assert prompt.draft(message, has_editor=True) is None
 
 
 @given(st.integers())
 def test_the_pieces_are_the_text_and_none_is_long(seed: int) -> None:
-    text = said(warm_turns.text(random.Random(seed)))
-    if text is None:
+    text = warm_turns.text(random.Random(seed))
+    if said(text) is None:
         return
     keys = prompt.keys(text)
     assert keys.endswith(prompt.PASTE_END + prompt.ENTER)
@@ -254,11 +279,61 @@ def test_what_calls_need_is_what_is_kept_warm() -> None:
     assert world.states() == ["kept", "kept", "killing", "ready", "ready"]  # nobody needs the one at the gate
 
 
-@pytest.mark.parametrize("fields", [{"tools": [{"name": "get", "input_schema": {"type": "object"}}]}, {"system": "x" * 300_000}])
-def test_tools_and_long_conversations_are_replayed(fields: dict[str, Any]) -> None:
+def test_long_conversations_are_replayed() -> None:
     world = world_of()
-    slot = world.slot_of(conversation(world, "one", **fields))
+    slot = world.slot_of(conversation(world, "one", system="x" * 300_000))
     assert world.relay.pool.sessions[slot].birth.mode is do.Mode.GATE
+
+
+def blocks(*kinds: str) -> list[dict[str, Any]]:
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+    return [picture if kind == "picture" else {"type": "text", "text": kind} for kind in kinds]
+
+
+def loaded(orders: list[Any]) -> list[tuple[Any, ...]]:
+    """The messages of the transcript that was handed over: role, kinds of blocks, and if Claude Code leaves it out."""
+    (order,) = [o for o in orders if isinstance(o, do.HandOver)]
+    lines = [json.loads(line) for line in order.transcript.splitlines()]
+    messages = [line for line in lines if line["type"] in ("user", "assistant")]
+    return [(m["type"], [b.get("text", b["type"]) for b in m["message"]["content"]], m.get("isVirtual", False)) for m in messages]
+
+
+UNSAID = ("assistant", ["(new)"], True)
+
+
+@pytest.mark.parametrize(
+    ("content", "before"),
+    [
+        (["what is it"], [UNSAID]),
+        (["picture", "what is it"], [("user", ["image"], False), UNSAID]),
+        (["one", "what is it"], [("user", ["one", " "], False), UNSAID]),
+        (["one", "picture", "what is it"], [("user", ["one", "image"], False), UNSAID]),
+    ],
+)
+def test_what_stands_before_the_last_text_is_loaded_and_not_typed(content: list[str], before: list[Any]) -> None:
+    world = world_of()
+    client = world.ask(messages=[{"role": "user", "content": blocks(*content)}])
+    slot = world.slot_of(client)
+    assert world.relay.pool.sessions[slot].state is State.LOADING
+    assert loaded(world.orders) == before
+    typed = world.tell(ev.PtyOutput(slot, BUSY))
+    assert [o.data for o in typed if isinstance(o, do.WritePty)] == [prompt.keys("what is it")]
+
+
+def test_a_kept_process_is_told_texts_only() -> None:
+    world, slot = first_turn()
+    talk = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
+    assert world.slot_of(world.ask(messages=[*talk, {"role": "user", "content": blocks("picture", "three")}])) != slot
+
+
+def test_the_editor_is_used_where_there_is_one() -> None:
+    for mover, mode in (("", do.Mode.GATE), ("/bin/mv", do.Mode.PROMPT)):
+        world = World(dataclasses.replace(NEAR, mover=mover), typing=True)
+        world.boot()
+        slot = world.slot_of(conversation(world, "a\ttab"))
+        birth = world.relay.pool.sessions[slot].birth
+        assert birth.mode is mode
+        assert birth.launch.env.get("EDITOR") == (f"{mover} -f ../slots/{slot}/message" if mover else None)
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,9 @@ def build(
         "--strict-mcp-config",
         *(("--mcp-config", paths.mcp, "--allowedTools", f"mcp__{mcp.SERVER}") if key.tools else ()),
     )
-    env = base_env | _key_env(key) | {"CLAUDE_CODE_TMPDIR": paths.directory}
+    # In the cache it logs what it does with tools, by their names; with the slot's directory that goes, too.
+    own = {"CLAUDE_CODE_TMPDIR": paths.directory, "XDG_CACHE_HOME": f"{paths.directory}/cache"}
+    env = base_env | _key_env(key) | own
     if mover:
         # Claude Code splits it at spaces, and runs it where it runs itself.
         env["EDITOR"] = f"{mover} -f {posixpath.relpath(paths.message, workspace)}"

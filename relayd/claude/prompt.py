@@ -32,12 +32,13 @@ OPEN_EDITOR = b"\x07"  # Ctrl+G
 EDITOR_LEFT = b"\x1b[?2004h"  # bracketed paste, switched on again: the terminal is Claude Code's
 # At the start others may be commands.
 SAFE_START = re.compile(r"[\w\"'(\[]")
-# Anywhere: keywords of Claude Code; at the end, a line break instead of Enter.
-KEYWORDS = re.compile(r"\bultra|\bworkflow|\\\Z", re.IGNORECASE)
-# Typed, these open menus, or attach pictures.
-MENUS = re.compile(r"@|\.(?:png|jpe?g|gif|webp|bmp|pdf)\b", re.IGNORECASE)
-# The editor's text is not typed, but menus may open for the word at its end.
-COMMANDS = re.compile(r"\A[/!]|(?:\A|\s)[@/#]\S*\Z")
+# Keywords of Claude Code.
+KEYWORDS = re.compile(r"\bultra|\bworkflow", re.IGNORECASE)
+# Enter would make a line break, or choose from the menu of files or of emoji that opens for the last word.
+ENDINGS = re.compile(r"\\\Z|(?:\A|\s)(?:@\S*|:[\w+-]{2,}:?)\Z")
+# Typed, these open a menu, or attach pictures.
+TYPED = re.compile(r"@|\.(?:png|jpe?g|gif|webp|bmp|pdf)\b", re.IGNORECASE)
+COMMANDS = ("/", "!")
 
 
 class Way(Enum):
@@ -61,7 +62,7 @@ def draft(message: Message, has_editor: bool) -> Draft | None:
     text = block.get("text")
     if message.role != "user" or block["type"] != "text" or not isinstance(text, str):
         return None
-    if text != text.strip() or KEYWORDS.search(text):
+    if not text or text != text.strip() or KEYWORDS.search(text) or ENDINGS.search(text):
         return None
     if _can_be_typed(text):
         return Draft(text, Way.KEYS)
@@ -71,11 +72,12 @@ def draft(message: Message, has_editor: bool) -> Draft | None:
 def _can_be_typed(text: str) -> bool:
     if len(text) > KEYS_MAX_CHARS or not text.replace("\n", "").isprintable() or not unicodedata.is_normalized("NFC", text):
         return False
-    return bool(SAFE_START.match(text)) and not MENUS.search(text)
+    return bool(SAFE_START.match(text)) and not TYPED.search(text)
 
 
 def _can_be_edited(text: str) -> bool:
-    return text.replace("\r\n", "").replace("\n", "").replace("\t", "").isprintable() and not COMMANDS.search(text)
+    plain = text.replace("\r\n", "").replace("\n", "").replace("\t", "").isprintable()
+    return plain and not text.startswith(COMMANDS)
 
 
 def fits(messages: tuple[Message, ...]) -> bool:
