@@ -46,10 +46,15 @@ def test_the_next_message_is_exact_in_the_same_process_and_forgotten(warm: Harne
     history = pathlib.Path(warm.isolation.config_dir, "history.jsonl")
     theirs = b'{"display":"of the user","pastedContents":{},"timestamp":1,"project":"/elsewhere","sessionId":"x"}\n'
     history.write_bytes(theirs)
-    body = ask("\tfirst\r\n[[say hello]]", system="Be brief.")
+    body = ask("first\r\n\t[[say hello]]", system="Be brief.")
     _, _, answer = post(warm.url, body)
     first = sent(warm).headers["x-claude-code-session-id"]
-    for text in ("[[say two]] over\n\nthree lines", "[[say secret-word]] Größe 漢字", "a" * 3000):
+    for text in (
+        "[[say two]] over\n\nthree lines",
+        "# of\t@/etc/passwd\r\n" + "and\ton " * 9000 + "[[say it]]",
+        "[[say secret-word]] Größe 漢字",
+        "a" * 3000,
+    ):
         body = go_on(body, answer, text)
         status, headers, answer = post(warm.url, body)
         assert (status, road(headers)) == (200, "warm")
@@ -68,7 +73,7 @@ def test_streams_and_messages_that_may_not_be_typed(warm: Harness) -> None:
     text = "".join(e["delta"].get("text", "") for e in events if e["type"] == "content_block_delta")
     body = go_on(body, json.dumps({"content": [{"type": "text", "text": text}]}).encode(), "!ls\t[[say three]]")
     _, headers, answer = post(warm.url, body)
-    assert road(headers) != "warm"
+    assert road(headers) == "waiting"
     assert differences(body, sent(warm).body) == []
     _, headers, _ = post(warm.url, go_on(body, answer, "[[say four]] now"))
     assert road(headers) == "warm"

@@ -130,19 +130,20 @@ def gate(harness: Harness) -> str:
 
 
 def typing(harness: Harness) -> str:
-    """Short messages are typed: into a process at its prompt, and into one that has answered."""
+    """Messages are typed: into a process at its prompt, and by keys and by the editor into one that has answered."""
     deadline = time.monotonic() + TYPING_LIMIT_S
     while _road(harness, ask("[[say ok]] please", system=SYSTEM)) != "ready":
         if time.monotonic() > deadline:
             raise Missing("no process takes messages at its prompt: all calls are replayed")
         time.sleep(1)
-    turns = [("user", "[[say ok]] please"), ("assistant", "ok"), ("user", "and so on")]
-    value = ask("", system=SYSTEM, messages=[{"role": role, "content": text} for role, text in turns])
-    road = _road(harness, value)
-    found = differences(value, harness.api.messages()[-1].body)
-    if road != "warm" or found:
-        raise Missing(found[0] if found else f"the next message was not typed but went the road {road}")
-    return "short messages are typed, byte for byte"
+    value = ask("", system=SYSTEM, messages=[{"role": "user", "content": "[[say ok]] please"}])
+    for text in ("[[say ok]] and so on", "# by the\teditor @once\r\nmore"):
+        value["messages"] += [{"role": "assistant", "content": "ok"}, {"role": "user", "content": text}]
+        road = _road(harness, value)
+        found = differences(value, harness.api.messages()[-1].body)
+        if road != "warm" or found:
+            raise Missing(found[0] if found else f"the next message was not typed but went the road {road}")
+    return "messages are typed, byte for byte"
 
 
 def _road(harness: Harness, value: dict[str, Any]) -> str:

@@ -23,33 +23,33 @@ MODEL = "claude-sonnet-4-6"
 CHAIN_TURNS = 10
 
 
-def post(url: str, body: dict[str, Any]) -> tuple[int, bytes]:
-    """One call; its status and body."""
+def post(url: str, body: dict[str, Any]) -> tuple[int, str, bytes]:
+    """One call; its status, road and body."""
     data = json.dumps(body).encode()
     request = urllib.request.Request(f"{url}/v1/messages", data, {"content-type": "application/json"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=120) as answer:
-            return answer.status, answer.read()
+            return answer.status, str(answer.headers["server-timing"]).partition('desc="')[2].rstrip('"'), answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, error.read()
+        return error.code, "", error.read()
 
 
-def check(harness: Harness, seed: int) -> list[str]:
-    """The differences that one conversation shows. The case is found again by a mark in its system prompt."""
+def check(harness: Harness, seed: int) -> tuple[str, list[str]]:
+    """The road of one conversation, and the differences that it shows. The case is found again by a mark in its system prompt."""
     case = conversation(seed)
     mark = f"[case {seed}]"
     system = case.get("system")
     # The mark is a system text of its own, so that every kind of message stays as it was generated.
     marked = [mark] if system is None else ([mark, system] if isinstance(system, str) else [mark, *[b["text"] for b in system]])
     case["system"] = [{"type": "text", "text": t} for t in marked]
-    status, answer = post(harness.url, {"model": MODEL, "max_tokens": 1024, **case})
+    status, road, answer = post(harness.url, {"model": MODEL, "max_tokens": 1024, **case})
     if status != 200:
-        return [f"status {status}: {answer[:300]!r}"]
+        return road, [f"status {status}: {answer[:300]!r}"]
     received = [r.body for r in harness.api.messages() if r.body["system"][-1]["text"].startswith(mark)]
     if len(received) != 1:
-        return [f"{len(received)} upstream requests"]
-    return differences(case, received[0])
+        return road, [f"{len(received)} upstream requests"]
+    return road, differences(case, received[0])
 
 
 def main() -> int:
@@ -68,16 +68,17 @@ def volume(options: argparse.Namespace) -> int:
     """Conversations of one call each."""
     seeds = range(options.seed, options.seed + options.count)
     begun = time.monotonic()
-    exact = 0
+    exact, roads = 0, Counter[str]()
     with tempfile.TemporaryDirectory(prefix="relayd-exactness-") as root:
         flags: dict[str, object] = {"idle": 3, "max": 5, "refill_delay_s": 0}
         with Harness(root, options.claude, flags) as harness, ThreadPoolExecutor(options.clients) as workers:
-            for seed, found in zip(seeds, workers.map(lambda s: check(harness, s), seeds), strict=True):
+            for seed, (road, found) in zip(seeds, workers.map(lambda s: check(harness, s), seeds), strict=True):
                 exact += not found
+                roads[road] += 1
                 for difference in found:
                     print(f"seed {seed}: {difference}", flush=True)
     spent = time.monotonic() - begun
-    print(f"exact: {exact} of {options.count}, {spent / options.count:.2f} s a conversation")
+    print(f"exact: {exact} of {options.count}, roads {dict(roads)}, {spent / options.count:.2f} s a conversation")
     return 0 if exact == options.count else 1
 
 

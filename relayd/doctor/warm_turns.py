@@ -1,7 +1,7 @@
 """Conversations that go on: each next message is typed into the process that has answered. Exact to the letter?
 
-Texts are generated from what may be typed, odd characters and lines included; one in ten may not, and is
-replayed. Called by `scripts/exactness` through `volume.py`, and by the tests.
+Texts are generated from what keys may carry, and from whatever a client may send, which the editor brings or which
+is replayed. Called by `scripts/exactness` through `volume.py`, and by the tests.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from relayd.doctor import conversations
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
 
@@ -23,7 +24,18 @@ ALPHABETS = (
     "äöüßéèñçøåŁžшщюяλπΩאבגدش中文日本語한국어 ",
     "\U0001f600✨\U0001d54f\U00010348 e\u0301\u0300 ",
 )
-UNTYPABLE = ("!ls", "/help", "a\ttab", "ends with a space ", "e\u0301 in two", "@README.md look", "\x1b[31mred", "# remember")
+ODD = (
+    "!ls",
+    "/help",
+    "a\ttab",
+    "ends with a space ",
+    "e\u0301 in two",
+    "@README.md look",
+    "\x1b[31mred",
+    "# remember",
+    "a :smile:",
+    "- a@b.c\r\n",
+)
 SIZES = (1, 5, 40, 200, 590, 601, 799, 1500, 3900)
 
 
@@ -36,9 +48,12 @@ class Chain:
 
 
 def text(chance: random.Random) -> str:
-    """A message; most may be typed."""
-    if chance.random() < 0.1:
-        return chance.choice(UNTYPABLE)
+    """A message; most may be typed, many need the editor, some must be replayed."""
+    kind = chance.random()
+    if kind < 0.1:
+        return chance.choice(ODD)
+    if kind < 0.4:
+        return conversations.text(chance)
     letters = [chance.choice(chance.choice(ALPHABETS)) for _ in range(chance.choice(SIZES))]
     for _ in range(chance.choice((0, 0, 1, 2, 3, 7, 20))):
         letters.insert(chance.randrange(len(letters) + 1), "\n")
