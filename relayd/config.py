@@ -64,8 +64,8 @@ class Config:
         True,
         "Type messages into processes that stand at their prompt, checked to the letter; off: replay all calls.",
     )
-    typed_body_max_bytes: int = knob(
-        256 * 1024, "Requests up to this size may go that way: a long history takes longer to load than to replay."
+    typed_messages_max: int = knob(
+        80, "Conversations of up to so many messages are loaded for that; longer ones take longer to paint than to replay."
     )
     kept: int = knob(
         2, "Processes kept after their answer: the next message of the same conversation is typed into one; 0: none."

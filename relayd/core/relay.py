@@ -193,7 +193,7 @@ class Relay:
         self._rate.admit(now)
         session = self._parked_for(request)
         goes_on = session is not None and self._continues(session, request)
-        draft = self._draft_of(request, len(event.request.body))
+        draft = prompt.draft(request.messages[-1], self.pool.has_editor) if self._config.typing else None
         whole = draft if len(request.messages[-1].content) == 1 else None
         holder = self._holder_of(request, now) if whole and session is None else None
         if not goes_on and holder is None and len(self.queue) >= self._config.queue_max:
@@ -201,7 +201,8 @@ class Relay:
         self._numbers += 1
         encoder = asked.encoder(request, int(self._unix_time(now)))
         call = Call(self._numbers, event.client, request_id, request, encoder, self._config, now)
-        call.by_keys = draft is not None and prompt.fits(request.messages)
+        short = len(request.messages) <= self._config.typed_messages_max
+        call.by_keys = draft is not None and short and prompt.fits(request.messages)
         self.calls[call.number] = call
         self._by_client[event.client] = call.number
         if asked.name:
@@ -225,11 +226,6 @@ class Relay:
         """The session that waits for these tool results."""
         results = request.tool_results
         return self.pool.parked(frozenset(b["tool_use_id"] for b in results)) if results else None
-
-    def _draft_of(self, request: MessagesRequest, size_bytes: int) -> prompt.Draft | None:
-        """The end of the last message, if it can be typed in a conversation that is quickly loaded."""
-        small = self._config.typing and size_bytes <= self._config.typed_body_max_bytes
-        return prompt.draft(request.messages[-1], self.pool.has_editor) if small else None
 
     def _holder_of(self, request: MessagesRequest, now: float) -> Session | None:
         """The session that has given the last answer of just this conversation."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from relayd.doctor import client
+from relayd.doctor.client import Reply
 from relayd.doctor.conversations import conversation, image
 from relayd.doctor.exactness import differences, without_reminders
 from relayd.doctor.harness import Harness
@@ -65,26 +67,14 @@ def examine(
     return results
 
 
-def post(harness: Harness, value: dict[str, Any], headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+def post(harness: Harness, value: dict[str, Any]) -> Reply:
     """One call of the daemon."""
-    connection = http.client.HTTPConnection(urlsplit(harness.url).netloc, timeout=CALL_LIMIT_S)
-    try:
-        connection.request("POST", "/v1/messages", json.dumps(value), {"content-type": "application/json", **(headers or {})})
-        answer = connection.getresponse()
-        return answer.status, dict(answer.getheaders()), answer.read()
-    finally:
-        connection.close()
+    return client.post(harness.url, value, limit_s=CALL_LIMIT_S)
 
 
 def health(harness: Harness) -> dict[str, Any]:
     """What the daemon says of itself."""
-    connection = http.client.HTTPConnection(urlsplit(harness.url).netloc, timeout=CALL_LIMIT_S)
-    try:
-        connection.request("GET", "/v1/health")
-        found: dict[str, Any] = json.loads(connection.getresponse().read())
-        return found
-    finally:
-        connection.close()
+    return client.get(harness.url, "/v1/health", CALL_LIMIT_S).value
 
 
 def ask(text: str, **fields: Any) -> dict[str, Any]:
@@ -94,11 +84,10 @@ def ask(text: str, **fields: Any) -> dict[str, Any]:
 
 def answered(harness: Harness, value: dict[str, Any]) -> dict[str, Any]:
     """The message that answers the call."""
-    status, _, body = post(harness, value)
-    found: dict[str, Any] = json.loads(body)
-    if status != 200:
-        raise Missing(f"{status}: {found['error']['message'][:300]}")
-    return found
+    reply = post(harness, value)
+    if reply.status != 200:
+        raise Missing(f"{reply.status}: {reply.value['error']['message'][:300]}")
+    return reply.value
 
 
 def exactly(harness: Harness, value: dict[str, Any], strictly: bool = False) -> None:
@@ -122,7 +111,7 @@ def gate(harness: Harness) -> str:
     deadline = time.monotonic() + CALL_LIMIT_S
     while time.monotonic() < deadline:
         if health(harness)["pool"]["processes"].get("waiting"):
-            if _road(harness, ask("\t[[say ok]]")) != "waiting":
+            if post(harness, ask("\t[[say ok]]")).road != "waiting":
                 raise Missing("a waiting process was not used")
             return "processes wait at their gate"
         time.sleep(0.1)
@@ -132,23 +121,18 @@ def gate(harness: Harness) -> str:
 def typing(harness: Harness) -> str:
     """Messages are typed: into a process at its prompt, and by keys and by the editor into one that has answered."""
     deadline = time.monotonic() + TYPING_LIMIT_S
-    while _road(harness, ask("[[say ok]] please", system=SYSTEM)) != "ready":
+    while post(harness, ask("[[say ok]] please", system=SYSTEM)).road != "ready":
         if time.monotonic() > deadline:
             raise Missing("no process takes messages at its prompt: all calls are replayed")
         time.sleep(1)
     value = ask("", system=SYSTEM, messages=[{"role": "user", "content": "[[say ok]] please"}])
     for text in ("[[say ok]] and so on", "# by the\teditor @once\r\nmore"):
         value["messages"] += [{"role": "assistant", "content": "ok"}, {"role": "user", "content": text}]
-        road = _road(harness, value)
+        road = post(harness, value).road
         found = differences(value, harness.api.messages()[-1].body)
         if road != "warm" or found:
             raise Missing(found[0] if found else f"the next message was not typed but went the road {road}")
     return "messages are typed, byte for byte"
-
-
-def _road(harness: Harness, value: dict[str, Any]) -> str:
-    """How a call reached Claude Code."""
-    return post(harness, value)[1].get("server-timing", "").partition('desc="')[2].rstrip('"')
 
 
 def system_prompt(harness: Harness) -> str:
@@ -197,8 +181,7 @@ def parallel(harness: Harness) -> str:
 
 def deltas(harness: Harness) -> str:
     """Text while it is being written."""
-    _, _, body = post(harness, ask("[[paragraphs 5]][[slow 0.02]]", stream=True))
-    count = body.count(b'"text_delta"')
+    count = post(harness, ask("[[paragraphs 5]][[slow 0.02]]", stream=True)).body.count(b'"text_delta"')
     if count < 2:
         raise Missing(f"{count} pieces of text in a stream of five paragraphs")
     return f"{count} pieces for five paragraphs"
@@ -256,9 +239,9 @@ def interrupt(harness: Harness) -> str:
 def errors(harness: Harness) -> str:
     """The API's errors with their status and text."""
     for status in (400, 401, 404, 429, 500, 529):
-        found, _, body = post(harness, ask(f"[[error {status} as told]]"))
-        if found != status or b"as told" not in body:
-            raise Missing(f"{found} instead of {status}: {body[:200]!r}")
+        reply = post(harness, ask(f"[[error {status} as told]]"))
+        if reply.status != status or b"as told" not in reply.body:
+            raise Missing(f"{reply.status} instead of {status}: {reply.body[:200]!r}")
     return "come through with status and text"
 
 

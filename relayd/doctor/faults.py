@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from relayd.doctor import client
 from relayd.doctor.harness import Harness
 from relayd.doctor.load import fds
 
@@ -61,24 +62,20 @@ class World:
         time.sleep(self.chance.random() * longest_s)
 
     def body(self, text: str = "") -> bytes:
-        """A call; now and then one that cannot be typed, and a stream."""
-        said = self.chance.choice(("", "\t")) + (text or self.chance.choice(ANSWERS))
+        """A call, for one of the roads: typed by keys, brought by the editor, replayed; now and then a stream."""
+        said = self.chance.choice(("", "- \t", "\t")) + (text or self.chance.choice(ANSWERS))
         value = {"model": MODEL, "max_tokens": 1024, "messages": [{"role": "user", "content": said}]}
         return json.dumps(value | {"stream": self.chance.random() < 0.5}).encode()
 
     def call(self, body: bytes) -> str:
         """The outcome of a call, judged: `ok`, an error's type, or what is wrong with it."""
-        connection = http.client.HTTPConnection(urlsplit(self.harness.url).netloc, timeout=LIMIT_S)
         try:
-            connection.request("POST", "/v1/messages", body, {"content-type": "application/json"})
-            answer = connection.getresponse()
-            return judge(answer.status, answer.getheader("content-type") or "", answer.read())
+            reply = client.post(self.harness.url, body, limit_s=LIMIT_S)
         except TimeoutError:
             return "BAD: nothing within the limit"
         except (OSError, http.client.HTTPException) as error:
             return f"BAD: {type(error).__name__}"
-        finally:
-            connection.close()
+        return judge(reply.status, reply.headers.get("content-type", ""), reply.body)
 
     def during(self, fault: Callable[[], object], text: str = "") -> str:
         """A call, with the fault at some moment of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import pathlib
@@ -12,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from relayd.doctor import rivals, roads
+from relayd.doctor import client, roads
 from relayd.doctor.harness import Harness
 from relayd.doctor.series import Series
 
@@ -58,7 +57,7 @@ def clients(root: str, claude: str) -> tuple[list[Series], list[str]]:
 
 def _timed(url: str, number: int) -> float:
     begun = time.monotonic()
-    rivals.post(url, "/v1/messages", roads.request(f"[[say {number}]] please"))
+    client.post(url, roads.request(f"[[say {number}]] please")).expect()
     return 1000 * (time.monotonic() - begun)
 
 
@@ -70,10 +69,7 @@ def idle_connections(harness: Harness) -> tuple[float, float]:
     times = []
     for _ in range(20):
         begun = time.monotonic()
-        connection = http.client.HTTPConnection(address.netloc, timeout=10)
-        connection.request("GET", "/v1/health")
-        connection.getresponse().read()
-        connection.close()
+        client.get(harness.url, "/v1/health").expect()
         times.append(1000 * (time.monotonic() - begun))
     grown = resident_mb(harness.pid) - before
     for sock in held:
@@ -88,16 +84,6 @@ def volume(root: str, fake: str, calls: int) -> list[str]:
     with Harness(root, fake, flags) as harness, ThreadPoolExecutor(4) as workers:
         body = json.dumps(roads.request("echo hello")).encode()
         for part in range(5):
-            list(workers.map(lambda _: _raw(harness.url, body), range(calls // 5)))
+            list(workers.map(lambda _: client.post(harness.url, body).expect(), range(calls // 5)))
             lines.append(f"| {(part + 1) * calls // 5} | {resident_mb(harness.pid):.1f} | {fds(harness.pid)} |")
     return lines
-
-
-def _raw(url: str, body: bytes) -> None:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
-    connection.request("POST", "/v1/messages", body, {"content-type": "application/json"})
-    answer = connection.getresponse()
-    answer.read()
-    connection.close()
-    if answer.status != 200:
-        raise RuntimeError(f"status {answer.status}")

@@ -8,55 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import pathlib
 import subprocess
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
+from relayd.doctor import client
 from relayd.doctor.harness import Harness
 
 QUIET = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
-Times = tuple[float, float, dict[str, str]]
 START_LIMIT_S = 20.0
 PEER_PORT = 47421
-
-
-def answer(url: str, value: dict[str, Any]) -> dict[str, Any]:
-    """The message that answers a call. Raises RuntimeError for another status."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
-    connection.request("POST", "/v1/messages", json.dumps(value), {"content-type": "application/json"})
-    reply = connection.getresponse()
-    found: dict[str, Any] = json.loads(reply.read())
-    connection.close()
-    if reply.status != 200:
-        raise RuntimeError(f"{reply.status}: {str(found)[:300]}")
-    return found
-
-
-def post(url: str, path: str, value: dict[str, Any], headers: dict[str, str] | None = None) -> Times:
-    """One call: when its last byte had left, when its answer was whole, the answer's headers."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
-    data = json.dumps(value).encode()
-    connection.connect()
-    connection.request("POST", path, data, {"content-type": "application/json", **(headers or {})})
-    sent = time.monotonic()
-    answer = connection.getresponse()
-    body = answer.read()
-    ended = time.monotonic()
-    connection.close()
-    if answer.status != 200:
-        raise RuntimeError(f"{answer.status}: {body[:300]!r}")
-    return sent, ended, {k.lower(): v for k, v in answer.getheaders()}
 
 
 def direct(harness: Harness, body: dict[str, Any]) -> float:
     """Milliseconds from request to upstream without anything between."""
     harness.api.clear()
-    sent, _, _ = post(harness.api.url, "/v1/messages", body, {"x-api-key": "k", "anthropic-version": "2023-06-01"})
-    return 1000 * (harness.api.messages()[0].arrived - sent)
+    reply = client.post(harness.api.url, body, {"x-api-key": "k", "anthropic-version": "2023-06-01"}).expect()
+    return 1000 * (harness.api.messages()[0].arrived - reply.sent)
 
 
 def wrapper(harness: Harness, claude: str, model: str, text: str) -> float:
@@ -109,5 +79,5 @@ class Peer:
         """Milliseconds from request to upstream."""
         self._harness.api.clear()
         value = {"model": model, "messages": [{"role": "user", "content": text}]}
-        sent, _, _ = post(f"http://127.0.0.1:{PEER_PORT}", "/v1/chat/completions", value)
-        return 1000 * (self._harness.api.messages()[0].arrived - sent)
+        reply = client.post(f"http://127.0.0.1:{PEER_PORT}", value, path="/v1/chat/completions").expect()
+        return 1000 * (self._harness.api.messages()[0].arrived - reply.sent)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from relayd.doctor import rivals
+from relayd.doctor import client, rivals
 from relayd.doctor.harness import Harness
 from relayd.doctor.series import Series
 
@@ -45,12 +45,11 @@ def daemons(root: str, claude: str) -> Iterator[dict[str, Harness]]:
 def call(harness: Harness, body: dict[str, Any], road: str) -> tuple[float, float]:
     """Milliseconds to the upstream request, and from its end to the client's last byte. The road must be the one meant."""
     harness.api.clear()
-    sent, ended, headers = rivals.post(harness.url, "/v1/messages", body)
-    taken = headers["server-timing"].partition('desc="')[2].rstrip('"')
-    if taken != road:
-        print(f"a call took the road {taken} instead of {road}", file=sys.stderr)
+    reply = client.post(harness.url, body).expect()
+    if reply.road != road:
+        print(f"a call took the road {reply.road} instead of {road}", file=sys.stderr)
     record = harness.api.messages()[0]
-    return 1000 * (record.arrived - sent), 1000 * (ended - (record.finished or ended))
+    return 1000 * (record.arrived - reply.sent), 1000 * (reply.ended - (record.finished or reply.ended))
 
 
 def measure(hosts: dict[str, Harness], claude: str, rounds: int, peer: rivals.Peer | None) -> list[Series]:
@@ -58,7 +57,7 @@ def measure(hosts: dict[str, Harness], claude: str, rounds: int, peer: rivals.Pe
     names = ("warm", "ready", "waiting", "cold", "claude -p", "peer", "direct", "whole", "stream")
     found = {name: Series(name) for name in names}
     for name, harness in hosts.items():
-        rivals.post(harness.url, "/v1/messages", request(f"[[say hello]] {name}"))
+        client.post(harness.url, request(f"[[say hello]] {name}")).expect()
     for number in range(rounds):
         time.sleep(SETTLE_S)
         for road in ("ready", "waiting", "cold"):

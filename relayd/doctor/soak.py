@@ -18,7 +18,7 @@ from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit
 
-from relayd.doctor import rivals
+from relayd.doctor import client
 from relayd.doctor.harness import Harness
 from relayd.doctor.load import fds, resident_mb
 
@@ -66,7 +66,7 @@ class Soak:
 
     def stream(self, chance: random.Random) -> None:
         """One stream."""
-        rivals.post(self.harness.url, "/v1/messages", ask("\t[[paragraphs 5]][[slow 0.02]]", stream=True))
+        client.post(self.harness.url, ask("[[paragraphs 5]][[slow 0.02]]", stream=True)).expect()
 
     def goes_on(self, chance: random.Random) -> None:
         """Three turns of a conversation."""
@@ -88,7 +88,7 @@ class Soak:
         """Two calls of a named session."""
         name = {"x-relayd-session": f"s{chance.randrange(10**9)}"}
         for text in ("[[say a]] b", "[[say c]] d"):
-            rivals.post(self.harness.url, "/v1/messages", ask(text), name)
+            client.post(self.harness.url, ask(text), name).expect()
 
     def leaves(self, chance: random.Random) -> None:
         """A client that does not wait for its answer."""
@@ -101,14 +101,10 @@ class Soak:
 
     def fails(self, chance: random.Random) -> None:
         """An error of the API."""
-        try:
-            rivals.post(self.harness.url, "/v1/messages", ask("[[error 529 busy]]"))
-        except RuntimeError as error:
-            if not str(error).startswith("529"):
-                raise
+        assert client.post(self.harness.url, ask("[[error 529 busy]]")).status == 529
 
     def _content(self, body: dict[str, Any]) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = rivals.answer(self.harness.url, body)["content"]
+        found: list[dict[str, Any]] = client.post(self.harness.url, body).expect().value["content"]
         return found
 
 

@@ -4,52 +4,41 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
+import random
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from relayd.doctor.conversations import conversation
+from relayd.doctor import client
+from relayd.doctor.checks import health
+from relayd.doctor.conversations import conversation, typed
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
-from relayd.doctor.warm_turns import chain
+from relayd.doctor.warm_turns import chain, text
 
 MODEL = "claude-sonnet-4-6"
 CHAIN_TURNS = 10
+READY_LIMIT_S = 10.0
 
 
-def post(url: str, body: dict[str, Any]) -> tuple[int, str, bytes]:
-    """One call; its status, road and body."""
-    data = json.dumps(body).encode()
-    request = urllib.request.Request(f"{url}/v1/messages", data, {"content-type": "application/json"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=120) as answer:
-            return answer.status, str(answer.headers["server-timing"]).partition('desc="')[2].rstrip('"'), answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, "", error.read()
-
-
-def check(harness: Harness, seed: int) -> tuple[str, list[str]]:
+def check(harness: Harness, seed: int, case: dict[str, Any] | None = None) -> tuple[str, list[str]]:
     """The road of one conversation, and the differences that it shows. The case is found again by a mark in its system prompt."""
-    case = conversation(seed)
+    case = case or conversation(seed)
     mark = f"[case {seed}]"
     system = case.get("system")
     # The mark is a system text of its own, so that every kind of message stays as it was generated.
     marked = [mark] if system is None else ([mark, system] if isinstance(system, str) else [mark, *[b["text"] for b in system]])
     case["system"] = [{"type": "text", "text": t} for t in marked]
-    status, road, answer = post(harness.url, {"model": MODEL, "max_tokens": 1024, **case})
-    if status != 200:
-        return road, [f"status {status}: {answer[:300]!r}"]
+    reply = client.post(harness.url, {"model": MODEL, "max_tokens": 1024, **case})
+    if reply.status != 200:
+        return reply.road, [f"status {reply.status}: {reply.body[:300]!r}"]
     received = [r.body for r in harness.api.messages() if r.body["system"][-1]["text"].startswith(mark)]
     if len(received) != 1:
-        return road, [f"{len(received)} upstream requests"]
-    return road, differences(case, received[0])
+        return reply.road, [f"{len(received)} upstream requests"]
+    return reply.road, differences(case, received[0])
 
 
 def main() -> int:
@@ -59,9 +48,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clients", type=int, default=3)
+    parser.add_argument("--typed", type=int, default=0, help="conversations whose last text goes to a process at its prompt")
     parser.add_argument("--chains", type=int, default=0, help="conversations that go on for ten turns each")
     options = parser.parse_args()
-    return max(volume(options) if options.count else 0, chains(options) if options.chains else 0)
+    runs = {volume: options.count, ready: options.typed, chains: options.chains}
+    return max(run(options) for run, count in runs.items() if count)
 
 
 def volume(options: argparse.Namespace) -> int:
@@ -80,6 +71,34 @@ def volume(options: argparse.Namespace) -> int:
     spent = time.monotonic() - begun
     print(f"exact: {exact} of {options.count}, roads {dict(roads)}, {spent / options.count:.2f} s a conversation")
     return 0 if exact == options.count else 1
+
+
+def ready(options: argparse.Namespace) -> int:
+    """Conversations that are loaded by processes at their prompt, and whose last text is typed or brought by the editor."""
+    begun = time.monotonic()
+    roads: Counter[str] = Counter()
+    exact = 0
+    with tempfile.TemporaryDirectory(prefix="relayd-exactness-") as root:
+        flags: dict[str, object] = {"idle": 4, "max": 6, "refill_delay_s": 0, "kept": 0}
+        with Harness(root, options.claude, flags) as harness:
+            for seed in range(options.seed, options.seed + options.typed):
+                _until_ready(harness)
+                road, found = check(harness, seed, typed(seed, text(random.Random(seed))))
+                exact += not found
+                roads[road] += 1
+                for difference in found:
+                    print(f"typed {seed} ({road}): {difference}", flush=True)
+                harness.api.clear()
+    spent = time.monotonic() - begun
+    print(f"typed: exact {exact} of {options.typed}, roads {dict(roads)}, {spent / options.typed:.2f} s a conversation")
+    return 0 if exact == options.typed else 1
+
+
+def _until_ready(harness: Harness) -> None:
+    """Wait until half of the pool is at its prompt."""
+    deadline = time.monotonic() + READY_LIMIT_S
+    while health(harness)["pool"]["processes"].get("ready", 0) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def chains(options: argparse.Namespace) -> int:
