@@ -100,6 +100,15 @@ def until(condition: Callable[[], Any], limit_s: float = 20.0) -> Any:
     raise AssertionError("the condition did not come true in time")
 
 
+def latest_at(url: str, state: str) -> int:
+    """The pid of the process that has come to this state last."""
+    with connect(url) as sock:
+        sock.sendall(f"GET /v1/status HTTP/1.1\r\nhost: {urlsplit(url).netloc}\r\n\r\n".encode())
+        slots = json.loads(read_answer(sock)[2])["slots"]
+    found = min((s for s in slots if s["state"] == state), key=lambda s: float(s["state_s"]))
+    return int(found["pid"])
+
+
 def files_holding(root: pathlib.Path, words: bytes) -> list[pathlib.Path]:
     """Regular files below `root` that hold these words. What vanishes meanwhile does not count."""
     found = []

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from relayd.doctor.conversations import document, image
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
-from tests.test_daemon_http import children
+from tests.helpers import latest_at
 from tests.test_real_tools import slots, upstream
 
 pytestmark = pytest.mark.real
@@ -150,10 +150,7 @@ def test_the_tool_runner_survives_the_death_of_its_parked_process(sdk: anthropic
     def get(k: int) -> str:
         """Gets a thing, after its process has been killed."""
         if len(brought) == 2:
-            slot = real.api.messages()[-1].headers["x-claude-code-session-id"]
-            for pid in children(real):
-                if slot in " ".join(psutil.Process(pid).cmdline()):
-                    psutil.Process(pid).kill()
+            psutil.Process(latest_at(real.url, "parked")).kill()
         brought.append(f"result {len(brought)}")
         return brought[-1]
 

@@ -13,7 +13,7 @@ import pytest
 from relayd.doctor.conversations import image
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
-from tests.helpers import ask, events_of, post, until
+from tests.helpers import ask, events_of, latest_at, post, until
 from tests.test_daemon_http import children
 
 pytestmark = pytest.mark.real
@@ -110,10 +110,7 @@ def test_the_same_loop_survives_the_death_of_its_parked_process(real: Harness) -
     for number in range(4):
         answer = agent.step()
         if number in (1, 2):
-            slot = real.api.messages()[-1].headers["x-claude-code-session-id"]
-            victims = [p for p in children(real) if slot in " ".join(psutil.Process(p).cmdline())]
-            assert len(victims) == 1
-            psutil.Process(victims[0]).kill()
+            psutil.Process(latest_at(real.url, "parked")).kill()
         agent.bring(answer, f"r{number}")
     assert agent.step()["content"][0]["text"] == "all done"
     assert len(slots(real)) == 3

@@ -73,7 +73,7 @@ def test_streams_and_messages_that_may_not_be_typed(warm: Harness) -> None:
     text = "".join(e["delta"].get("text", "") for e in events if e["type"] == "content_block_delta")
     body = go_on(body, json.dumps({"content": [{"type": "text", "text": text}]}).encode(), "!ls\t[[say three]]")
     _, headers, answer = post(warm.url, body)
-    assert road(headers) == "waiting"
+    assert road(headers) in ("waiting", "cold")
     assert differences(body, sent(warm).body) == []
     _, headers, _ = post(warm.url, go_on(body, answer, "[[say four]] now"))
     assert road(headers) == "warm"
