@@ -98,6 +98,7 @@ class Config:
     )
     exit_lag_s: float = knob(0.5, "From a terminal that closes by itself to its process's exit, which says why.")
     term_limit_s: float = knob(3.0, "From TERM to KILL for a process that is no longer needed. A clean exit takes 0.3 s.")
+    tidy_interval_s: float = knob(1.0, "How often it is tried again to remove a directory that could not be removed.")
     kill_limit_s: float = knob(5.0, "From KILL until a process that still is not reaped is given up and reported.")
     interrupt_limit_s: float = knob(
         0.5, "From Esc to TERM for a turn whose client has gone, so that its upstream request is aborted cleanly."

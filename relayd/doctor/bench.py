@@ -19,6 +19,8 @@ from relayd.doctor.series import Series, histograms
 NAMES = {
     "warm": "`warm`: next message, in the process that has answered",
     "ready": "`ready`: typed into a process at its prompt",
+    "edited": "`ready`: brought by its editor, since there are tabs in it",
+    "tools": "`ready`: a tool is offered, and a picture shown",
     "waiting": "`waiting`: replayed by a process at its gate",
     "cold": "`cold`: replayed by a process that has to start",
     "claude -p": "`claude -p`, spawn → upstream",
@@ -27,6 +29,7 @@ NAMES = {
     "whole": "last upstream byte → last client byte, whole",
     "stream": "last upstream byte → last client byte, streamed",
 }
+SHOWN = ("warm", "ready", "edited", "waiting", "cold", "claude -p", "peer")
 HEAD = ["| measure | median ms | p5 | p95 | n |", "|---|---|---|---|---|"]
 
 
@@ -63,9 +66,10 @@ def measure(claude: str, rounds: int, peer: str) -> tuple[list[Series], list[str
 def ratios(series: list[Series]) -> list[str]:
     """The comparisons that hold on other machines too."""
     by_name = {short: one for short, name in NAMES.items() for one in series if one.name == name}
-    pairs = [("warm", "claude -p"), ("ready", "claude -p"), ("ready", "cold"), ("waiting", "claude -p"), ("waiting", "cold")]
+    pairs = [(road, other) for other in ("claude -p", "cold") for road in ("warm", "ready", "edited", "tools", "waiting")]
     pairs += [("ready", "peer"), ("warm", "peer")] if "peer" in by_name else []
-    return [f"- `{a}` / `{b}`: {by_name[a].median / by_name[b].median:.2f}" for a, b in pairs]
+    words = {"edited": "`ready` by the editor", "tools": "`ready` with tools"}
+    return [f"- {words.get(a, f'`{a}`')} / `{b}`: {by_name[a].median / by_name[b].median:.2f}" for a, b in pairs]
 
 
 def main() -> int:
@@ -94,7 +98,7 @@ def main() -> int:
     if options.out:
         out = pathlib.Path(options.out)
         (out / "bench.json").write_text(json.dumps([s.as_json() for s in series + crowd], indent=1))
-        shown = [s for s in series if s.name in [NAMES[n] for n in ("warm", "ready", "waiting", "cold", "claude -p", "peer")]]
+        shown = [s for s in series if s.name in [NAMES[n] for n in SHOWN]]
         (out / "bench.svg").write_text(histograms(shown))
     return 0
 

@@ -7,12 +7,15 @@ Roads take turns, so that what else the machine does falls on all of them.
 from __future__ import annotations
 
 import contextlib
+import random
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from relayd.doctor import client, rivals
+from relayd.doctor.checks import TOOL
+from relayd.doctor.conversations import image
 from relayd.doctor.harness import Harness
 from relayd.doctor.series import Series
 
@@ -27,6 +30,12 @@ def request(text: str, *history: str) -> dict[str, Any]:
     roles = ("user", "assistant")
     messages = [{"role": roles[n % 2], "content": t} for n, t in enumerate([*history, text])]
     return {"model": MODEL, "max_tokens": 1024, "system": "Answer.", "messages": messages}
+
+
+def with_tools() -> dict[str, Any]:
+    """A call that offers a tool and shows a picture."""
+    content = [image(random.Random(1)), {"type": "text", "text": prompt()}]
+    return request("") | {"tools": [TOOL], "messages": [{"role": "user", "content": content}]}
 
 
 def prompt(answer: str = "[[say ok]]") -> str:
@@ -54,10 +63,11 @@ def call(harness: Harness, body: dict[str, Any], road: str) -> tuple[float, floa
 
 def measure(hosts: dict[str, Harness], claude: str, rounds: int, peer: rivals.Peer | None) -> list[Series]:
     """All roads and rivals, in turns."""
-    names = ("warm", "ready", "waiting", "cold", "claude -p", "peer", "direct", "whole", "stream")
+    names = ("warm", "ready", "edited", "tools", "waiting", "cold", "claude -p", "peer", "direct", "whole", "stream")
     found = {name: Series(name) for name in names}
     for name, harness in hosts.items():
-        client.post(harness.url, request(f"[[say hello]] {name}")).expect()
+        for body in (request(f"[[say hello]] {name}"), with_tools()):
+            client.post(harness.url, body).expect()
     for number in range(rounds):
         time.sleep(SETTLE_S)
         for road in ("ready", "waiting", "cold"):
@@ -67,6 +77,9 @@ def measure(hosts: dict[str, Harness], claude: str, rounds: int, peer: rivals.Pe
                 time.sleep(0.3)
                 way, _ = call(hosts[road], request(prompt("[[say so]]"), prompt(), "ok"), "warm")
                 found["warm"].samples.append(way)
+            time.sleep(SETTLE_S / 2)
+        for name, body in (("edited", request(f"- \t{prompt()}")), ("tools", with_tools())):
+            found[name].samples.append(call(hosts["ready"], body, "ready")[0])
             time.sleep(SETTLE_S / 2)
         found["claude -p"].samples.append(rivals.wrapper(hosts["cold"], claude, MODEL, prompt()))
         if peer:

@@ -24,7 +24,7 @@ from relayd.core.relay import Relay
 from relayd.runtime.channel import Channel
 from relayd.runtime.channel import Stage as ChannelStage
 from relayd.runtime.children import Children
-from relayd.runtime.files import write_private
+from relayd.runtime.files import Litter, write_private
 from relayd.runtime.forget import PromptHistory
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Key, Loop
@@ -80,6 +80,7 @@ class Server:
         self._reload = reload
         self._facts: deque[Any] = deque()
         self._children = Children()
+        self._litter = Litter()
         self._slots: dict[str, Slot] = {}
         self._channels: dict[int, Channel] = {}
         self._numbers = 0
@@ -130,7 +131,7 @@ class Server:
         for channel in list(self._channels.values()):
             channel.abort()
         for slot in list(self._slots.values()):
-            slot.remove()
+            self._litter.remove(slot.remove())
         self.loop.close()
 
     # What the loop tells
@@ -147,6 +148,8 @@ class Server:
                 slot.timer(what, now)
         elif kind == "runtime" and what == "prompts":
             self._forget_prompts(now)
+        elif kind == "runtime" and what == "litter":
+            self._tidy(now)
         elif kind == "runtime" and what == "watchdog":
             self._watch(now)
         elif kind == "runtime":
@@ -182,6 +185,10 @@ class Server:
         if self._notifier.watchdog_s:
             self._notifier.tell("WATCHDOG=1")
             self.loop.set_timer(("runtime", "", "watchdog"), now + self._notifier.watchdog_s / 2)
+
+    def _tidy(self, now: float, paths: tuple[str, ...] = ()) -> None:
+        if not self._litter.remove(paths):
+            self.loop.set_timer(("runtime", "", "litter"), now + self._config.tidy_interval_s)
 
     def _forget_prompts(self, now: float) -> None:
         if not self._prompts.forget():  # somebody writes
@@ -276,7 +283,7 @@ class Server:
         self._slots[order.slot].signal(order.name)
 
     def _remove(self, order: do.RemoveSlot, now: float) -> None:
-        self._slots.pop(order.slot).remove()
+        self._tidy(now, self._slots.pop(order.slot).remove())
 
     def _set_timer(self, order: do.SetTimer, now: float) -> None:
         self.loop.set_timer(order.key, order.at)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -166,8 +165,8 @@ class Slot:
             self._emit(ev.TranscriptGrew(self.name, data))
         return bool(data)
 
-    def remove(self) -> None:
-        """Close and delete everything."""
+    def remove(self) -> tuple[str, ...]:
+        """Close everything and delete its files; the directories that must be removed, too."""
         self._pty.hang_up()
         self._gate.shut()
         if self._tail:
@@ -176,8 +175,7 @@ class Slot:
             self._loop.cancel_timer(self._timer(name))
         paths = self._order.paths
         self._unlink_transcripts()
-        for directory in (*paths.beside, paths.directory):
-            shutil.rmtree(directory, ignore_errors=True)
+        return (*paths.beside, paths.directory)
 
     def _unlink_transcripts(self) -> None:
         for path in (self._order.paths.placeholder, self._order.paths.transcript):

@@ -1,0 +1,126 @@
+"""What a fault is done to, and how what becomes of it is judged. Used by `fault_kinds.py` and `faults.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import pathlib
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from relayd.doctor import client
+from relayd.doctor.harness import Harness
+
+MODEL = "claude-sonnet-4-6"
+LIMIT_S = 40.0
+FLAGS: dict[str, Any] = {
+    "warm_model": MODEL,
+    "silence_limit_s": 3,
+    "start_limit_s": 5,
+    "transcript_lag_s": 1,
+    "refill_delay_s": 0.2,
+}
+ANSWERS = ("[[say fine]]", "[[paragraphs 4]][[slow 0.03]]", "[[long 3000]][[slow 0.01]]", "[[think hm]] [[say fine]]")
+GONE = "gone"
+
+
+class World:
+    """A daemon, and the calls that faults are done to."""
+
+    def __init__(self, harness: Harness, chance: random.Random) -> None:
+        self.harness, self.chance = harness, chance
+        self.last: dict[str, Any] = {}  # the answer of the last call, if it was a whole one
+
+    def __repr__(self) -> str:
+        return f"<World {self.harness!r}>"
+
+    def pids(self) -> list[int]:
+        """The daemon's processes."""
+        with contextlib.suppress(OSError), open(f"/proc/{self.harness.pid}/task/{self.harness.pid}/children") as file:
+            return [int(p) for p in file.read().split()]
+        return []
+
+    def transcripts(self) -> list[pathlib.Path]:
+        """Claude Code's files of all conversations."""
+        return list(pathlib.Path(self.harness.isolation.config_dir, "projects").glob("*/*.jsonl"))
+
+    def moment(self, longest_s: float = 0.7) -> None:
+        """Some time."""
+        time.sleep(self.chance.random() * longest_s)
+
+    def body(self, text: str = "") -> bytes:
+        """A call as bytes."""
+        return json.dumps(self.value(text)).encode()
+
+    def value(self, text: str = "") -> dict[str, Any]:
+        """A call, for one of the roads: typed by keys, brought by the editor, replayed; now and then a stream."""
+        said = self.chance.choice(("", "- \t", "\t")) + (text or self.chance.choice(ANSWERS))
+        value = {"model": MODEL, "max_tokens": 1024, "messages": [{"role": "user", "content": said}]}
+        return value | {"stream": self.chance.random() < 0.5}
+
+    def call(self, body: bytes) -> str:
+        """The outcome of a call, judged: `ok`, an error's type, or what is wrong with it."""
+        try:
+            reply = client.post(self.harness.url, body, limit_s=LIMIT_S)
+        except TimeoutError:
+            return "BAD: nothing within the limit"
+        except (OSError, http.client.HTTPException) as error:
+            return f"BAD: {type(error).__name__}"
+        with contextlib.suppress(ValueError):
+            self.last = reply.value
+        return judge(reply.status, reply.headers.get("content-type", ""), reply.body)
+
+    def during(self, fault: Callable[[], object], text: str = "", value: dict[str, Any] | None = None, **more: Any) -> str:
+        """A call, with the fault at some moment of it."""
+        outcome: list[str] = []
+        self.last = {}
+        body = json.dumps((value or self.value(text)) | more).encode()
+        thread = threading.Thread(target=lambda: outcome.append(self.call(body)))
+        thread.start()
+        self.moment()
+        with contextlib.suppress(OSError):
+            fault()
+        thread.join(LIMIT_S + 5)
+        return outcome[0] if outcome else "BAD: the call hangs"
+
+
+def judge(status: int, kind: str, data: bytes) -> str:
+    """What a client would make of an answer."""
+    try:
+        if status != 200:
+            return str(json.loads(data)["error"]["type"])
+        if not kind.startswith("text/event-stream"):
+            return "ok" if json.loads(data)["stop_reason"] else "BAD: no stop reason"
+        events = [json.loads(p.split("data: ", 1)[1]) for p in data.decode().split("\n\n") if p]
+    except (ValueError, KeyError, IndexError) as error:
+        return f"BAD: {type(error).__name__} in {data[:200]!r}"
+    last = events[-1]
+    if last["type"] == "error":
+        return str(last["error"]["type"])
+    return "ok" if last["type"] == "message_stop" else f"BAD: the stream ends in {last['type']}"
+
+
+def dial(world: World) -> socket.socket:
+    address = urlsplit(world.harness.url)
+    return socket.create_connection((address.hostname, address.port), timeout=LIMIT_S)
+
+
+def request_bytes(world: World, body: bytes, more: str = "") -> bytes:
+    host = urlsplit(world.harness.url).netloc
+    fields = f"host: {host}\r\n{more}content-type: application/json\r\ncontent-length: {len(body)}"
+    return f"POST /v1/messages HTTP/1.1\r\n{fields}\r\n\r\n".encode() + body
+
+
+def read_outcome(sock: socket.socket) -> str:
+    answer = http.client.HTTPResponse(sock)
+    try:
+        answer.begin()
+        return judge(answer.status, answer.getheader("content-type") or "", answer.read())
+    except (OSError, http.client.HTTPException) as error:
+        return f"BAD: {type(error).__name__}"
