@@ -63,7 +63,8 @@ def test_what_keys_would_change_the_editor_may_carry(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("!ls", "/help", "@file", "see @file", "x\n@/etc", ":smile", "a :smile:", " lead", "trail ", "line\n", "\tlead", "a\rb"),
+        *("see @/etc/passwd now", "@~/x y", "@../x y", "@a/../../x y", '@"/etc/a b" y', "see @file", "x\n@/etc", "@file"),
+        *("!ls", "/help", ":smile", "a :smile:", " lead", "trail ", "line\n", "\tlead", "a\rb"),
         *("", "\n", "a\u2028b", "a\u200bb", "a\ufeff", "a\ud800", "a\u00a0b", "ultrathink", "an ultraplan", "a workflow"),
         *("ends in \\", "\x03", "\x7f", "a\x00", "a\x85b", "a\x0bb", "\x1b[A"),
     ],

@@ -39,6 +39,8 @@ ENDINGS = re.compile(r"\\\Z|(?:\A|\s)(?:@\S*|:[\w+-]{2,}:?)\Z")
 # Typed, these open a menu, or attach pictures.
 TYPED = re.compile(r"@|\.(?:png|jpe?g|gif|webp|bmp|pdf)\b", re.IGNORECASE)
 COMMANDS = ("/", "!")
+# Claude Code is told to attach no files; a mention that would find one is not put to the test. The workspace is empty.
+FILES = re.compile(r"@(?:[/~.\"'\\]|\S*\.\.)")
 
 
 class Way(Enum):
@@ -77,7 +79,7 @@ def _can_be_typed(text: str) -> bool:
 
 def _can_be_edited(text: str) -> bool:
     plain = text.replace("\r\n", "").replace("\n", "").replace("\t", "").isprintable()
-    return plain and not text.startswith(COMMANDS)
+    return plain and not text.startswith(COMMANDS) and not FILES.search(text)
 
 
 def fits(messages: tuple[Message, ...]) -> bool:

@@ -29,6 +29,7 @@ ODD = (
     "ends with a space ",
     "e\u0301 in two",
     "@README.md look",
+    "@/etc/passwd look",
     "\x1b[31mred",
     "# remember",
     "a :smile:",
