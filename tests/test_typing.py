@@ -367,6 +367,33 @@ def test_a_process_that_does_not_take_the_keys_loses_the_call_to_another() -> No
     assert world.slot_of(client) != slot
 
 
+def test_a_claude_code_that_takes_no_keys_is_soon_left_alone() -> None:
+    """Its user may have bound other keys, or a new version paint another prompt: each try costs its call two seconds."""
+    world = world_of(idle=2, kept=0, refill_delay_s=0, typed_refusals_max=2)
+    for _ in range(2):
+        client = conversation(world, "one")
+        slot = world.slot_of(client)
+        assert world.relay.pool.sessions[slot].state is State.LOADING
+        world.tell(ev.TimerFired(("slot", slot, "state")))
+        world.die(slot)
+        other = world.slot_of(client)
+        world.boot()
+        world.finish(other)
+        world.wait(0.1)
+        world.boot()
+    assert [o.level for o in world.orders if isinstance(o, do.Log) and "all calls are replayed" in o.text] == ["warning"]
+    assert world.relay.pool.sessions[world.slot_of(conversation(world, "one"))].birth.mode is do.Mode.GATE
+    world.wait(0.1)
+    world.boot()
+    assert "ready" not in world.states()
+    world.wait(601)
+    for slot in [s.slot for s in world.relay.pool.sessions.values() if s.state is State.KILLING]:
+        world.die(slot)
+    world.wait(0.1)
+    world.boot()
+    assert "ready" in world.states()
+
+
 def test_versions_that_ignore_the_prompt_in_a_transcript_are_never_typed_into() -> None:
     world = World(typing=True, kept=2)
     prompt_slot = next(s.slot for s in world.relay.pool.sessions.values() if s.birth.mode is do.Mode.PROMPT)

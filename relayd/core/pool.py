@@ -20,6 +20,7 @@ from relayd.claude.announced import Machine
 from relayd.claude.compose import Scene
 from relayd.claude.launch import Doors, LaunchKey
 from relayd.config import Config
+from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action, Mode
 from relayd.core.birth import Birth
@@ -65,6 +66,8 @@ class Pool:
         self._config = config
         self._surroundings = surroundings
         self._used: dict[Kind, float] = {}
+        self._refusals = 0  # typed messages that were not taken, in a row
+        self._rests_until = 0.0  # then nothing is typed for a while
         self._types: bool | None = None  # this version takes conversations at its prompt; None: not seen yet
         self._fallback = keys or [LaunchKey(config.warm_model, config.warm_max_tokens)]
         self._refill_at = 0.0
@@ -108,10 +111,23 @@ class Pool:
             return self._spawn((key, Mode.GATE), now)
         return None, self._make_room(now)
 
-    def learn(self, session: Session) -> None:
-        """A process has shown its version: may messages be typed?"""
+    def learn(self, session: Session, now: float) -> list[Action]:
+        """A process has shown its version, or what becomes of typed messages: may more be typed?"""
         if session.types_exactly is not None:
             self._types = session.types_exactly
+        taken, session.taken = session.taken, None
+        if taken is not None:
+            self._refusals = 0 if taken else self._refusals + 1
+        if self._refusals < self._config.typed_refusals_max:
+            return []
+        self._refusals = 0
+        self._rests_until = now + self._config.typing_rest_s
+        rest = f"for {self._config.typing_rest_s:.0f} s all calls are replayed"
+        return [do.Log("warning", f"messages were not taken at the prompt: {rest} (see relayd doctor)")]
+
+    def types(self, now: float) -> bool:
+        """True if messages may be typed, as far as is known."""
+        return self._config.typing and self._types is not False and now >= self._rests_until
 
     def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
         """The session that waits for the results of exactly these tool calls."""
@@ -121,7 +137,7 @@ class Pool:
     def kept(self, key: LaunchKey, messages: int, now: float) -> list[Session]:
         """Sessions that have answered a conversation of so many messages, on this day: it changes what Claude Code tells."""
         today = self._surroundings.today(now)
-        sessions = self.sessions.values() if self._types else ()
+        sessions = self.sessions.values() if self._types and self.types(now) else ()
         found = (s for s in sessions if s.state is State.KEPT and s.key == key and s.day == today)
         return [s for s in found if s.lineage is not None and s.lineage.messages == messages]
 
@@ -173,7 +189,7 @@ class Pool:
 
     def _wanted(self, now: float) -> list[Kind]:
         kinds = self._kinds(now)
-        if not self._config.typing or self._types is False:
+        if not self.types(now):
             kinds = list(dict.fromkeys((key, Mode.GATE) for key, _ in kinds))
         if not self._surroundings.gated:
             kinds = [kind for kind in kinds if kind[1] is Mode.PROMPT]

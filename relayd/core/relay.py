@@ -193,7 +193,7 @@ class Relay:
         self._rate.admit(now)
         session = self._parked_for(request)
         goes_on = session is not None and self._continues(session, request)
-        draft = prompt.draft(request.messages[-1], self.pool.has_editor) if self._config.typing else None
+        draft = prompt.draft(request.messages[-1], self.pool.has_editor) if self.pool.types(now) else None
         whole = draft if len(request.messages[-1].content) == 1 else None
         holder = self._holder_of(request, now) if whole and session is None else None
         if not goes_on and holder is None and len(self.queue) >= self._config.queue_max:
@@ -315,7 +315,7 @@ class Relay:
         except Exception:
             orders = self._doom(session, now)
         parts, session.parts = session.parts, []
-        self.pool.learn(session)
+        orders += self.pool.learn(session, now)
         if session.handed_over is None and any(isinstance(p, Failed) for p in parts):
             self.pool.failed_unused(now)
         for part in parts:

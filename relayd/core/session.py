@@ -59,6 +59,7 @@ class Session:
         self.lineage: Lineage | None = None
         self.day = ""  # the local date that Claude Code was told
         self.types_exactly: bool | None = None  # what its heading has shown
+        self.taken: bool | None = None  # if what was typed last was taken, until the pool has heard of it
         self._typist = Typist(self.slot, config)
         self._config = config
         self._request: MessagesRequest | None = None
@@ -249,6 +250,8 @@ class Session:
 
     def _seen(self, event: Any, now: float) -> list[Action]:
         self._progress = now
+        if self._typist.text is not None:
+            self.taken = True
         return self._watch(now)
 
     def _told(self, event: ev.HookArrived, now: float) -> list[Action]:
@@ -352,6 +355,7 @@ class Session:
 
     def _not_taken(self, event: Any, now: float) -> list[Action]:
         self.parts.append(Failed(internal("Claude Code did not take the message"), lost=True))
+        self.taken = False if isinstance(event, (ev.DeadlinePassed, ev.PromptRefused)) else None
         return [do.Log("warning", f"{self!r} did not take a typed message: {type(event).__name__}"), *self._kill(event, now)]
 
     # Tools
