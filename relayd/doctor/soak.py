@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relayd.doctor import client
+from relayd.doctor.conversations import image
 from relayd.doctor.harness import Harness
 from relayd.doctor.load import fds, resident_mb
 
@@ -60,9 +61,12 @@ class Soak:
             self.harness.api.clear()
 
     def whole(self, chance: random.Random) -> None:
-        """One whole answer."""
+        """One whole answer, to a text that is typed, brought by the editor or replayed, with or without a picture."""
         said = f"number {chance.randrange(1000)}"
-        assert self._content(ask(f"[[say {said}]]"))[0]["text"] == said
+        body = ask(f"{chance.choice(('', '- \t', '!'))}[[say {said}]]")
+        if chance.random() < 0.3:
+            body["messages"][0]["content"] = [image(chance), {"type": "text", "text": body["messages"][0]["content"]}]
+        assert self._content(body)[0]["text"] == said
 
     def stream(self, chance: random.Random) -> None:
         """One stream."""
