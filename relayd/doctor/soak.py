@@ -63,7 +63,7 @@ class Soak:
     def whole(self, chance: random.Random) -> None:
         """One whole answer, to a text that is typed, brought by the editor or replayed, with or without a picture."""
         said = f"number {chance.randrange(1000)}"
-        body = ask(f"{chance.choice(('', '- \t', '!'))}[[say {said}]]")
+        body = ask(chance.choice(("", "- \t", "!")) + f"[[say {said}]]")
         if chance.random() < 0.3:
             body["messages"][0]["content"] = [image(chance), {"type": "text", "text": body["messages"][0]["content"]}]
         assert self._content(body)[0]["text"] == said
