@@ -71,7 +71,7 @@ class Config:
         2, "Processes kept after their answer: the next message of the same conversation is typed into one; 0: none."
     )
     kept_idle_s: float = knob(120.0, "How long such a process waits for it, holding about 200 MB; later calls are replayed.")
-    submit_limit_s: float = knob(2.0, "From typing a message to Claude Code's word that it has it; then the call is replayed.")
+    submit_limit_s: float = knob(5.0, "From typing a message to Claude Code's word that it has it; then the call is replayed.")
     typed_refusals_max: int = knob(3, "After so many messages in a row that Claude Code did not take, none is typed for a while.")
     typing_rest_s: float = knob(600.0, "How long; each such message has cost its call `submit_limit_s`.")
     editor_limit_s: float = knob(0.1, "From opening the editor to Enter, if there was no sign that it has ended.")

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import pathlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from relayd.doctor.checks import health
+from relayd.doctor.conversations import typed
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
+from relayd.doctor.volume import check
 from relayd.doctor.warm_turns import chain
 from tests.helpers import ask, events_of, files_holding, post, text_of, until
 
 pytestmark = pytest.mark.real
+PATIENT: dict[str, object] = {"submit_limit_s": 30}  # on a busy machine nothing is replayed for slowness
 TOOL = {"name": "get", "description": "Gets.", "input_schema": {"type": "object"}}
 
 
 @pytest.fixture(scope="module")
 def warm(claude: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     root = str(tmp_path_factory.mktemp("warm"))
-    with Harness(root, claude, {"warm_model": "claude-sonnet-4-6", "forget_after_s": 0.3}) as harness:
+    with Harness(root, claude, {"warm_model": "claude-sonnet-4-6", "forget_after_s": 0.3, **PATIENT}) as harness:
         until(lambda: health(harness)["pool"]["processes"].get("ready"))  # from here on it is known that this version types
         yield harness
         assert harness.stop() == 0
@@ -111,8 +115,19 @@ def test_generated_conversations_go_on_byte_for_byte(warm: Harness, seed: int) -
     assert found.roads["warm"] >= 3
 
 
+def test_generated_conversations_are_loaded_and_their_last_text_is_typed(warm: Harness) -> None:
+    roads: Counter[str] = Counter()
+    for seed in range(501, 509):
+        until(lambda: health(warm)["pool"]["processes"].get("ready"))
+        body = typed(seed, f"- {seed}:\tby the editor" if seed % 2 else f"{seed} by keys")
+        road_taken, wrong = check(warm, seed, body)
+        assert wrong == []
+        roads[road_taken] += 1
+    assert roads["ready"] >= 3, roads
+
+
 def test_nothing_typed_is_left_on_disk_after_the_end(tmp_path: pathlib.Path, claude: str) -> None:
-    with Harness(str(tmp_path), claude) as harness:
+    with Harness(str(tmp_path), claude, PATIENT) as harness:
         until(lambda: health(harness)["pool"]["processes"].get("ready"))
         body = ask("[[say one]]")
         _, _, answer = post(harness.url, body)

@@ -89,7 +89,7 @@ def test_the_real_claude_answers_without_a_gate(tmp_path: pathlib.Path, claude: 
 
 @pytest.mark.real
 def test_the_real_claude_waits_at_its_prompt(tmp_path: pathlib.Path, claude: str) -> None:
-    with Harness(str(tmp_path), claude, {"warm_model": "claude-sonnet-4-6"}, program=PROGRAM) as harness:
+    with Harness(str(tmp_path), claude, {"warm_model": "claude-sonnet-4-6", "submit_limit_s": 30}, program=PROGRAM) as harness:
         until(lambda: health(harness)["pool"]["processes"].get("ready") == 2)
         status, headers, answer = post(harness.url, ask("[[say done]] now", system="Be short."))
         assert (status, text_of(answer), 'desc="ready"' in headers["server-timing"]) == (200, "done", True)

@@ -47,7 +47,8 @@ def doctor(context: Context) -> int:
 def run_checks(claude: str, is_quiet: bool = False) -> list[Result]:
     """Every check, in an isolated home."""
     with tempfile.TemporaryDirectory(prefix="relayd-doctor-") as root:
-        flags: dict[str, object] = {"warm_model": MODEL, "idle": 1, "spawn_limit_s": 15, "start_limit_s": 15}
+        limits = {"spawn_limit_s": 15, "start_limit_s": 15, "submit_limit_s": 15}
+        flags: dict[str, object] = {"warm_model": MODEL, "idle": 1, **limits}
         with Harness(root, claude, flags) as harness:
             return examine(harness, lambda result: _tell(result, is_quiet))
 
