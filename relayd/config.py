@@ -74,8 +74,10 @@ class Config:
     submit_limit_s: float = knob(5.0, "From typing a message to Claude Code's word that it has it; then the call is replayed.")
     typed_refusals_max: int = knob(3, "After so many messages in a row that Claude Code did not take, none is typed for a while.")
     typing_rest_s: float = knob(600.0, "How long; each such message has cost its call `submit_limit_s`.")
-    editor_limit_s: float = knob(0.1, "From opening the editor to Enter, if there was no sign that it has ended.")
-    enter_interval_s: float = knob(0.03, "From one Enter to the next, until Claude Code has taken what the editor has brought.")
+    editor_settle_s: float = knob(0.005, "Silence of the terminal after which it is looked whether the editor's text is there.")
+    editor_limit_s: float = knob(
+        1.0, "From opening the editor to Enter if nothing is seen of its text, and from one Enter to the next."
+    )
     forget_after_s: float = knob(
         1.0,
         "From the answer of a kept process to deleting its transcript and its lines in Claude Code's list of prompts.",

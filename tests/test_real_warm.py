@@ -61,7 +61,7 @@ def test_the_next_message_is_exact_in_the_same_process_and_forgotten(warm: Harne
     ):
         body = go_on(body, answer, text)
         status, headers, answer = post(warm.url, body)
-        assert (status, road(headers)) == (200, "warm")
+        assert (status, road(headers)) == (200, "warm"), "\n".join(warm.log[-4:])
         assert differences(body, sent(warm).body) == []
         assert sent(warm).headers["x-claude-code-session-id"] == first
     until(lambda: history.read_bytes() == theirs)

@@ -329,20 +329,31 @@ def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
     assert not s.admits(Submitted("more", "slot-1"))
 
 
-def test_what_keys_cannot_carry_is_brought_by_the_editor_and_sent_by_as_many_enters_as_it_takes() -> None:
+def test_what_keys_cannot_carry_is_brought_by_the_editor_and_sent_once_it_is_in_the_prompt() -> None:
+    """Enters that a busy process found together were line breaks to it: they spoiled this text, or stayed for the next."""
     s = answered()
     orders = feed(s, ev.MessageBrought(2, Draft("a\ttab", Way.EDITOR), True))
     assert of(orders, do.OpenEditor) == [do.OpenEditor("slot-1", "a\ttab", prompt.OPEN_EDITOR)]
     assert not of(orders, do.WritePty)
     enter = do.WritePty("slot-1", prompt.ENTER)
-    assert enter not in feed(s, ev.PtyOutput("slot-1", b"\x1b[?2004l"))
-    for fact in (ev.PtyOutput("slot-1", b"\x1b[?25l" + prompt.EDITOR_LEFT), ev.EditorLeft()):
-        orders = feed(s, fact, now=5.0)
-        assert enter in orders
-        assert [t.key for t in of(orders, do.SetTimer) if t.at < 5.1] == [("slot", "slot-1", "enter")]
+    half = len(prompt.EDITOR_LEFT) // 2
+    assert not of(feed(s, ev.PtyOutput("slot-1", b"\x1b[?2004l\x1b[2J" + prompt.EDITOR_LEFT[:half])), do.SetTimer)
+    for painted, is_sent in ((prompt.EDITOR_LEFT[half:] + b"\x1b[38;3H", False), ("❯ a".encode(), True)):
+        (timer,) = of(feed(s, ev.PtyOutput("slot-1", painted), now=1.1), do.SetTimer)
+        assert (timer.key, timer.at < 1.2) == (("slot", "slot-1", "enter"), True)
+        assert (enter in feed(s, ev.PromptSettled(), now=1.1)) is is_sent
+    assert enter not in feed(s, ev.PtyOutput("slot-1", b"busy"), ev.PromptSettled(), now=1.2)
+    assert enter in feed(s, ev.PromptSettled(), now=2.3)  # it was not taken
     feed(s, ev.HookArrived(Submitted("a\ttab", "slot-1")))
     assert s.state is State.RUNNING
-    assert not of(feed(s, ev.EditorLeft()), do.WritePty)
+    assert not of(feed(s, ev.PromptSettled(), now=4.0), do.WritePty)
+
+
+def test_without_a_sign_of_the_editors_text_enter_is_pressed_in_the_end() -> None:
+    s = answered()
+    orders = feed(s, ev.MessageBrought(2, Draft("a\ttab", Way.EDITOR), True))
+    assert [t.at for t in of(orders, do.SetTimer) if t.key[2] == "enter"] == [2.0]
+    assert do.WritePty("slot-1", prompt.ENTER) in feed(s, ev.PromptSettled(), now=2.0)
 
 
 @pytest.mark.parametrize("mode", [do.Mode.GATE, do.Mode.PROMPT])

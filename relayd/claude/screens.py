@@ -22,6 +22,7 @@ YES_CHOSEN = re.compile(r"❯ (?:1\. )?Yes, I trust")  # numbered, and chosen by
 HEADING = re.compile(r"Claude Code v(\d+)\.(\d+)\.(\d+)")
 FIRST_EXACT = (2, 1, 330)  # 2.1.290 adds reminders to what is typed; in between nobody has looked
 TEXT_LIMIT_CHARS = 600
+PROMPT_COLUMN = 2  # behind the prompt's own mark and a blank
 NO_RETRY = {"x-should-retry": "false"}
 
 
@@ -57,6 +58,11 @@ def types_exactly(frame: Frame) -> bool | None:
     """From the version in Claude Code's heading: does a typed message reach the model as it is? None: no heading."""
     found = HEADING.search(frame.text())
     return tuple(int(part) for part in found.groups()) >= FIRST_EXACT if found else None
+
+
+def holds_text(frame: Frame) -> bool:
+    """True if the cursor stands behind a text in the prompt: an empty one has it in this column, a half-painted one before."""
+    return frame.column > PROMPT_COLUMN
 
 
 def look(frame: Frame, workspace: str) -> Verdict:

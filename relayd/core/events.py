@@ -220,8 +220,8 @@ class MessageBrought:
 
 
 @dataclass(frozen=True)
-class EditorLeft:
-    """The editor has ended, or may have by now: the text is in the prompt, and waits for Enter."""
+class PromptSettled:
+    """The terminal has been silent for a moment: what the editor brings may be in the prompt."""
 
 
 @dataclass(frozen=True)

@@ -455,7 +455,7 @@ class Relay:
         return [do.Remember(dump_keys(keys))]
 
 
-TIMER_FACTS: dict[str, Any] = {"dialog": ev.DialogSettled(), ENTER: ev.EditorLeft()}
+TIMER_FACTS: dict[str, Any] = {"dialog": ev.DialogSettled(), ENTER: ev.PromptSettled()}
 HANDLERS: dict[type, Callable[[Relay, Any, float], list[Action]]] = {
     ev.RequestArrived: Relay._request,
     ev.RequestRefused: Relay._refused,

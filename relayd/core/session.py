@@ -177,8 +177,8 @@ class Session:
     def _type_last(self, event: ev.TurnSeen, now: float) -> list[Action]:
         return self._typist.type(now)
 
-    def _enter(self, event: ev.EditorLeft, now: float) -> list[Action]:
-        return self._typist.enter(now)
+    def _look_at_prompt(self, event: ev.PromptSettled, now: float) -> list[Action]:
+        return self._typist.look(self.screen.frame(), now)
 
     def _hand_over_failed(self, event: ev.HandOverFailed, now: float) -> list[Action]:
         self._lose(f"the conversation could not be handed over: {event.reason}")
@@ -200,12 +200,12 @@ class Session:
             self._arrive()
         elif self.state in (State.STARTING, State.LOADING) and screens.is_busy(self.screen.title):
             self._again.append(ev.TurnSeen())
-        elif self.state is State.TYPING and self._typist.has_left_editor(event.data):
-            self._again.append(ev.EditorLeft())
         replies = self.screen.take_replies()
         orders: list[Action] = [do.WritePty(self.slot, replies)] if replies else []
         if self.state is State.RUNNING:
             orders += self._watch(now)
+        elif self.state is State.TYPING:
+            orders += self._typist.painted(event.data, now)
         return orders
 
     def _look(self) -> None:

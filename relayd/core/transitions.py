@@ -45,7 +45,7 @@ DYING: Row = {
     ev.WireArrived: (State.KILLING, "ignore"),
     ev.ToolCalled: (State.KILLING, "ignore"),
     ev.ToolsAsked: (State.KILLING, "ignore"),
-    ev.EditorLeft: (State.KILLING, "ignore"),
+    ev.PromptSettled: (State.KILLING, "ignore"),
     ev.TurnParked: (State.KILLING, "ignore"),
     ev.TurnKept: (State.KILLING, "ignore"),
     ev.PromptReached: (State.KILLING, "ignore"),
@@ -67,7 +67,7 @@ DYING: Row = {
 BY_KEYS: Row = {
     ev.PtyOutput: (State.LOADING, "screen_changed"),
     ev.ToolsAsked: (State.LOADING, "tools_asked"),
-    ev.EditorLeft: (State.LOADING, "ignore"),
+    ev.PromptSettled: (State.LOADING, "ignore"),
     ev.HandOverFailed: (State.KILLING, "not_taken"),
     ev.HookArrived: (State.LOADING, "compare"),
     ev.PromptRefused: (State.KILLING, "not_taken"),
@@ -183,7 +183,7 @@ TABLE: dict[State, Row] = {
     },
     State.RUNNING: {
         ev.ToolsAsked: (State.RUNNING, "tools_asked"),
-        ev.EditorLeft: (State.RUNNING, "ignore"),
+        ev.PromptSettled: (State.RUNNING, "ignore"),
         ev.PtyOutput: (State.RUNNING, "screen_changed"),
         ev.TurnSeen: (State.RUNNING, "ignore"),
         ev.HookArrived: (State.RUNNING, "told"),
@@ -207,7 +207,7 @@ TABLE: dict[State, Row] = {
         ev.ToolCalled: (State.PARKED, "called"),
         ev.ResultsBrought: (State.RUNNING, "resume"),
         ev.ToolsAsked: (State.PARKED, "tools_asked"),
-        ev.EditorLeft: (State.PARKED, "ignore"),
+        ev.PromptSettled: (State.PARKED, "ignore"),
         ev.PtyOutput: (State.PARKED, "screen_changed"),
         ev.HookArrived: (State.PARKED, "ignore"),
         ev.WireArrived: (State.PARKED, "late_report"),
@@ -226,7 +226,7 @@ TABLE: dict[State, Row] = {
     State.KEPT: {
         ev.MessageBrought: (State.TYPING, "type"),
         ev.ToolsAsked: (State.KEPT, "tools_asked"),
-        ev.EditorLeft: (State.KEPT, "ignore"),
+        ev.PromptSettled: (State.KEPT, "ignore"),
         ev.PtyOutput: (State.KEPT, "screen_changed"),
         ev.HookArrived: (State.KEPT, "ignore"),
         ev.WireArrived: (State.KEPT, "late_report"),
@@ -245,7 +245,7 @@ TABLE: dict[State, Row] = {
         State.TYPING,
         TurnSeen=(State.RUNNING, "seen"),
         WireArrived=(State.TYPING, "late_report"),
-        EditorLeft=(State.TYPING, "enter"),
+        PromptSettled=(State.TYPING, "look_at_prompt"),
     ),
     State.INTERRUPTING: _dying(
         State.INTERRUPTING,
