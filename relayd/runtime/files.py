@@ -16,6 +16,15 @@ def write_private(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def replace_private(path: str, data: bytes) -> None:
+    """The same, whatever has come to stand at that path: what cannot be written over is removed."""
+    try:
+        write_private(path, data)
+    except OSError:
+        os.unlink(path)
+        write_private(path, data)
+
+
 class Litter:
     """Directories that could not be removed yet: there were no fds left, or a process was still writing."""
 

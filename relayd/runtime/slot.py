@@ -16,7 +16,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Mode
 from relayd.runtime.children import Children
-from relayd.runtime.files import write_private
+from relayd.runtime.files import replace_private, write_private
 from relayd.runtime.gate import Gate
 from relayd.runtime.loop import Loop
 from relayd.runtime.orphans import identity
@@ -107,7 +107,7 @@ class Slot:
         """The conversation first, then the gate: the process reads them in the other order."""
         path = self._order.paths.transcript
         try:
-            write_private(path, transcript)
+            replace_private(path, transcript)
             if self._order.mode is Mode.LATE:
                 write_private(self._order.paths.prompt, prompt)
         except OSError as error:
