@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
@@ -229,6 +230,24 @@ def test_a_program_that_cannot_be_started_is_an_error(loop: Loop) -> None:
     pty = Pty(loop, 4096, lambda data: None, lambda: None)
     with pytest.raises(Exception, match="not found|No such file"):
         pty.spawn(["/nonexistent/claude"], {}, "/", 24, 80)
+
+
+def test_a_start_that_fails_for_want_of_fds_leaves_none_open(loop: Loop) -> None:
+    """Each left two, so a daemon that was short of fds for a while never recovered."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(64)]  # no gaps below them
+    before = os.listdir("/proc/self/fd")
+    for room in (2, 3):
+        pty = Pty(loop, 4096, lambda data: None, lambda: None)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1 + room, hard))
+        try:
+            with pytest.raises(OSError, match="out of pty|Too many open files"):
+                pty.spawn(["/bin/true"], {}, "/", 24, 80)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert os.listdir("/proc/self/fd") == before
+    for fd in held:
+        os.close(fd)
 
 
 def test_orphans_are_ended_only_if_their_birth_fits(tmp_path: pathlib.Path) -> None:

@@ -20,6 +20,8 @@ from relayd.doctor.fault_world import FLAGS, World
 from relayd.doctor.harness import Harness
 from relayd.doctor.load import fds
 
+FDS_MAX = 40  # at rest: the daemon's own, and up to three for each process
+
 
 def settle(world: World, limit_s: float = 20.0) -> str:
     """Wait until only the pool's own processes and files are left; what is left over, if anything."""
@@ -29,8 +31,9 @@ def settle(world: World, limit_s: float = 20.0) -> str:
     while time.monotonic() < deadline:
         pids, directories = world.pids(), list(slots.iterdir())
         transcripts = world.transcripts()
-        found = f"{len(pids)} processes, {len(directories)} slots, {len(transcripts)} transcripts"
-        if len(pids) == len(directories) and len(transcripts) <= 2 * len(pids) <= 10:
+        opened = fds(world.harness.pid)
+        found = f"{len(pids)} processes, {len(directories)} slots, {len(transcripts)} transcripts, {opened} fds"
+        if len(pids) == len(directories) and len(transcripts) <= 2 * len(pids) <= 10 and opened <= FDS_MAX:
             return ""
         time.sleep(0.1)
     return f"left over: {found}"

@@ -6,6 +6,7 @@ error while reading means the other end is closed (Linux says EIO, others an emp
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -29,6 +30,12 @@ def _leave_the_daemon() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FENCED)
 
 
+def _close(fds: tuple[int, int]) -> None:
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
 class Pty:
     """The master side. `output` gets what the process writes, `closed` is called once at its end."""
 
@@ -50,11 +57,16 @@ class Pty:
 
     def spawn(self, argv: list[str], env: dict[str, str], cwd: str, rows: int, columns: int) -> int:
         """Start the process (a few milliseconds, until exec has succeeded). Raises OSError and ValueError."""
+        pipe = os.pipe()  # ptyprocess will get the same numbers, and leave them open if it cannot fork
+        _close(pipe)
         signal.pthread_sigmask(signal.SIG_BLOCK, FENCED)
         try:
             process = ptyprocess.PtyProcess.spawn(
                 argv, cwd=cwd, env=env, dimensions=(rows, columns), preexec_fn=_leave_the_daemon
             )
+        except Exception:
+            _close(pipe)
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, FENCED)
         self._process = process
