@@ -22,6 +22,7 @@ LIMIT_S = 40.0
 FLAGS: dict[str, Any] = {
     "warm_model": MODEL,
     "silence_limit_s": 3,
+    "turn_limit_s": 15,
     "start_limit_s": 5,
     "transcript_lag_s": 1,
     "refill_delay_s": 0.2,
