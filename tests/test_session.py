@@ -302,6 +302,20 @@ def answered(text: str = "yo") -> Session:
     return s
 
 
+def test_a_process_that_was_interrupted_is_not_kept() -> None:
+    """An answer just as long as `max_tokens` looks cut off, so Esc is pressed. Claude Code wrote "[Request interrupted by
+    user]" into its conversation, and the model got that with the next message."""
+    s = session(Config(kept=1))
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy())
+    full = RequestDone("claude-sonnet-4-5", {"input_tokens": 1, "output_tokens": KEY.max_tokens}, "r")
+    orders = feed(s, ev.HookArrived(Displayed("u", 0, True, "yo")), ev.HookArrived(Stopped("yo")), ev.WireArrived(full))
+    assert do.WritePty("slot-1", b"\x1b") in orders
+    late = {"id": "m1", "model": "m", "stop_reason": "end_turn", "usage": {}}
+    feed(s, said("assistant", "yo", **late))
+    assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["yo"]
+    assert s.state is State.KILLING
+
+
 def keys(text: str) -> Draft:
     return Draft(text, Way.KEYS)
 

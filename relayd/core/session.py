@@ -267,11 +267,12 @@ class Session:
     def _reported(self, event: ev.WireArrived, now: float) -> list[Action]:
         fact = event.fact
         self._progress = now
-        orders = self._progressed(self._turn().reported(fact), now)
+        orders: list[Action] = []
         if isinstance(fact, RequestDone) and fact.usage["output_tokens"] >= self.key.max_tokens:
             # Cut at the limit: Claude Code is about to go on by itself, on the user's account.
+            self._turn().interrupted = True
             orders.append(do.WritePty(self.slot, screens.KEY_ESCAPE))
-        return orders
+        return orders + self._progressed(self._turn().reported(fact), now)
 
     def _grew(self, event: ev.TranscriptGrew, now: float) -> list[Action]:
         entries = self._reader.feed(event.data)

@@ -102,6 +102,7 @@ class Turn:
         self._over = False  # Claude Code has gone on to a message that is not ours
         self._answered_itself = False  # Claude Code has refused a tool call without asking
         self._ended = False
+        self.interrupted = False  # Esc was pressed: Claude Code may note that in its conversation
 
     def __repr__(self) -> str:
         return f"<Turn {self._key} shown={len(self._shown)} lines={len(self._lines)} waits for {self.wait.value}>"
@@ -124,7 +125,7 @@ class Turn:
     @property
     def can_park(self) -> bool:
         """True for an answer that asks for tools, if all of them are the client's to run."""
-        return self._asks_for_tools and not self._answered_itself and self._caught_up_display
+        return self._asks_for_tools and not (self._answered_itself or self.interrupted) and self._caught_up_display
 
     @property
     def is_unseen(self) -> bool:
@@ -134,7 +135,8 @@ class Turn:
     @property
     def can_keep(self) -> bool:
         """True for a turn that has ended in an answer of which Claude Code holds just what the client has."""
-        return self._ended and not (self._over or self._hidden or self._answered_itself or self._failed)
+        spoiled = self._over or self._hidden or self._answered_itself or self._failed or self.interrupted
+        return self._ended and not spoiled
 
     @property
     def _caught_up_display(self) -> bool:
