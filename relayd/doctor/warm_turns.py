@@ -77,5 +77,5 @@ def chain(harness: Harness, seed: int, model: str, turns: int) -> Chain:
             found.wrong.append(f"turn {turn}: {len(received)} upstream requests")
             break
         found.wrong += [f"turn {turn} ({reply.road}): {d}" for d in differences(body, received[-1])]
-        body["messages"].append({"role": "assistant", "content": reply.value["content"]})
+        body["messages"].append({"role": "assistant", "content": reply.value["content"] or "nothing"})
     return found
