@@ -281,15 +281,31 @@ def test_results_that_claude_code_never_asks_for_go_to_another_process(asked: bo
     feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, request), busy())
     call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
     feed(s, line("assistant", id="m1", model="m", content=[call], stop_reason="tool_use", usage={}))
+    assert s.state is State.RUNNING
+    feed(s, ev.ToolCalled(9, mcp.ToolCalled("toolu_1", 1)) if asked else ev.DeadlinePassed("lag"))
     assert s.state is State.PARKED
     s.parts.clear()
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "it"}
     feed(s, ev.ResultsBrought(2, (result,), False))
-    if asked:
-        feed(s, ev.ToolCalled(9, mcp.ToolCalled("toolu_1", 1)))
     feed(s, line("user", content=[result]))
     assert [p.lost for p in s.parts if isinstance(p, Failed)] == ([] if asked else [True])
     assert s.state is (State.RUNNING if asked else State.KILLING)
+
+
+def test_an_answer_that_asks_for_tools_is_whole_before_it_is_given() -> None:
+    """Its lines came one by one, on a busy machine, and all of them name `tool_use`: the client got the text without the call."""
+    request = dataclasses.replace(REQUEST, tools=(Tool("f", "", {"type": "object"}),))
+    s = session()
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, request), busy())
+    calls = [{"type": "tool_use", "id": f"toolu_{n}", "name": "f", "input": {}} for n in range(2)]
+    feed(s, ev.HookArrived(Displayed("u", 0, True, "let me see")))
+    for block in ({"type": "text", "text": "let me see"}, calls[0]):
+        feed(s, line("assistant", id="m1", model="m", content=[block], stop_reason="tool_use", usage={}))
+    feed(s, ev.ToolCalled(9, mcp.ToolCalled("toolu_1", 1)))
+    assert not [p for p in s.parts if isinstance(p, Finished)]
+    feed(s, line("assistant", id="m1", model="m", content=[calls[1]], stop_reason="tool_use", usage={}))
+    assert [len(p.answer.content) for p in s.parts if isinstance(p, Finished)] == [3]
+    assert s.state is State.PARKED
 
 
 def answered(text: str = "yo") -> Session:

@@ -367,7 +367,9 @@ class Session:
     def _called(self, event: ev.ToolCalled, now: float) -> list[Action]:
         self._progress = now
         orders = self.calls.called(event.client, event.fact)
-        return orders if self.state is State.PARKED else [*orders, *self._watch(now)]
+        if self.state is State.PARKED:
+            return orders
+        return orders + self._progressed(self._turn().called(event.fact.tool_use_id), now)
 
     def _park(self, event: ev.TurnParked, now: float) -> list[Action]:
         assert self.lineage is not None

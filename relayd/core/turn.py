@@ -99,6 +99,7 @@ class Turn:
         self._done: RequestDone | None = None
         self._wire_failed: RequestFailed | None = None
         self._error_line: ErrorLine | None = None
+        self._called: set[str] = set()  # calls that Claude Code has begun
         self._over = False  # Claude Code has gone on to a message that is not ours
         self._answered_itself = False  # Claude Code has refused a tool call without asking
         self._ended = False
@@ -126,6 +127,13 @@ class Turn:
     def can_park(self) -> bool:
         """True for an answer that asks for tools, if all of them are the client's to run."""
         return self._asks_for_tools and not (self._answered_itself or self.interrupted) and self._caught_up_display
+
+    @property
+    def _has_all_calls(self) -> bool:
+        """True once Claude Code has begun to run the tools: then their lines are written, which may come one by one."""
+        calls = {block["id"] for line in self._lines for block in line.blocks if block["type"] == "tool_use"}
+        begun = self._called or self._answered_itself
+        return bool(calls and begun) and self._called <= calls
 
     @property
     def is_unseen(self) -> bool:
@@ -192,6 +200,11 @@ class Turn:
     def was_forestalled(self, line: UserLine, handed: set[str]) -> bool:
         """True if the line holds a result that the client has brought, but not from us: Claude Code had refused the call."""
         return any(i in self._brought and i not in handed for i in line.results)
+
+    def called(self, tool_use_id: str) -> list[Part]:
+        """Claude Code runs a tool."""
+        self._called.add(tool_use_id)
+        return self._settle()
 
     def stopped(self, fact: Stopped) -> list[Part]:
         """The Stop hook."""
@@ -277,7 +290,7 @@ class Turn:
             complete = self._wire_failed and (self._error_line or not failures.names_a_reset(self._failed))
             return self.expire() if complete else []
         if reason == "tool_use":
-            return self._finish(self._answer()) if self._caught_up_display else []
+            return self._finish(self._answer()) if self._caught_up_display and self._has_all_calls else []
         if reason:
             return self._finish(self._answer()) if self._stopped and self._caught_up(self._stopped) else []
         return self._settle_early()
