@@ -379,6 +379,18 @@ def test_what_keys_cannot_carry_is_brought_by_the_editor_and_sent_once_it_is_in_
     assert not of(feed(s, ev.PromptSettled(), now=4.0), do.WritePty)
 
 
+def test_a_text_that_the_prompt_has_lost_is_replayed_at_once() -> None:
+    """A conversation that was just loaded emptied the prompt, one time in sixty: the call waited for `submit_limit_s`."""
+    s = answered()
+    feed(s, ev.MessageBrought(2, Draft("a\ttab", Way.EDITOR), True), now=2.0)
+    feed(s, ev.PtyOutput("slot-1", "\x1b]0;✳ Claude Code\x07\x1b[38;3H".encode()), now=2.1)
+    assert do.WritePty("slot-1", prompt.ENTER) in feed(s, ev.PromptSettled(), now=3.1)
+    assert s.state is State.TYPING
+    feed(s, ev.PromptSettled(), now=4.2)
+    assert s.state is State.KILLING
+    assert [p.lost for p in s.parts if isinstance(p, Failed)] == [True]
+
+
 def test_without_a_sign_of_the_editors_text_enter_is_pressed_in_the_end() -> None:
     s = answered()
     orders = feed(s, ev.MessageBrought(2, Draft("a\ttab", Way.EDITOR), True))

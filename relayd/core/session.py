@@ -178,7 +178,11 @@ class Session:
         return self._typist.type(now)
 
     def _look_at_prompt(self, event: ev.PromptSettled, now: float) -> list[Action]:
-        return self._typist.look(self.screen.frame(), now)
+        frame = self.screen.frame()
+        if not self._typist.has_lost(frame, now):
+            return self._typist.look(frame, now)
+        self._again.append(ev.PromptRefused())
+        return []
 
     def _hand_over_failed(self, event: ev.HandOverFailed, now: float) -> list[Action]:
         self._lose(f"the conversation could not be handed over: {event.reason}")
@@ -358,8 +362,6 @@ class Session:
         self.parts.append(Failed(internal("Claude Code did not take the message"), lost=True))
         self.taken = False if isinstance(event, (ev.DeadlinePassed, ev.PromptRefused)) else None
         return [do.Log("warning", f"{self!r} did not take a typed message: {type(event).__name__}"), *self._kill(event, now)]
-
-    # Tools
 
     def _tools_asked(self, event: ev.ToolsAsked, now: float) -> list[Action]:
         return self.calls.asked(event.client, event.fact)

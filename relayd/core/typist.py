@@ -70,6 +70,11 @@ class Typist:
                 self._stage = Stage.BACK
         return [self._look(now + self._config.editor_settle_s)] if self._stage is Stage.BACK else []
 
+    def has_lost(self, frame: Frame, now: float) -> bool:
+        """True if Enter found no text, and none is there: a conversation that was just loaded may have emptied the prompt."""
+        overdue = self._stage is Stage.SENT and now >= self._since + self._config.editor_limit_s
+        return overdue and not screens.holds_text(frame) and not screens.is_busy(frame.title)
+
     def look(self, frame: Frame, now: float) -> list[Action]:
         """Send the text if it is in the prompt, or must be by now."""
         if self._stage is Stage.NONE:
