@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from relayd.doctor import client
+
 
 def splits(data: bytes, seed: int = 1) -> Iterator[list[bytes]]:
     """The same bytes whole, one by one, and at random places."""
@@ -102,9 +104,7 @@ def until(condition: Callable[[], Any], limit_s: float = 20.0) -> Any:
 
 def latest_at(url: str, state: str) -> int:
     """The pid of the process that has come to this state last."""
-    with connect(url) as sock:
-        sock.sendall(f"GET /v1/status HTTP/1.1\r\nhost: {urlsplit(url).netloc}\r\n\r\n".encode())
-        slots = json.loads(read_answer(sock)[2])["slots"]
+    slots = client.get(url, "/v1/status").value["slots"]
     found = min((s for s in slots if s["state"] == state), key=lambda s: float(s["state_s"]))
     return int(found["pid"])
 

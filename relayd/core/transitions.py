@@ -63,6 +63,9 @@ DYING: Row = {
 }
 
 
+# Signs of a turn in a process that was given none.
+STRAY: Row = dict.fromkeys((ev.HookArrived, ev.WireArrived, ev.ToolCalled), (State.KILLING, "strayed"))
+
 # Keys were pressed for a call, and nothing has reached the model: whatever goes wrong, the call is replayed elsewhere.
 BY_KEYS: Row = {
     ev.PtyOutput: (State.LOADING, "screen_changed"),
@@ -108,9 +111,7 @@ TABLE: dict[State, Row] = {
         ev.TurnAbandoned: (State.SPAWNING, "detach"),
         ev.GateOpened: (State.WAITING, "gate_opened"),
         ev.PromptReached: (State.READY, "gate_opened"),
-        ev.HookArrived: (State.KILLING, "strayed"),
-        ev.WireArrived: (State.KILLING, "strayed"),
-        ev.ToolCalled: (State.KILLING, "strayed"),
+        **STRAY,
         ev.ToolsAsked: (State.SPAWNING, "tools_asked"),
         ev.PtyOutput: (State.SPAWNING, "screen_changed"),
         ev.TrustAsked: (State.SPAWNING, "trust"),
@@ -124,9 +125,7 @@ TABLE: dict[State, Row] = {
     State.WAITING: {
         ev.TurnAssigned: (State.STARTING, "assign_and_go"),
         ev.TurnAbandoned: (State.WAITING, "detach"),
-        ev.HookArrived: (State.KILLING, "strayed"),
-        ev.WireArrived: (State.KILLING, "strayed"),
-        ev.ToolCalled: (State.KILLING, "strayed"),
+        **STRAY,
         ev.ToolsAsked: (State.WAITING, "tools_asked"),
         ev.PtyOutput: (State.WAITING, "screen_changed"),
         ev.TrustAsked: (State.WAITING, "trust"),
@@ -140,9 +139,7 @@ TABLE: dict[State, Row] = {
     State.READY: {
         ev.TurnAssigned: (State.LOADING, "load"),
         ev.TurnAbandoned: (State.READY, "detach"),
-        ev.HookArrived: (State.KILLING, "strayed"),
-        ev.WireArrived: (State.KILLING, "strayed"),
-        ev.ToolCalled: (State.KILLING, "strayed"),
+        **STRAY,
         ev.ToolsAsked: (State.READY, "tools_asked"),
         ev.PtyOutput: (State.READY, "screen_changed"),
         ev.TrustAsked: (State.READY, "ignore"),
