@@ -407,7 +407,7 @@ def test_a_process_that_waits_for_its_conversation_waits_for_its_tools(mode: do.
     assert not of(feed(s, ev.ToolsAsked(9, question)), do.Respond)
     feed(s, ev.GateOpened("slot-1") if mode is do.Mode.GATE else ev.PromptReached())
     request = dataclasses.replace(REQUEST, tools=(Tool("f", "", {"type": "object"}),))
-    (reply,) = of(feed(s, ev.TurnAssigned(1, request)), do.Respond)
+    (reply,) = of(feed(s, ev.TurnAssigned(1, request, keys("hi"))), do.Respond)
     assert (reply.client, [t["name"] for t in json.loads(reply.body)["result"]["tools"]]) == (9, ["f"])
     (again,) = of(feed(s, ev.ToolsAsked(11, question)), do.Respond)
     assert again.body == reply.body

@@ -14,6 +14,7 @@ from relayd.anthropic.answer import JSON_TYPE, Answer
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import MessagesRequest
 from relayd.anthropic.sse import SSE_TYPE
+from relayd.claude.prompt import Draft
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import demands
@@ -72,7 +73,7 @@ class Call:
         self.retries = 0
         self.replayed = False
         self._shown = False  # content was sent
-        self.by_keys = False  # its last message may be typed
+        self.draft: Draft | None = None  # what may be typed of its last message into a process that loads the rest
         self.stage = Stage.QUEUED
         self.slot: str | None = None
         self.resumed = False

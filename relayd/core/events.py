@@ -141,10 +141,11 @@ class ShutdownAsked:
 
 @dataclass(frozen=True)
 class TurnAssigned:
-    """A call takes this process."""
+    """A call takes this process; `draft` is what may be typed of its last message."""
 
     call: int
     request: MessagesRequest
+    draft: Draft | None = None
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ class Relay:
         encoder = asked.encoder(request, int(self._unix_time(now)))
         call = Call(self._numbers, event.client, request_id, request, encoder, self._config, now)
         short = len(request.messages) <= self._config.typed_messages_max
-        call.by_keys = draft is not None and short and prompt.fits(request.messages)
+        call.draft = draft if short and prompt.fits(request.messages) else None
         self.calls[call.number] = call
         self._by_client[event.client] = call.number
         if asked.name:
@@ -350,7 +350,7 @@ class Relay:
 
     def _again(self, call: Call, now: float) -> list[Action]:
         self.queue.appendleft(call.number)
-        call.by_keys, call.replayed = False, True
+        call.draft, call.replayed = None, True
         return call.queued(now)
 
     def _keep(self, call: Call, answer: Answer, now: float) -> None:
@@ -425,14 +425,14 @@ class Relay:
         while self.queue:
             call = self.calls[self.queue[0]]
             key = key_of(call.request)
-            session, more = self.pool.take(key, call.by_keys, now)
+            session, more = self.pool.take(key, call.draft is not None, now)
             orders += more
             if session is None:
                 break
             self.queue.popleft()
             road = ROADS.get(session.state, COLD)
             orders += call.started(session.slot, road, now, session.birth.mode is Mode.PROMPT) + self._remember(now)
-            orders += self._session(session, ev.TurnAssigned(call.number, call.request), now)
+            orders += self._session(session, ev.TurnAssigned(call.number, call.request, call.draft), now)
         if self._ending:
             return orders + ([do.Finish()] if not self.pool.sessions else [])
         if not self.queue:

@@ -62,7 +62,7 @@ class Session:
         self.taken: bool | None = None  # if what was typed last was taken, until the pool has heard of it
         self._typist = Typist(self.slot, config)
         self._config = config
-        self._request: MessagesRequest | None = None
+        self._assigned: ev.TurnAssigned | None = None
         self._reader = TranscriptReader()
         self._progress = now
         self._wait = Wait.NOTHING
@@ -126,21 +126,21 @@ class Session:
         return self._bury(event, now)
 
     def _assign(self, event: ev.TurnAssigned, now: float) -> list[Action]:
-        self.call, self._request = event.call, event.request
+        self.call, self._assigned = event.call, event
         return [do.HurryGate(self.slot)]
 
     def _assign_and_go(self, event: ev.TurnAssigned, now: float) -> list[Action]:
-        self.call, self._request = event.call, event.request
+        self.call, self._assigned = event.call, event
         return self._hand_over(event, now)
 
     def _gate_opened(self, event: ev.GateOpened, now: float) -> list[Action]:
-        if self.call is not None and self._request is not None:
-            self._again.append(ev.TurnAssigned(self.call, self._request))
+        if self._assigned is not None:
+            self._again.append(self._assigned)
         return [do.CancelTimer(self._timer("state"))]
 
     def _hand_over(self, event: Any, now: float) -> list[Action]:
-        request = self._request
-        assert request is not None
+        assert self._assigned is not None
+        request = self._assigned.request
         self.turn = Turn(self.key, request.stream)
         transcript = compose.conversation(self._begin(request, now), request)
         system = compose.system_prompt(request.system)
@@ -156,15 +156,14 @@ class Session:
             self.lineage = Lineage.of(request.system, request.tools, request.messages)
         scene = self.birth.scene(self.birth.conversation, now)
         self.day = scene.today
-        self._request = None  # a conversation can be 32 MB; it is on its way now
+        self._assigned = None  # a conversation can be 32 MB; it is on its way now
         return scene
 
     def _load(self, event: ev.TurnAssigned, now: float) -> list[Action]:
         """The conversation without its last message, which is typed as soon as the first keys were taken."""
         request, self.call = event.request, event.call
-        draft = prompt.draft(request.messages[-1], "EDITOR" in self.birth.launch.env)
-        assert draft is not None
-        self._typist.take(draft)
+        assert event.draft is not None
+        self._typist.take(event.draft)
         self.turn = Turn(self.key, request.stream, behind=1)
         transcript = compose.opening(self._begin(request, now), request)
         return [
@@ -190,7 +189,7 @@ class Session:
 
     def _detach(self, event: Any, now: float) -> list[Action]:
         """The call is gone before anything was handed over: the process is as good as new."""
-        self.call = self._request = None
+        self.call = self._assigned = None
         return []
 
     # The running turn
@@ -468,7 +467,7 @@ class Session:
             self.parts.append(Failed(ApiError(500, reason), lost=True, unseen=True))
 
     def _bury(self, event: Any, now: float) -> list[Action]:
-        self._request = self.lineage = None
+        self._assigned = self.lineage = None
         return [
             *self._typist.forget(now),
             do.CancelTimer(self._timer("state")),
