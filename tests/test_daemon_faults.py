@@ -128,7 +128,10 @@ def test_a_new_binary_replaces_what_waits(daemon: Make, fake_claude: str, tmp_pa
     own.chmod(0o755)
     harness = daemon(claude=own, binary_check_s=0.1)
     before = until(lambda: len(children(harness)) == 2 and set(children(harness)))
-    own.write_bytes(own.read_bytes() + b"\n")
+    program = own.read_bytes()
+    own.write_bytes(b"")  # it is being written: what is started now cannot run
+    until(lambda: any("Exec format error" in line for line in harness.log))
+    own.write_bytes(program + b"\n")
     until(lambda: len(children(harness)) == 2 and not before & set(children(harness)))
     assert text_of(post(harness.url, ask("echo fresh"))[2]) == "fresh"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 import resource
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -230,6 +232,22 @@ def test_a_program_that_cannot_be_started_is_an_error(loop: Loop) -> None:
     pty = Pty(loop, 4096, lambda data: None, lambda: None)
     with pytest.raises(Exception, match="not found|No such file"):
         pty.spawn(["/nonexistent/claude"], {}, "/", 24, 80)
+
+
+def test_a_file_that_is_no_program_yet_leaves_no_process_and_no_terminal(loop: Loop, tmp_path: pathlib.Path) -> None:
+    """`claude` was just being written when a process was started: the dead child and its terminal stayed until Python
+    looked for reference cycles, which can be never."""
+    program = tmp_path / "claude"
+    program.touch(0o755)
+    before, children = os.listdir("/proc/self/fd"), psutil.Process().children()
+    gc.disable()
+    try:
+        with pytest.raises(OSError, match="Exec format error"):
+            Pty(loop, 4096, lambda data: None, lambda: None).spawn([str(program)], {}, "/", 24, 80)
+        assert os.listdir("/proc/self/fd") == before
+        assert psutil.Process().children() == children
+    finally:
+        gc.enable()
 
 
 def test_a_start_that_fails_for_want_of_fds_leaves_none_open(loop: Loop) -> None:

@@ -234,11 +234,12 @@ class Pool:
         if session.handed_over is not None:
             self._backoff_s = 0.0
 
-    def failed_unused(self, now: float) -> None:
-        """A process ended before it served anyone."""
+    def failed_unused(self, reason: str, now: float) -> do.Log:
+        """A process ended before it served anyone: nobody else will tell."""
         self.failed += 1
         self._backoff_s = min(BACKOFF_MAX_S, max(BACKOFF_FIRST_S, self._backoff_s * 2))
         self._refill_at = now + self._backoff_s
+        return do.Log("warning", f"a process ended before it served: {reason}; none is started for {self._backoff_s:.0f} s")
 
     def _spawn(self, kind: Kind, now: float) -> tuple[Session, list[Action]]:
         near = self._surroundings

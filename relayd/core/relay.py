@@ -316,8 +316,9 @@ class Relay:
             orders = self._doom(session, now)
         parts, session.parts = session.parts, []
         orders += self.pool.learn(session, now)
-        if session.handed_over is None and any(isinstance(p, Failed) for p in parts):
-            self.pool.failed_unused(now)
+        if session.handed_over is None:
+            for failed in (p for p in parts if isinstance(p, Failed)):
+                orders.append(self.pool.failed_unused(failed.error.message, now))
         for part in parts:
             if call is not None and call.slot == session.slot:
                 orders += self._deliver(call, part, now)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
 # The whole process group where there is one.
 SENDERS = (*([os.killpg] if hasattr(os, "killpg") else []), os.kill)
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": getattr(signal, "SIGKILL", signal.SIGTERM)}
+
+
+def end(pid: int) -> None:
+    """Kill and reap a child that no slot has, at once. It has said that it could not become a program, and is exiting."""
+    with contextlib.suppress(OSError):
+        os.kill(pid, SIGNALS["KILL"])
+        os.waitpid(pid, 0)
 
 
 class Children:

@@ -10,16 +10,28 @@ import contextlib
 import io
 import os
 import signal
+import traceback
 from collections.abc import Callable
 
 import ptyprocess
 
+from relayd.runtime.children import end
 from relayd.runtime.fifo import ByteQueue
 from relayd.runtime.loop import READ, WRITE, Loop
 
 OUT_MAX_BYTES = 64 * 1024
 # Between fork and exec a child has the daemon's handlers, which would tell the daemon's loop of the child's signals.
 FENCED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _Process(ptyprocess.PtyProcess):  # type: ignore[misc]
+    """One that could not exec is known to nobody but its traceback; when that is cleared, it is ended and reaped."""
+
+    def __del__(self) -> None:
+        """The inherited one waits for a tenth of a second, and may leave a zombie."""
+        if not self.closed:
+            self.fileobj.close()
+            end(self.pid)
 
 
 def _leave_the_daemon() -> None:
@@ -61,11 +73,10 @@ class Pty:
         _close(pipe)
         signal.pthread_sigmask(signal.SIG_BLOCK, FENCED)
         try:
-            process = ptyprocess.PtyProcess.spawn(
-                argv, cwd=cwd, env=env, dimensions=(rows, columns), preexec_fn=_leave_the_daemon
-            )
-        except Exception:
+            process = _Process.spawn(argv, cwd=cwd, env=env, dimensions=(rows, columns), preexec_fn=_leave_the_daemon)
+        except Exception as error:
             _close(pipe)
+            traceback.clear_frames(error.__traceback__)  # it is in a cycle with the process: not freed for minutes
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, FENCED)
