@@ -75,6 +75,9 @@ class Config:
     typed_refusals_max: int = knob(3, "After so many messages in a row that Claude Code did not take, none is typed for a while.")
     typing_rest_s: float = knob(600.0, "How long; each such message has cost its call `submit_limit_s`.")
     editor_settle_s: float = knob(0.005, "Silence of the terminal after which it is looked whether the editor's text is there.")
+    editor_lost_s: float = knob(
+        0.15, "Silence of the terminal after which a text that is not in the prompt, and has started nothing, counts as lost."
+    )
     editor_limit_s: float = knob(
         1.0, "From opening the editor to Enter if nothing is seen of its text, and from one Enter to the next."
     )

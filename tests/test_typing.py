@@ -166,6 +166,14 @@ def answered(world: World, *texts: str) -> str:
     return slot
 
 
+def test_a_conversation_that_is_loaded_in_one_look_is_seen_too() -> None:
+    """On a busy machine the busy title came and went in one read; nothing was typed, and the call waited for its limit."""
+    world = world_of()
+    slot = world.slot_of(conversation(world, "one"))
+    orders = world.tell(ev.PtyOutput(slot, BUSY + "\x1b]0;✳ Claude Code\x07".encode()))
+    assert do.WritePty(slot, prompt.keys("one")) in orders
+
+
 def first_turn(**flags: Any) -> tuple[World, str]:
     world = world_of(**flags)
     slot = answered(world, "one")

@@ -60,9 +60,9 @@ def types_exactly(frame: Frame) -> bool | None:
     return tuple(int(part) for part in found.groups()) >= FIRST_EXACT if found else None
 
 
-def holds_text(frame: Frame) -> bool:
-    """True if the cursor stands behind a text in the prompt: an empty one has it in this column, a half-painted one before."""
-    return frame.column > PROMPT_COLUMN
+def holds_text(column: int) -> bool:
+    """True if the cursor stands behind a text in the prompt: an empty one has it in that column, a half-painted one before."""
+    return column > PROMPT_COLUMN
 
 
 def look(frame: Frame, workspace: str) -> Verdict:

@@ -177,11 +177,10 @@ class Session:
         return self._typist.type(now)
 
     def _look_at_prompt(self, event: ev.PromptSettled, now: float) -> list[Action]:
-        frame = self.screen.frame()
-        if not self._typist.has_lost(frame, now):
-            return self._typist.look(frame, now)
-        self._again.append(ev.PromptRefused())
-        return []
+        orders = self._typist.look(self.screen, now)
+        if orders is None:
+            self._again.append(ev.PromptRefused())
+        return orders or []
 
     def _hand_over_failed(self, event: ev.HandOverFailed, now: float) -> list[Action]:
         self._lose(f"the conversation could not be handed over: {event.reason}")
@@ -201,14 +200,14 @@ class Session:
             self._look()
         elif self.state is State.SPAWNING and self.birth.mode is Mode.PROMPT and not screens.is_busy(self.screen.title):
             self._arrive()
-        elif self.state in (State.STARTING, State.LOADING) and screens.is_busy(self.screen.title):
+        elif self.state in (State.STARTING, State.LOADING) and any(map(screens.is_busy, self.screen.titles)):
             self._again.append(ev.TurnSeen())
         replies = self.screen.take_replies()
         orders: list[Action] = [do.WritePty(self.slot, replies)] if replies else []
         if self.state is State.RUNNING:
             orders += self._watch(now)
         elif self.state is State.TYPING:
-            orders += self._typist.painted(event.data, now)
+            orders += self._typist.painted(event.data, self.screen, now)
         return orders
 
     def _look(self) -> None:

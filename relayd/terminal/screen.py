@@ -37,6 +37,7 @@ class Screen:
     def __init__(self, columns: int, rows: int) -> None:
         self.columns, self.height = columns, rows
         self.title = ""
+        self.titles: list[str] = []  # the one that was shown before the last output, and those that this set
         self.unknown = 0
         self._parser = Parser()
         self._replies: list[bytes] = []
@@ -52,6 +53,7 @@ class Screen:
 
     def feed(self, data: bytes) -> None:
         """Apply what the program wrote."""
+        self.titles = [self.title]
         for action in self._parser.feed(data):
             self.apply(action)
 
@@ -69,6 +71,11 @@ class Screen:
             self._esc(action.text)
         else:
             self.unknown += 1
+
+    @property
+    def column(self) -> int:
+        """Where the cursor stands, from 0."""
+        return self._x
 
     def take_replies(self) -> bytes:
         """Answers to the program's questions since the last call, to be written to the PTY."""
@@ -161,6 +168,7 @@ class Screen:
         code, _, rest = text.partition(";")
         if code in ("0", "2"):
             self.title = rest[:TITLE_MAX_CHARS]
+            self.titles.append(self.title)
         else:
             self.unknown += 1
 
