@@ -5,23 +5,16 @@ from __future__ import annotations
 import json
 import pathlib
 import time
-import urllib.request
 
 import pytest
 
+from relayd.doctor.checks import health
 from relayd.doctor.harness import Harness
 from tests.helpers import ask, post
 
 pytestmark = pytest.mark.real
 
 LOGIN = {"ANTHROPIC_API_KEY": "", "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-stand-in-000000000000000000000000"}
-
-
-def health(harness: Harness) -> dict[str, object]:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{harness.url}/v1/health") as answer:
-        found: dict[str, object] = json.load(answer)["rate_limit"]
-    return found
 
 
 def test_calls_fail_fast_until_the_limit_resets_and_one_may_try(claude: str, tmp_path: pathlib.Path) -> None:
@@ -33,7 +26,7 @@ def test_calls_fail_fast_until_the_limit_resets_and_one_may_try(claude: str, tmp
         status, headers, body = post(harness.url, ask(f"[[error 429 used up]] [[resets {resets}]]"))
         assert (status, json.loads(body)["error"]["type"]) == (429, "rate_limit_error")
         assert abs(int(headers["retry-after"]) - 7200) < 60
-        assert health(harness)["limited"] is True
+        assert health(harness)["rate_limit"]["limited"] is True
         before = len(harness.api.messages())
         status, headers, _ = post(harness.url, ask("[[say fine]]"))
         assert status == 429
@@ -42,4 +35,4 @@ def test_calls_fail_fast_until_the_limit_resets_and_one_may_try(claude: str, tmp
     with Harness(str(tmp_path / "2"), claude, {"idle": 0, "rate_probe_s": 0}, LOGIN) as harness:
         assert post(harness.url, ask(f"[[error 429 used up]] [[resets {resets}]]"))[0] == 429
         assert post(harness.url, ask("[[say fine]]"))[0] == 200
-        assert health(harness)["limited"] is False
+        assert health(harness)["rate_limit"]["limited"] is False

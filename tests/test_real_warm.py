@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from relayd.doctor.checks import health
+from relayd.doctor.client import road
 from relayd.doctor.conversations import typed
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
@@ -36,10 +37,6 @@ def go_on(body: dict[str, Any], answer: bytes, text: str) -> dict[str, Any]:
     """The next request of the conversation."""
     content = json.loads(answer)["content"]
     return body | {"messages": [*body["messages"], {"role": "assistant", "content": content}, {"role": "user", "content": text}]}
-
-
-def road(headers: dict[str, str]) -> str:
-    return headers["server-timing"].partition('desc="')[2].rstrip('"')
 
 
 def sent(harness: Harness) -> Any:

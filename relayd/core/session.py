@@ -173,8 +173,8 @@ class Session:
             self._deadline("state", now + self._config.submit_limit_s),
         ]
 
-    def _type_last(self, event: ev.TurnSeen, now: float) -> list[Action]:
-        return self._typist.type(now)
+    def _type_last(self, event: Any, now: float) -> list[Action]:
+        return [*self._typist.type(now), self._deadline("state", now + self._config.submit_limit_s)]
 
     def _look_at_prompt(self, event: ev.PromptSettled, now: float) -> list[Action]:
         orders = self._typist.look(self.screen, now)
@@ -348,7 +348,7 @@ class Session:
         self.lineage.add(Message("user", ({"type": "text", "text": event.draft.text},)))
         self._progress = now
         self._wait = Wait.NOTHING
-        return self._typist.type(now)
+        return self._type_last(event, now)
 
     def _compare(self, event: ev.HookArrived, now: float) -> list[Action]:
         """Hooks of the turn before may still come."""

@@ -59,11 +59,10 @@ class Typist:
     def type(self, now: float) -> list[Action]:
         """Get the text into the prompt, and sent."""
         assert self._draft is not None
-        limit = do.SetTimer(("slot", self._slot, "state"), now + self._config.submit_limit_s)
         if self._draft.way is Way.KEYS:
-            return [do.WritePty(self._slot, prompt.keys(self._draft.text)), limit]
+            return [do.WritePty(self._slot, prompt.keys(self._draft.text))]
         self._stage, self._since, self._rest = Stage.EDITING, now, b""
-        return [self._open(), limit, self._look(now + self._config.editor_limit_s)]
+        return [self._open(), self._look(now + self._config.editor_limit_s)]
 
     def _open(self) -> Action:
         assert self._draft is not None

@@ -12,6 +12,11 @@ from urllib.parse import urlsplit
 LIMIT_S = 120.0
 
 
+def road(headers: dict[str, str]) -> str:
+    """The road that an answer's headers name."""
+    return headers.get("server-timing", "").partition('desc="')[2].rstrip('"')
+
+
 @dataclass(frozen=True)
 class Reply:
     """An answer; when the request's last byte had left, and when the answer was whole (monotonic seconds)."""
@@ -25,7 +30,7 @@ class Reply:
     @property
     def road(self) -> str:
         """How relayd reached Claude Code: `warm`, `cold` and so on."""
-        return self.headers.get("server-timing", "").partition('desc="')[2].rstrip('"')
+        return road(self.headers)
 
     @property
     def value(self) -> dict[str, Any]:
