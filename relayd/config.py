@@ -177,6 +177,11 @@ class Config:
     log_format: str = knob("human", "Lines of the log: human, or json for programs.")
     log_level: str = knob("info", "Lowest level that is logged: debug, info, warning or error.")
 
+    @property
+    def keeps(self) -> int:
+        """How many processes are kept: none where no message would be typed into them."""
+        return self.kept if self.typing else 0
+
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 LOG_FORMATS = ("human", "json")
@@ -250,7 +255,7 @@ def _check(config: Config) -> None:
         raise ConfigError(f"port: {config.port} is above 65535")
     if config.max < 1 or config.idle > config.max:
         raise ConfigError("max: must be at least 1 and not below idle")
-    if config.kept and config.idle + config.kept > config.max:
+    if config.keeps and config.idle + config.keeps > config.max:
         raise ConfigError("max: must not be below idle and kept together")
     if config.log_format not in LOG_FORMATS:
         raise ConfigError(f"log_format: {config.log_format!r} is not one of {', '.join(LOG_FORMATS)}")

@@ -408,6 +408,14 @@ def edited(*outputs: bytes) -> list[list[Any]]:
     return orders
 
 
+def test_nothing_is_kept_where_nothing_is_typed() -> None:
+    """A process of 200 MB waited for two minutes for a message that no call could have brought to it."""
+    s = session(Config(kept=1, typing=False))
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy())
+    feed(s, ev.HookArrived(Displayed("u", 0, True, "yo")), ev.HookArrived(Stopped("yo")), ev.WireArrived(DONE))
+    assert s.state is State.KILLING
+
+
 def test_a_text_that_a_loaded_conversation_has_emptied_is_brought_once_more() -> None:
     """One call in fifty, one in eight on a busy machine, was replayed after a second: Enter had found an empty prompt."""
     assert edited(BUSY + TEXT, IDLE + EMPTY, TEXT, EMPTY) == [[PRESSED], [OPENED], [PRESSED], []]

@@ -164,7 +164,7 @@ class Pool:
             ):
                 orders += session.handle(ev.Retired("too old"), now)
         kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
-        for session in kept[: max(0, len(kept) - self._config.kept)]:
+        for session in kept[: max(0, len(kept) - self._config.keeps)]:
             orders += session.handle(ev.Retired("newer ones are kept"), now)
         if not self.open or now < self._refill_at:
             return orders

@@ -152,7 +152,7 @@ class Session:
 
     def _begin(self, request: MessagesRequest, now: float) -> Scene:
         self.handed_over = self._progress = now
-        if request.tools or self._config.kept:
+        if request.tools or self._config.keeps:
             self.lineage = Lineage.of(request.system, request.tools, request.messages)
         scene = self.birth.scene(self.birth.conversation, now)
         self.day = scene.today
@@ -327,7 +327,7 @@ class Session:
 
     def _can_keep(self, answer: Answer) -> bool:
         fits = answer.stop_reason == "end_turn" and answer.content and self._turn().can_keep
-        return bool(self._config.kept and self.lineage is not None and fits)
+        return bool(self._config.keeps and self.lineage is not None and fits)
 
     def _keep(self, event: ev.TurnKept, now: float) -> list[Action]:
         assert self.lineage is not None

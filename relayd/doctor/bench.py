@@ -23,6 +23,7 @@ NAMES = {
     "tools": "`ready`: a tool is offered, and a picture shown",
     "waiting": "`waiting`: replayed by a process at its gate",
     "cold": "`cold`: replayed by a process that has to start",
+    "tools cold": "`cold`: the same tool and picture",
     "claude -p": "`claude -p`, spawn → upstream",
     "peer": "a peer from npm over `claude -p`",
     "direct": "no Claude Code at all (the floor)",
@@ -66,10 +67,13 @@ def measure(claude: str, rounds: int, peer: str) -> tuple[list[Series], list[str
 def ratios(series: list[Series]) -> list[str]:
     """The comparisons that hold on other machines too."""
     by_name = {short: one for short, name in NAMES.items() for one in series if one.name == name}
-    pairs = [(road, other) for other in ("claude -p", "cold") for road in ("warm", "ready", "edited", "tools", "waiting")]
+    pairs = [(road, other) for other in ("claude -p", "cold") for road in ("warm", "ready", "edited", "waiting")]
+    pairs += [("tools", "claude -p"), ("tools", "tools cold")]
     pairs += [("ready", "peer"), ("warm", "peer")] if "peer" in by_name else []
-    words = {"edited": "`ready` by the editor", "tools": "`ready` with tools"}
-    return [f"- {words.get(a, f'`{a}`')} / `{b}`: {by_name[a].median / by_name[b].median:.2f}" for a, b in pairs]
+    words = {"edited": "`ready` by the editor", "tools": "`ready` with a tool and a picture", "tools cold": "`cold` with them"}
+    return [
+        f"- {words.get(a, f'`{a}`')} / {words.get(b, f'`{b}`')}: {by_name[a].median / by_name[b].median:.2f}" for a, b in pairs
+    ]
 
 
 def main() -> int:

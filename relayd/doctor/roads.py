@@ -24,6 +24,8 @@ WORDS = "a sentence of ordinary prose that a person might well ask about. "
 SETTLE_S = 1.8  # until the pool has refilled and the machine is quiet
 FLAGS = {"ready": {}, "waiting": {"typing": False, "kept": 0}, "cold": {"idle": 0, "typing": False, "kept": 0}}
 
+SERIES = ("warm", "ready", "edited", "tools", "waiting", "cold", "tools cold", "claude -p", "peer", "direct", "whole", "stream")
+
 
 def request(text: str, *history: str) -> dict[str, Any]:
     """A call of about a kilobyte, with the conversation before it."""
@@ -63,11 +65,12 @@ def call(harness: Harness, body: dict[str, Any], road: str) -> tuple[float, floa
 
 def measure(hosts: dict[str, Harness], claude: str, rounds: int, peer: rivals.Peer | None) -> list[Series]:
     """All roads and rivals, in turns."""
-    names = ("warm", "ready", "edited", "tools", "waiting", "cold", "claude -p", "peer", "direct", "whole", "stream")
-    found = {name: Series(name) for name in names}
+    found = {name: Series(name) for name in SERIES}
     for name, harness in hosts.items():
         for body in (request(f"[[say hello]] {name}"), with_tools()):
             client.post(harness.url, body).expect()
+    edited, tools = request(f"- \t{prompt()}"), with_tools()
+    more = (("edited", edited, "ready"), ("tools", tools, "ready"), ("tools cold", tools, "cold"))
     for number in range(rounds):
         time.sleep(SETTLE_S)
         for road in ("ready", "waiting", "cold"):
@@ -78,8 +81,8 @@ def measure(hosts: dict[str, Harness], claude: str, rounds: int, peer: rivals.Pe
                 way, _ = call(hosts[road], request(prompt("[[say so]]"), prompt(), "ok"), "warm")
                 found["warm"].samples.append(way)
             time.sleep(SETTLE_S / 2)
-        for name, body in (("edited", request(f"- \t{prompt()}")), ("tools", with_tools())):
-            found[name].samples.append(call(hosts["ready"], body, "ready")[0])
+        for name, body, road in more:
+            found[name].samples.append(call(hosts[road], body, road)[0])
             time.sleep(SETTLE_S / 2)
         found["claude -p"].samples.append(rivals.wrapper(hosts["cold"], claude, MODEL, prompt()))
         if peer:
