@@ -89,7 +89,7 @@ class Typist:
         due, silent = self._since + self._config.editor_limit_s, self._painted_at + self._config.editor_lost_s
         has_text, is_busy = screens.holds_text(screen.column), screens.is_busy(screen.title)
         may_be_lost = not has_text and not is_busy
-        if self._stage in (Stage.BACK, Stage.EARLY) and may_be_lost and silent <= now < due:
+        if self._stage in (Stage.BACK, Stage.EARLY) and may_be_lost and now >= silent:
             self._stage, self._since = Stage.AGAIN, now
             return [self._open(), self._look(now + self._config.editor_limit_s)]
         if self._stage is Stage.AGAIN and is_busy:  # it was not lost: a second Enter would send it twice
