@@ -103,7 +103,7 @@ def test_counts_and_models(sdk: anthropic.Anthropic) -> None:
 
 
 def test_a_count_comes_closer_to_what_the_model_counts(sdk: anthropic.Anthropic) -> None:
-    question = ask("[[say ok]] " + "A sentence of ordinary prose. " * 100, model="claude-opus-4-5")
+    question = ask("[[say ok]] " + "A sentence of ordinary prose. " * 100, model="claude-opus-4-8")
     usage = sdk.messages.create(**question).usage
     real_count = usage.input_tokens + (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
     del question["max_tokens"]
