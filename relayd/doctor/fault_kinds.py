@@ -115,14 +115,15 @@ def stalled(world: World) -> str:
 def dripped(world: World) -> str:
     """A client that half-closes after a request that came byte by byte, in pieces."""
     with dial(world) as sock:
-        data = request_bytes(world, world.body("[[say fine]]"))
+        body = world.body("[[say fine]]")
+        data = request_bytes(world, body)
         while data:
             size = world.chance.choice((1, 1, 3, 40))
             sock.sendall(data[:size])
             data = data[size:]
             time.sleep(0.001)
         sock.shutdown(socket.SHUT_WR)
-        return read_outcome(sock)
+        return read_outcome(sock, body)
 
 
 def pipelined(world: World) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from relayd.doctor import client
 from relayd.doctor.harness import Harness
+from relayd.doctor.script import plan_for
 
 MODEL = "claude-sonnet-4-6"
 LIMIT_S = 40.0
@@ -75,7 +76,7 @@ class World:
             return f"BAD: {type(error).__name__}"
         with contextlib.suppress(ValueError):
             self.last = reply.value
-        return judge(reply.status, reply.headers.get("content-type", ""), reply.body)
+        return judge(reply.status, reply.headers.get("content-type", ""), reply.body, body)
 
     def during(self, fault: Callable[[], object], text: str = "", value: dict[str, Any] | None = None, **more: Any) -> str:
         """A call, with the fault at some moment of it."""
@@ -91,20 +92,31 @@ class World:
         return outcome[0] if outcome else "BAD: the call hangs"
 
 
-def judge(status: int, kind: str, data: bytes) -> str:
-    """What a client would make of an answer."""
+def judge(status: int, kind: str, data: bytes, asked: bytes) -> str:
+    """What a client would make of an answer to that request: right is what the stand-in says to it, to the letter."""
+    wanted = "".join(b["text"] for b in plan_for(json.loads(asked)).blocks if b["type"] == "text")
     try:
         if status != 200:
             return str(json.loads(data)["error"]["type"])
-        if not kind.startswith("text/event-stream"):
-            return "ok" if json.loads(data)["stop_reason"] else "BAD: no stop reason"
-        events = [json.loads(p.split("data: ", 1)[1]) for p in data.decode().split("\n\n") if p]
+        if kind.startswith("text/event-stream"):
+            said, end = _streamed([json.loads(p.split("data: ", 1)[1]) for p in data.decode().split("\n\n") if p])
+        else:
+            said, end = _whole(json.loads(data))
     except (ValueError, KeyError, IndexError) as error:
         return f"BAD: {type(error).__name__} in {data[:200]!r}"
-    last = events[-1]
+    return end if end != "ok" or said == wanted else f"BAD: it says {said[:100]!r} ({len(said)} of {len(wanted)} characters)"
+
+
+def _whole(message: dict[str, Any]) -> tuple[str, str]:
+    text = "".join(b["text"] for b in message["content"] if b["type"] == "text")
+    return text, "ok" if message["stop_reason"] else "BAD: no stop reason"
+
+
+def _streamed(events: list[dict[str, Any]]) -> tuple[str, str]:
+    text, last = "".join(e["delta"].get("text", "") for e in events if e["type"] == "content_block_delta"), events[-1]
     if last["type"] == "error":
-        return str(last["error"]["type"])
-    return "ok" if last["type"] == "message_stop" else f"BAD: the stream ends in {last['type']}"
+        return text, str(last["error"]["type"])
+    return text, "ok" if last["type"] == "message_stop" else f"BAD: the stream ends in {last['type']}"
 
 
 def dial(world: World) -> socket.socket:
@@ -118,10 +130,11 @@ def request_bytes(world: World, body: bytes, more: str = "") -> bytes:
     return f"POST /v1/messages HTTP/1.1\r\n{fields}\r\n\r\n".encode() + body
 
 
-def read_outcome(sock: socket.socket) -> str:
+def read_outcome(sock: socket.socket, asked: bytes) -> str:
+    """The outcome of the call with that body, from the socket it was made on."""
     answer = http.client.HTTPResponse(sock)
     try:
         answer.begin()
-        return judge(answer.status, answer.getheader("content-type") or "", answer.read())
+        return judge(answer.status, answer.getheader("content-type") or "", answer.read(), asked)
     except (OSError, http.client.HTTPException) as error:
         return f"BAD: {type(error).__name__}"
