@@ -266,14 +266,14 @@ def _read(path: str) -> bytes:
 
 
 def _clock(form: str, zone: datetime.timezone | None) -> Callable[[float], str]:
-    """Monotonic seconds to wall time, local without a zone; a clock that jumps later on does not matter here."""
+    """Monotonic seconds to wall time, local without a zone."""
     unix_time = _unix_time()
     return lambda now: datetime.datetime.fromtimestamp(unix_time(now), zone).strftime(form)
 
 
 def _unix_time() -> Callable[[float], float]:
-    offset = time.time() - time.monotonic()
-    return lambda now: now + offset
+    """Monotonic seconds to Unix time. The monotonic clock stands still while the machine sleeps, the wall clock may be set."""
+    return lambda now: now + time.time() - time.monotonic()
 
 
 def _machine(environ: Mapping[str, str]) -> announced.Machine:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from relayd.doctor import client
+from relayd.doctor.fault_world import PROGRAM
 from relayd.doctor.harness import Harness
 from tests.helpers import ask, connect, events_of, files_holding, post, read_answer, request_bytes, text_of, until
 from tests.test_daemon_http import children
@@ -134,6 +136,19 @@ def test_a_new_binary_replaces_what_waits(daemon: Make, fake_claude: str, tmp_pa
     own.write_bytes(program + b"\n")
     until(lambda: len(children(harness)) == 2 and not before & set(children(harness)))
     assert text_of(post(harness.url, ask("echo fresh"))[2]) == "fresh"
+
+
+def test_the_time_of_day_is_that_of_the_machine_after_it_has_slept(daemon: Make, tmp_path: pathlib.Path) -> None:
+    """A laptop's monotonic clock stands still in its sleep: the model was told yesterday's date, and limits lasted for hours."""
+    clock = tmp_path / "clock"
+    clock.write_text("0")
+    harness = daemon(program=("-c", PROGRAM.format(path=str(clock))))
+    offsets = (0.0, 36_000.0, -86_400.0)
+    for offset in offsets:
+        clock.write_text(str(offset))
+        assert text_of(post(harness.url, ask("echo well"))[2]) == "well"
+    calls = client.get(harness.url, "/v1/status").value["recent"]
+    assert [round((time.time() + o - c["at"]) / 600) for o, c in zip(reversed(offsets), calls, strict=True)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relayd.doctor.checks import TOOL
-from relayd.doctor.fault_world import GONE, World, dial, read_outcome, request_bytes
+from relayd.doctor.fault_world import GONE, World, clock_of, dial, read_outcome, request_bytes
 
 PIDFD_GETFD = 438  # Linux's system call; the number is the same on all its architectures
 
@@ -179,6 +179,11 @@ def paused(world: World) -> str:
     return world.during(pause)
 
 
+def jumped(world: World) -> str:
+    """The daemon's wall clock is set, by up to twelve days in either direction."""
+    return world.during(lambda: clock_of(world.harness).write_text(str(world.chance.uniform(-1e6, 1e6))))
+
+
 def clogged(world: World) -> str:
     """A process stops reading just when it is handed a long system prompt, and may go on later."""
 
@@ -272,6 +277,6 @@ def _runs(pid: int) -> bool:
 
 KINDS = (
     *(killed, stopped, terminated, clogged, truncated, removed, replaced, garbled, full, exhausted, upstream),
-    *(dropped, vanished, stalled, dripped, pipelined, updated, paused, crashed),
+    *(dropped, vanished, stalled, dripped, pipelined, updated, paused, jumped, crashed),
 )
 FAULTS: dict[str, Callable[[World], str]] = {fault.__name__: fault for fault in KINDS}

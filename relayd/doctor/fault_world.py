@@ -30,6 +30,27 @@ FLAGS: dict[str, Any] = {
 }
 ANSWERS = ("[[say fine]]", "[[paragraphs 4]][[slow 0.03]]", "[[long 3000]][[slow 0.01]]", "[[think hm]] [[say fine]]")
 GONE = "gone"
+# A daemon whose wall clock can be set: by so many seconds as a file says.
+PROGRAM = """
+import pathlib, runpy, sys, time
+clock, real = pathlib.Path({path!r}), time.time
+time.time = lambda: real() + float(clock.read_text())
+runpy.run_module("relayd", run_name="__main__", alter_sys=True)
+"""
+
+
+def clock_of(harness: Harness) -> pathlib.Path:
+    """The file by which its daemon's wall clock is set."""
+    return pathlib.Path(harness.root, "clock")
+
+
+def harness_of(root: str, claude: str) -> Harness:
+    """A daemon with short limits, and with a clock that can be set."""
+    harness = Harness(root, claude, FLAGS)
+    harness.program = ("-c", PROGRAM.format(path=str(clock_of(harness))))
+    pathlib.Path(root).mkdir(exist_ok=True)
+    clock_of(harness).write_text("0")
+    return harness
 
 
 class World:

@@ -16,8 +16,7 @@ import time
 from collections import Counter
 
 from relayd.doctor.fault_kinds import FAULTS
-from relayd.doctor.fault_world import FLAGS, World
-from relayd.doctor.harness import Harness
+from relayd.doctor.fault_world import World, harness_of
 from relayd.doctor.load import fds
 
 FDS_MAX = 40  # at rest: the daemon's own, and up to three for each process
@@ -69,7 +68,7 @@ def main() -> int:
         script = pathlib.Path(root, "claude")
         script.write_text(f'#!/bin/sh\nexec "{options.claude}" "$@"\n')
         script.chmod(0o700)
-        with Harness(f"{root}/d", str(script), FLAGS) as harness:
+        with harness_of(f"{root}/d", str(script)) as harness:
             world = World(harness, random.Random(options.seed))
             for name in [n for n in FAULTS if options.only in n]:
                 well &= repeat(world, name, options.count)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from relayd.doctor import client
 from relayd.doctor.conversations import image
+from relayd.doctor.fault_world import judge
 from relayd.doctor.harness import Harness
 from relayd.doctor.load import fds, resident_mb
 
@@ -70,7 +71,10 @@ class Soak:
 
     def stream(self, chance: random.Random) -> None:
         """One stream."""
-        client.post(self.harness.url, ask("[[paragraphs 5]][[slow 0.02]]", stream=True)).expect()
+        body = ask("[[paragraphs 5]][[slow 0.02]]", stream=True)
+        reply = client.post(self.harness.url, body)
+        verdict = judge(reply.status, reply.headers.get("content-type", ""), reply.body, json.dumps(body).encode())
+        assert verdict == "ok", verdict
 
     def goes_on(self, chance: random.Random) -> None:
         """Three turns of a conversation."""
