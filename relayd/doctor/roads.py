@@ -84,6 +84,7 @@ def measure(hosts: dict[str, Harness], claude: str, rounds: int, peer: rivals.Pe
         for name, body, road in more:
             time.sleep(SETTLE_S)
             found[name].samples.append(call(hosts[road], body, road)[0])
+        time.sleep(SETTLE_S / 2)
         found["claude -p"].samples.append(rivals.wrapper(hosts["cold"], claude, MODEL, prompt()))
         if peer:
             found["peer"].samples.append(peer.measure(MODEL, prompt()))
