@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +42,26 @@ def go_on(body: dict[str, Any], answer: bytes, text: str) -> dict[str, Any]:
 
 def sent(harness: Harness) -> Any:
     return harness.api.messages()[-1]
+
+
+def sleeps(harness: Harness) -> bool:
+    """True if the daemon woke up less than thirty times in a second."""
+
+    def woken() -> int:
+        status = pathlib.Path(f"/proc/{harness.pid}/status").read_text()
+        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+    before = woken()
+    time.sleep(1)
+    return woken() - before < 30
+
+
+def test_a_kept_process_costs_the_daemon_nothing(warm: Harness) -> None:
+    """It looked a hundred times a second for the transcript that it had just deleted."""
+    post(warm.url, ask("[[say so]]"))
+    assert "kept" in health(warm)["pool"]["processes"]
+    until(lambda: sleeps(warm))
+    assert "kept" in health(warm)["pool"]["processes"]
 
 
 def test_the_next_message_is_exact_in_the_same_process_and_forgotten(warm: Harness) -> None:

@@ -121,15 +121,18 @@ class Slot:
         self._loop.set_timer(self._timer("tail"), now + self._config.tail_interval_s)
 
     def forget_transcript(self) -> None:
-        """Delete the files of its conversation, and follow what is written next."""
+        """Delete the files of its conversation, and follow what is written next, which is not before keys are pressed."""
         self._read_tail()
         self._unlink_transcripts()
         if self._tail:
             self._tail.start_anew()
+            self._loop.cancel_timer(self._timer("tail"))
 
     def write(self, data: bytes) -> None:
         """Keys, or answers to terminal queries."""
         self._pty.write(data)
+        if self._tail:
+            self._loop.set_timer(self._timer("tail"), 0.0)
 
     def edit(self, text: str, key: bytes) -> None:
         """Have the process open its editor, which brings this text."""
@@ -138,7 +141,7 @@ class Slot:
         except OSError as error:
             self._emit(ev.HandOverFailed(self.name, f"{error.strerror}"))
             return
-        self._pty.write(key)
+        self.write(key)
 
     def signal(self, name: str) -> None:
         """End the process. One that was never started has ended."""
