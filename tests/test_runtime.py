@@ -212,6 +212,22 @@ def test_a_gate_whose_reader_dies_says_so(loop: Loop, tmp_path: pathlib.Path) ->
     loop.turn(0)
 
 
+def test_time_in_which_the_daemon_stood_still_is_nobodys() -> None:
+    """Stopped for longer than a deadline, it gave up processes whose signs of life it had not read yet."""
+    fired: list[tuple[str, ...]] = []
+    loop = Loop(lambda key, now: fired.append(key), lambda number, now: None)
+    loop.turn(0)
+    now = time.monotonic()
+    loop.set_timer(("due",), now - 0.1)
+    loop.set_timer(("deadline",), now + 0.5)
+    time.sleep(1.2)
+    loop.turn(0)
+    assert fired == [("due",)]
+    until(lambda: loop.turn(0.01) or fired == [("due",), ("deadline",)])
+    assert time.monotonic() - now > 1.6
+    loop.close()
+
+
 def test_a_terminal_reports_output_end_and_exit(loop: Loop) -> None:
     output: list[bytes] = []
     closed: list[bool] = []

@@ -20,6 +20,7 @@ from typing import Protocol
 Key = tuple[str, ...]
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 SPIN_LIMIT = 200  # ready so often in a row without moving a byte: a bug or a dead peer
+STALL_S = 1.0  # a turn that lost more than this was stopped, or starved, or blocked; less is what deadlines are for
 TIMER_SLACK = 64  # cancelled timers kept in the heap before it is rebuilt
 
 
@@ -58,6 +59,7 @@ class Loop:
         self._timers: list[tuple[float, int, Key]] = []
         self._live: dict[Key, int] = {}
         self._order = itertools.count()
+        self._woke = time.monotonic()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -123,8 +125,7 @@ class Loop:
         6. close what was marked: nothing after this can dispatch to it.
         """
         self._flush()
-        ready = self._selector.select(self._timeout(longest_s))
-        now = time.monotonic()
+        ready, now = self._sleep(self._timeout(longest_s))
         for key, mask in ready:
             if key.fileobj is self._wake_in:
                 self._woken(now)
@@ -191,6 +192,17 @@ class Loop:
         if self._idle_turns[fd] > SPIN_LIMIT:
             self.spins_ended += 1
             self.forget(handler)
+
+    def _sleep(self, timeout: float | None) -> tuple[list[tuple[selectors.SelectorKey, int]], float]:
+        """What is ready, and when. A daemon that was stopped has read nothing meanwhile: all deadlines move by that time."""
+        begun = time.monotonic()
+        ready = self._selector.select(timeout)
+        now = time.monotonic()
+        lost = begun - self._woke + (max(0.0, now - begun - timeout) if timeout is not None else 0.0)
+        self._woke = now
+        if lost > STALL_S:
+            self._timers = [(at + lost, number, key) for at, number, key in self._timers]
+        return ready, now
 
     def _due(self, now: float) -> None:
         due: list[tuple[int, Key]] = []
