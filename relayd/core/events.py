@@ -111,7 +111,7 @@ class TranscriptGrew:
 
 @dataclass(frozen=True)
 class HandOverFailed:
-    """The conversation could not be written (disk full, FIFO broken)."""
+    """The conversation could not be written (disk full, FIFO broken), or is not what was written any more."""
 
     slot: str
     reason: str

@@ -184,7 +184,7 @@ class Session:
 
     def _hand_over_failed(self, event: ev.HandOverFailed, now: float) -> list[Action]:
         self._lose(f"the conversation could not be handed over: {event.reason}")
-        return self._kill(event, now)
+        return [do.Log("warning", f"{self!r} is lost: {event.reason}"), *self._kill(event, now)]
 
     def _detach(self, event: Any, now: float) -> list[Action]:
         """The call is gone before anything was handed over: the process is as good as new."""

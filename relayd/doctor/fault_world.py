@@ -22,6 +22,7 @@ MODEL = "claude-sonnet-4-6"
 LIMIT_S = 40.0
 FLAGS: dict[str, Any] = {
     "warm_model": MODEL,
+    "spawn_limit_s": 8,
     "silence_limit_s": 3,
     "turn_limit_s": 15,
     "start_limit_s": 5,

@@ -166,6 +166,8 @@ class Slot:
         data = self._tail.read() if self._tail else b""
         if data:
             self._emit(ev.TranscriptGrew(self.name, data))
+        elif self._tail and self._tail.was_cut:
+            self._emit(ev.HandOverFailed(self.name, "somebody has cut its transcript"))
         return bool(data)
 
     def remove(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ class Tail:
         self._offset = offset
         self._chunk = chunk
         self._fd = -1
+        self.was_cut = False  # it has become shorter than what was read: where new lines begin is not known any more
 
     def __repr__(self) -> str:
         return f"<Tail offset={self._offset}>"
@@ -26,6 +27,7 @@ class Tail:
                 self._fd = os.open(self._path, os.O_RDONLY | FILE_FLAGS)
             os.lseek(self._fd, self._offset, os.SEEK_SET)
             data = os.read(self._fd, self._chunk)
+            self.was_cut = not data and os.fstat(self._fd).st_size < self._offset
         except OSError:
             self.close()
             return b""
