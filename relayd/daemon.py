@@ -210,7 +210,7 @@ def _serve_locked(
         no_tools=found.no_tools if found else "",
     )
     if found and found.no_typing:
-        config = dataclasses.replace(config, typing=False, kept=0)
+        config = dataclasses.replace(config, typing=False)
     relay = Relay(config, near, load_keys(_read(places.keys)), port)
     in_terminal = sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else _reloader(config, read, log)

@@ -52,7 +52,7 @@ def sleeps(harness: Harness) -> bool:
         return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
     before = woken()
-    time.sleep(1)
+    time.sleep(1)  # the second in which it is counted
     return woken() - before < 30
 
 

@@ -98,7 +98,7 @@ class World:
             return f"BAD: {type(error).__name__}"
         with contextlib.suppress(ValueError):
             self.last = reply.value
-        return judge(reply.status, reply.headers.get("content-type", ""), reply.body, body)
+        return verdict(reply, body)
 
     def during(self, fault: Callable[[], object], text: str = "", value: dict[str, Any] | None = None, **more: Any) -> str:
         """A call, with the fault at some moment of it."""
@@ -112,6 +112,11 @@ class World:
             fault()
         thread.join(LIMIT_S + 5)
         return outcome[0] if outcome else "BAD: the call hangs"
+
+
+def verdict(reply: client.Reply, asked: bytes) -> str:
+    """`judge` of a whole answer."""
+    return judge(reply.status, reply.headers.get("content-type", ""), reply.body, asked)
 
 
 def judge(status: int, kind: str, data: bytes, asked: bytes) -> str:

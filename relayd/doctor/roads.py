@@ -22,8 +22,7 @@ from relayd.doctor.series import Series
 MODEL = "claude-sonnet-4-6"
 WORDS = "a sentence of ordinary prose that a person might well ask about. "
 SETTLE_S = 1.8  # until the pool has refilled and the machine is quiet
-FLAGS = {"ready": {}, "waiting": {"typing": False, "kept": 0}, "cold": {"idle": 0, "typing": False, "kept": 0}}
-
+FLAGS: dict[str, dict[str, object]] = {"ready": {}, "waiting": {"typing": False}, "cold": {"idle": 0, "typing": False}}
 SERIES = ("warm", "ready", "edited", "tools", "waiting", "cold", "tools cold", "claude -p", "peer", "direct", "whole", "stream")
 
 

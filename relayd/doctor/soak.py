@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from relayd.doctor import client
 from relayd.doctor.conversations import image
-from relayd.doctor.fault_world import judge
+from relayd.doctor.fault_world import verdict
 from relayd.doctor.harness import Harness
 from relayd.doctor.load import fds, resident_mb
 
@@ -72,9 +72,8 @@ class Soak:
     def stream(self, chance: random.Random) -> None:
         """One stream."""
         body = ask("[[paragraphs 5]][[slow 0.02]]", stream=True)
-        reply = client.post(self.harness.url, body)
-        verdict = judge(reply.status, reply.headers.get("content-type", ""), reply.body, json.dumps(body).encode())
-        assert verdict == "ok", verdict
+        found = verdict(client.post(self.harness.url, body), json.dumps(body).encode())
+        assert found == "ok", found
 
     def goes_on(self, chance: random.Random) -> None:
         """Three turns of a conversation."""
