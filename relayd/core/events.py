@@ -118,6 +118,14 @@ class HandOverFailed:
 
 
 @dataclass(frozen=True)
+class SlotBroke:
+    """The runtime met an error while it did something for this process, which may still run: its gate is gone, an order failed."""
+
+    slot: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class TimerFired:
     """A timer set with `SetTimer` is due."""
 

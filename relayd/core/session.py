@@ -413,6 +413,11 @@ class Session:
         self.parts.append(Failed(_timeout(f"Claude Code did not start the turn in time ({limit})", seen), True, True))
         return [do.Log("warning", f"{self!r} passed {limit}"), *self._kill(event, now)]
 
+    def _broke(self, event: ev.SlotBroke, now: float) -> list[Action]:
+        """Nothing is known of what the process still does, so it gets no time to tidy up."""
+        self._lose(f"Claude Code was given up: {event.reason}")
+        return [do.Log("error", f"{self!r} was given up: {event.reason}"), *self._kill_at_gate(event, now)]
+
     def _kill(self, event: Any, now: float) -> list[Action]:
         return [
             do.SignalChild(self.slot, "TERM"),

@@ -60,6 +60,7 @@ DYING: Row = {
     ev.DialogSettled: (State.KILLING, "ignore"),
     ev.Retired: (State.KILLING, "ignore"),
     ev.SpawnFailed: (State.DEAD, "bury"),
+    ev.SlotBroke: (State.KILLING, "ignore"),
 }
 
 
@@ -68,6 +69,7 @@ STRAY: Row = dict.fromkeys((ev.HookArrived, ev.WireArrived, ev.ToolCalled), (Sta
 
 # Keys were pressed for a call, and nothing has reached the model: whatever goes wrong, the call is replayed elsewhere.
 BY_KEYS: Row = {
+    ev.SlotBroke: (State.KILLING, "broke"),
     ev.PtyOutput: (State.LOADING, "screen_changed"),
     ev.ToolsAsked: (State.LOADING, "tools_asked"),
     ev.PromptSettled: (State.LOADING, "ignore"),
@@ -105,6 +107,7 @@ def _by_keys(state: State, **changes: tuple[State, Effect]) -> Row:
 
 TABLE: dict[State, Row] = {
     State.SPAWNING: {
+        ev.SlotBroke: (State.KILLING, "broke"),
         ev.SlotSpawned: (State.SPAWNING, "spawned"),
         ev.SpawnFailed: (State.DEAD, "not_spawned"),
         ev.TurnAssigned: (State.SPAWNING, "assign"),
@@ -123,6 +126,7 @@ TABLE: dict[State, Row] = {
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },
     State.WAITING: {
+        ev.SlotBroke: (State.KILLING, "broke"),
         ev.TurnAssigned: (State.STARTING, "assign_and_go"),
         ev.TurnAbandoned: (State.WAITING, "detach"),
         **STRAY,
@@ -137,6 +141,7 @@ TABLE: dict[State, Row] = {
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },
     State.READY: {
+        ev.SlotBroke: (State.KILLING, "broke"),
         ev.TurnAssigned: (State.LOADING, "load"),
         ev.TurnAbandoned: (State.READY, "detach"),
         **STRAY,
@@ -156,6 +161,7 @@ TABLE: dict[State, Row] = {
         WireArrived=(State.LOADING, "ignore"),
     ),
     State.STARTING: {
+        ev.SlotBroke: (State.KILLING, "broke"),
         ev.SlotSpawned: (State.STARTING, "spawned"),  # without a gate it starts with its conversation
         ev.SpawnFailed: (State.DEAD, "not_spawned"),
         ev.ToolsAsked: (State.STARTING, "tools_asked"),
@@ -179,6 +185,7 @@ TABLE: dict[State, Row] = {
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },
     State.RUNNING: {
+        ev.SlotBroke: (State.KILLING, "broke"),
         ev.ToolsAsked: (State.RUNNING, "tools_asked"),
         ev.PromptSettled: (State.RUNNING, "ignore"),
         ev.PtyOutput: (State.RUNNING, "screen_changed"),
@@ -201,6 +208,7 @@ TABLE: dict[State, Row] = {
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },
     State.PARKED: {
+        ev.SlotBroke: (State.KILLING, "broke"),
         ev.ToolCalled: (State.PARKED, "called"),
         ev.ResultsBrought: (State.RUNNING, "resume"),
         ev.ToolsAsked: (State.PARKED, "tools_asked"),
@@ -222,6 +230,7 @@ TABLE: dict[State, Row] = {
         ev.ChildExited: (State.DRAINING, "lost_child"),
     },
     State.KEPT: {
+        ev.SlotBroke: (State.KILLING, "broke"),
         ev.MessageBrought: (State.TYPING, "type"),
         ev.ToolsAsked: (State.KEPT, "tools_asked"),
         ev.PromptSettled: (State.KEPT, "ignore"),
