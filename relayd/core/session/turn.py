@@ -10,7 +10,7 @@ The transcript lags by 0.1 s; where the text alone is the answer (thinking off, 
 hook's text and the telemetry's usage say the same earlier, and the turn ends on them. An answer that asks
 for tools is complete with its transcript lines, which are written at once; `next` is the turn after it.
 
-It knows no processes and no clients. `core/session.py` feeds it and passes its parts on.
+It knows no processes and no clients. `running.py` feeds it and passes its parts on.
 """
 
 from __future__ import annotations

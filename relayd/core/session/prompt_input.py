@@ -17,10 +17,8 @@ from relayd.claude.prompt import Draft, Way
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core.actions import Action
+from relayd.core.timers import SlotDue, SlotTimer
 from relayd.terminal.screen import Screen
-
-ENTER = "enter"  # the timer of a text that may be in the prompt by now
-
 
 class Stage(Enum):
     """How far an editor's text is."""
@@ -33,7 +31,7 @@ class Stage(Enum):
     SENT = "sent"  # Enter was pressed, and has been taken if the text was there
 
 
-class Typist:
+class PromptInput:
     """See the module's text."""
 
     def __init__(self, slot: str, config: Config) -> None:
@@ -45,7 +43,7 @@ class Typist:
         self._rest = b""  # of the output: a mark may come in two parts
 
     def __repr__(self) -> str:
-        return f"<Typist {self._draft.way.value if self._draft else 'nothing typed'} {self._stage.value}>"
+        return f"<PromptInput {self._draft.way.value if self._draft else 'nothing typed'} {self._stage.value}>"
 
     @property
     def text(self) -> str | None:
@@ -108,4 +106,4 @@ class Typist:
         return [do.ForgetPrompts(now + self._config.forget_after_s)] if self._draft else []
 
     def _look(self, at: float) -> Action:
-        return do.SetTimer(("slot", self._slot, ENTER), at)
+        return do.SetTimer(SlotTimer(self._slot, SlotDue.PROMPT), at)

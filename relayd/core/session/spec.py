@@ -1,4 +1,4 @@
-"""What a session is made of, as the pool gives it. Pure data; read by `core/session.py`."""
+"""What a session is made of, as the pool gives it. Pure data; read by `record.Session` and the effects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from relayd.core.actions import Mode
 
 
 @dataclass(frozen=True)
-class Birth:
+class SessionSpec:
     """`scene` gives the place and time of the transcript of a session id.
 
     `conversation` is the session id of its conversation: `slot`, but for a process that loads it.

@@ -2,7 +2,7 @@
 
 Claude Code asks which tools there are while it boots; a process that waits for its conversation has no answer yet.
 Claude Code may ask before the answer is complete, and for the second call only after the first is answered;
-results come all together. Owned by `core/session.py`.
+results come all together. Owned by `record.Session`.
 """
 
 from __future__ import annotations
