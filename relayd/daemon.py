@@ -1,6 +1,6 @@
 """The daemon's life around the loop: directories, lock, sweep, port, ready line, end.
 
-Called by `cli.py`. Everything it finds out about the machine goes into `Surroundings`; the core asks
+Called by `cli.py`. Everything it finds out about the machine goes into `Host`; the core asks
 nothing by itself.
 """
 
@@ -23,7 +23,8 @@ from typing import Any
 from relayd import __version__, codec, verdict
 from relayd.claude import announced, environment, history, launch
 from relayd.config import LEVELS, Config
-from relayd.core.pool import Surroundings, load_keys
+from relayd.core.host import Host
+from relayd.core.launch_keys import load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans, system
@@ -191,7 +192,7 @@ def _serve_locked(
     base, notes = environment.child_environment(environ, port)
     for note in notes:
         log("warning", note)
-    near = Surroundings(
+    near = Host(
         claude=claude,
         state_dir=places.state,
         config_dir=config_dir,
@@ -221,7 +222,7 @@ def _serve_locked(
     server.run()
     if not prompts.forget():
         log("warning", "Claude Code's list of prompts was locked: what relayd has typed goes at the next start")
-    log("info", f"relayd ended after {relay.served} calls")
+    log("info", f"relayd ended after {relay.calls.served} calls")
     return EXIT_OK
 
 

@@ -8,11 +8,12 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent / "relayd"
-BASE = {"errors", "codec"}
+BASE = {"errors", "codec", "faults"}
 # Room: the rooms it may import from, itself aside.
 ROOMS = {
     "errors": set(),
     "codec": set(),
+    "faults": set(),
     "config": {"errors"},
     "anthropic": {"config", *BASE},
     "terminal": {"errors"},

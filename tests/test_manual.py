@@ -15,7 +15,7 @@ import pytest
 from relayd import __version__, daemon
 from relayd.cli import main, parser
 from relayd.config import FIELDS
-from relayd.core.transitions import State
+from relayd.core.session.states import State
 from relayd.http.routes import INTERNAL, ROUTES
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -1,162 +1,78 @@
-"""Answers the small questions: models, counts, sessions, health, status, metrics. A request in, a body out.
+"""Answers the small questions: models, counts, sessions, health, status, metrics. Pure.
 
-It starts no call and orders nothing. Owned by `core/relay.py`, whose tables it reads.
+It starts no call. Owned by `core/relay.py`, whose tables it reads; called by `core/http_api.py` and for dashboards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from relayd import __version__, codec
 from relayd.anthropic import models
 from relayd.anthropic.answer import JSON_TYPE
-from relayd.anthropic.request import Held
-from relayd.config import Config
-from relayd.core import intake, reports
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversations
-from relayd.core.journal import Journal
-from relayd.core.pool import Pool
-from relayd.core.rates import RateLimit
-from relayd.core.tokens import TokenEstimate
+from relayd.core.reports import METRICS_TYPE
+from relayd.core.status import Status
+from relayd.core.token_counter import TokenCounter
+from relayd.errors import ApiError
 from relayd.http import routes
-from relayd.http.messages import HttpRequest
 
 
-@dataclass(frozen=True)
-class Load:
-    """What the daemon has to do at the moment."""
-
-    running: int
-    queued: int
-    served: int
-    ending: bool
-
-
-@dataclass(frozen=True)
-class Told:
-    """An answer: content type, body, further headers."""
-
-    body: bytes
-    content_type: str = JSON_TYPE
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-class Desk:
+class AdminApi:
     """See the module's text."""
 
-    def __init__(
-        self,
-        config: Config,
-        pool: Pool,
-        conversations: Conversations,
-        journal: Journal,
-        rate: RateLimit,
-        tokens: TokenEstimate,
-    ) -> None:
-        self._config = config
-        self._pool = pool
+    def __init__(self, status: Status, counter: TokenCounter, conversations: Conversations) -> None:
+        self._status = status
+        self._counter = counter
         self._conversations = conversations
-        self._journal = journal
-        self._rate = rate
-        self._tokens = tokens
 
     def __repr__(self) -> str:
-        return f"<Desk {self._journal!r}>"
+        return f"<AdminApi {self._status!r}>"
 
-    def reconfigure(self, config: Config) -> None:
-        """Other knobs from now on."""
-        self._config = config
+    def answer(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
+        """The answer to a question. Raises ApiError."""
+        if route.name == "metrics":
+            return [_reply(event.client, request_id, self._status.metrics(now), METRICS_TYPE)]
+        if route.name == "count":
+            tokens = codec.dump({"input_tokens": self._counter.count(event.request, now)})
+            return [_reply(event.client, request_id, tokens, JSON_TYPE, [("x-relayd-emulated", "input_tokens")])]
+        value = self._value(event, route, now)
+        return [_reply(event.client, request_id, codec.dump(value), JSON_TYPE)]
 
-    def answer(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        """The answer to a question of a route in ANSWERS. Raises ApiError."""
-        return ANSWERS[route.name](self, route, request, load, now)
+    def _value(self, event: ev.RequestArrived, route: routes.Route, now: float) -> dict[str, Any]:
+        match route.name:
+            case "hello":
+                return {}
+            case "models":
+                return models.page(event.request.query)
+            case "model":
+                return models.model(route.argument)
+            case "health":
+                return self._status.health(now)
+            case "status":
+                return self._status.full(now)
+            case "version":
+                return {"name": "relayd", "version": __version__}
+            case "availability":
+                return {"available": self._status.is_available}
+            case "license" | "license_refresh":
+                return {"valid": True, "license": "MIT"}
+            case "sessions":
+                return {"data": [self._conversations.describe(name, now) for name in self._conversations.names(now)]}
+            case "session":
+                return self._session(event.request.method, route.argument, now)
+            case _:
+                raise ApiError(404, "Not Found")
 
-    def status(self, load: Load, now: float) -> dict[str, Any]:
-        """Everything that the dashboard and `relayd status` show."""
-        sessions = list(self._pool.sessions.values())
-        found = self.health(load, now) | {"claude": self._pool.claude, "slots": reports.slots(sessions, now)}
-        found["conversations"] = self._conversations.totals()
-        return found | {"statistics": reports.statistics(self._journal), "recent": reports.recent(self._journal)}
-
-    def health(self, load: Load, now: float) -> dict[str, Any]:
-        """Whether calls can be answered, in a few facts."""
-        sessions = self._pool.sessions.values()
-        pool = {"processes": reports.processes(sessions), "max": self._config.max, "queued": load.queued, "running": load.running}
-        status = {"status": "ending" if load.ending else "ok", "version": __version__, "served": load.served}
-        return status | {"pool": pool, "rate_limit": self._rate.describe(now)}
-
-    def _hello(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        return Told(b"{}")
-
-    def _models(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        return _json(models.model(route.argument) if route.name == "model" else models.page(request.query))
-
-    def _health(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        return _json(self.health(load, now))
-
-    def _status(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        return _json(self.status(load, now))
-
-    def _version(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        return _json({"name": "relayd", "version": __version__})
-
-    def _availability(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        return _json({"available": not load.ending and load.queued < self._config.queue_max})
-
-    def _license(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        return _json({"valid": True, "license": "MIT"})
-
-    def _sessions(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        kept, name = self._conversations, route.argument
-        if route.name == "sessions":
-            return _json({"data": [kept.describe(n, now) for n in kept.names()]})
-        if request.method == "DELETE":
-            kept.delete(name)
-            return _json({"type": "session_deleted", "id": name})
-        return _json(kept.describe(name, now))
-
-    def _count(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        asked = intake.read(request, False, self._config)
-        held = self._conversations.held(asked.name) if asked.name else Held()
-        tokens = self._tokens.of(intake.counted(asked, held, self._config))
-        return Told(codec.dump({"input_tokens": tokens}), headers=(("x-relayd-emulated", "input_tokens"),))
-
-    def _metrics(self, route: routes.Route, request: HttpRequest, load: Load, now: float) -> Told:
-        limit = self._rate.describe(now)
-        facts = {
-            "calls_running": load.running,
-            "calls_queued": load.queued,
-            "processes_max": self._config.max,
-            "process_starts_total": self._pool.spawned,
-            "process_failures_total": self._pool.failed,
-            "rate_limited": float(limit["limited"]),
-            "rate_limit_resets_in_seconds": limit["resets_in_s"],
-            "conversations": self._conversations.totals()["kept"],
-            "conversations_bytes": self._conversations.totals()["bytes"],
-        }
-        text = reports.metrics(self._journal, list(self._pool.sessions.values()), facts)
-        return Told(text.encode(), reports.METRICS_TYPE)
+    def _session(self, method: str, name: str, now: float) -> dict[str, Any]:
+        if method == "DELETE":
+            self._conversations.delete(name)
+            return {"type": "session_deleted", "id": name}
+        return self._conversations.describe(name, now)
 
 
-def _json(value: dict[str, Any]) -> Told:
-    return Told(codec.dump(value))
-
-
-Answer = Callable[[Desk, routes.Route, HttpRequest, Load, float], Told]
-ANSWERS: dict[str, Answer] = {
-    "hello": Desk._hello,
-    "models": Desk._models,
-    "model": Desk._models,
-    "health": Desk._health,
-    "status": Desk._status,
-    "version": Desk._version,
-    "availability": Desk._availability,
-    "license": Desk._license,
-    "license_refresh": Desk._license,
-    "sessions": Desk._sessions,
-    "session": Desk._sessions,
-    "count": Desk._count,
-    "metrics": Desk._metrics,
-}
+def _reply(client: int, request_id: str, body: bytes, kind: str, more: Headers | None = None) -> Action:
+    return do.Respond(client, 200, [("content-type", kind), ("request-id", request_id), *(more or [])], body)

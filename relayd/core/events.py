@@ -124,7 +124,7 @@ class HandOverFailed:
 
 @dataclass(frozen=True)
 class SlotBroke:
-    """The runtime met an error while it did something for this process, which may still run: its gate is gone, an order failed."""
+    """The runtime met an error on behalf of this process, which may still run: its gate is gone, an order failed."""
 
     slot: str
     reason: str

@@ -19,7 +19,7 @@ from relayd.claude.launch import LaunchKey
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.core.pool import Surroundings
+from relayd.core.host import Host
 from relayd.core.relay import Relay
 from relayd.http.http1 import Connection
 from relayd.http.messages import HttpRequest
@@ -51,7 +51,7 @@ def piece_samples(rounds: int = ROUNDS) -> list[float]:
     asked = {"model": MODEL, "max_tokens": 1024, "stream": True, "messages": [{"role": "user", "content": FILLER}]}
     client, request = _read(_request_bytes(codec.dump(asked)))
     relay.handle(ev.RequestArrived(1, request), 1.0)
-    path = f"/hooks/{relay.pool.sessions[slot].birth.secret}"
+    path = f"/hooks/{relay.pool.sessions[slot].spec.secret}"
     spent = []
     for index in range(rounds):
         hook = {"hook_event_name": "MessageDisplay", "message_id": "m", "index": index, "final": False, "delta": "A line.\n"}
@@ -70,7 +70,7 @@ def _waiting_relay(root: str, **flags: Any) -> tuple[Relay, str]:
     """A core with one process at its gate."""
     machine = Machine("linux", "bash", "Linux 6")
     stamps = (lambda now: "2026-01-01T00:00:00.000Z", lambda now: "2026-01-01", lambda now: now)
-    near = Surroundings("/bin/true", root, root, f"{root}/workspace", f"http://127.0.0.1:{PORT}", {}, True, machine, *stamps)
+    near = Host("/bin/true", root, root, f"{root}/workspace", f"http://127.0.0.1:{PORT}", {}, True, machine, *stamps)
     relay = Relay(Config(idle=1, max=1, kept=0, typing=False, warm_model=MODEL), near, [LaunchKey(MODEL, 1024, **flags)], PORT)
     relay.start(0.0)
     slot = next(iter(relay.pool.sessions))
@@ -118,7 +118,7 @@ def _parked_round() -> float:
     relay.handle(ev.RequestArrived(1, _read(_request_bytes(codec.dump(asked)))[1]), 1.0)
     meta = {"name": "get", "_meta": {mcp.TOOL_USE_ID: "toolu_1"}}
     rpc = codec.dump({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": meta})
-    door, called = _read(_request_bytes(rpc, f"/mcp/{relay.pool.sessions[slot].birth.secret}"))
+    door, called = _read(_request_bytes(rpc, f"/mcp/{relay.pool.sessions[slot].spec.secret}"))
     relay.handle(ev.RequestArrived(2, called), 1.0)
     wire = {"id": "msg_1", "model": MODEL, "content": [mcp.to_wire(call)], "stop_reason": "tool_use", "usage": {}}
     relay.handle(ev.TranscriptGrew(slot, codec.dump({"type": "assistant", "message": wire}) + b"\n"), 1.0)

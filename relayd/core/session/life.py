@@ -7,15 +7,19 @@ Called by `table.py` only.
 
 from __future__ import annotations
 
+from relayd.anthropic.request import MessagesRequest
 from relayd.claude import compose, screens
+from relayd.claude.compose import Scene
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
-from relayd.core.session.record import Session, timeout
+from relayd.core.session.digest import ConversationDigest
+from relayd.core.session.record import Session
 from relayd.core.session.turn import Failed, Turn
 from relayd.core.timers import SlotDue
+from relayd.errors import ApiError
 
-KILLS_MAX = 5  # a child that survives so many KILLs is stuck in the kernel, and more will not help
+KILLS_MAX = 2  # a child that survives them for `kill_limit_s` each is stuck in the kernel, and more will not help
 
 
 def start(session: Session, now: float) -> list[Action]:
@@ -23,7 +27,7 @@ def start(session: Session, now: float) -> list[Action]:
     spec = session.spec
     placeholder = compose.placeholder(spec.scene(spec.slot, now))
     spawn = do.SpawnSlot(spec.slot, spec.launch, spec.paths, placeholder, spec.mode)
-    return [spawn, session.set_timer(SlotDue.STATE, now + session.config.spawn_limit_s)]
+    return [spawn, session.deadlines.set(SlotDue.STATE, now + session.config.spawn_limit_s)]
 
 
 # Booting and hand-over
@@ -37,7 +41,7 @@ def spawned(session: Session, event: ev.SlotSpawned, now: float) -> list[Action]
 
 def not_spawned(session: Session, event: ev.SpawnFailed, now: float) -> list[Action]:
     """There is no process: its call may go to another one."""
-    session.lose(f"Claude Code could not be started: {event.reason}")
+    lose(session, f"Claude Code could not be started: {event.reason}")
     return dispose(session, event, now)
 
 
@@ -57,24 +61,35 @@ def arrived(session: Session, event: ev.GateOpened | ev.PromptReached, now: floa
     """The process waits for its conversation; the call that has taken it meanwhile is next."""
     if session.assigned is not None:
         session.then(session.assigned)
-    return [session.cancel_timer(SlotDue.STATE)]
+    return [session.deadlines.cancel(SlotDue.STATE)]
 
 
 def hand_over(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
     """Give the process its conversation: the transcript first, then the gate, since it reads them in the other order."""
     request, session.call = event.request, event.call
     session.turn = Turn(session.key, request.stream)
-    transcript = compose.conversation(session.begin(request, now), request)
+    transcript = compose.conversation(begin(session, request, now), request)
     return [
         *session.calls.offer(request.tools),
         do.HandOver(session.slot, transcript, compose.system_prompt(request.system)),
-        session.set_timer(SlotDue.STATE, now + session.config.start_limit_s),
+        session.deadlines.set(SlotDue.STATE, now + session.config.start_limit_s),
     ]
+
+
+def begin(session: Session, request: MessagesRequest, now: float) -> Scene:
+    """Note that the conversation is on its way to the process; the place and time that its transcript tells."""
+    session.handed_over = session.progress = now
+    if request.tools or session.config.keeps:
+        session.digest = ConversationDigest.of(request.system, request.tools, request.messages)
+    scene = session.spec.scene(session.spec.conversation, now)
+    session.day = scene.today
+    session.assigned = None  # a conversation can be 32 MB
+    return scene
 
 
 def hand_over_failed(session: Session, event: ev.HandOverFailed, now: float) -> list[Action]:
     """The conversation did not reach the process, or is not what was written any more."""
-    session.lose(f"the conversation could not be handed over: {event.reason}")
+    lose(session, f"the conversation could not be handed over: {event.reason}")
     return [do.Log("warning", f"{session!r} is lost: {event.reason}"), *terminate(session, event, now)]
 
 
@@ -94,8 +109,21 @@ def expired(session: Session, event: ev.DeadlinePassed, now: float) -> list[Acti
 
 def strayed(session: Session, event: ev.HookArrived | ev.WireArrived | ev.ToolCalled, now: float) -> list[Action]:
     """Claude Code works although it was given nothing to do."""
-    session.lose("Claude Code has begun a turn that nobody ordered")
+    lose(session, "Claude Code has begun a turn that nobody ordered")
     return end_turn(session, event, now)
+
+
+def lose(session: Session, reason: str) -> None:
+    """The process is lost: its turn ends with what is there, or fails so that another process may answer."""
+    if session.turn is not None:
+        session.parts += session.turn.lost(reason)
+    else:
+        session.parts.append(Failed(ApiError(500, reason), lost=True, unseen=True))
+
+
+def timeout(text: str, seen: str) -> ApiError:
+    """504 for a process that showed no progress; `seen` is what its screen says."""
+    return ApiError(504, text + (f". Its screen says: {seen}" if seen else ""))
 
 
 # Told to end
@@ -105,8 +133,8 @@ def terminate(session: Session, event: ev.SessionEvent, now: float) -> list[Acti
     """TERM; KILL follows after `term_limit_s`."""
     return [
         do.SignalChild(session.slot, "TERM"),
-        session.cancel_timer(SlotDue.LAG),
-        session.set_timer(SlotDue.STATE, now + session.config.term_limit_s),
+        session.deadlines.cancel(SlotDue.LAG),
+        session.deadlines.set(SlotDue.STATE, now + session.config.term_limit_s),
     ]
 
 
@@ -118,8 +146,8 @@ def end_turn(session: Session, event: ev.SessionEvent, now: float) -> list[Actio
 def kill(session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
     """KILL at once: the process cannot act on TERM, blocked at its gate, or has nothing to tidy up."""
     session.kills += 1
-    limit = session.set_timer(SlotDue.STATE, now + session.config.kill_limit_s)
-    return [do.SignalChild(session.slot, "KILL"), session.cancel_timer(SlotDue.LAG), limit]
+    limit = session.deadlines.set(SlotDue.STATE, now + session.config.kill_limit_s)
+    return [do.SignalChild(session.slot, "KILL"), session.deadlines.cancel(SlotDue.LAG), limit]
 
 
 def kill_again(session: Session, event: ev.DeadlinePassed, now: float) -> list[Action]:
@@ -132,7 +160,7 @@ def kill_again(session: Session, event: ev.DeadlinePassed, now: float) -> list[A
 
 def broke(session: Session, event: ev.SlotBroke, now: float) -> list[Action]:
     """The runtime met an error: nothing is known of what the process still does, so it gets no time to tidy up."""
-    session.lose(f"Claude Code was given up: {event.reason}")
+    lose(session, f"Claude Code was given up: {event.reason}")
     return [do.Log("error", f"{session!r} was given up: {event.reason}"), *kill(session, event, now)]
 
 
@@ -141,7 +169,7 @@ def broke(session: Session, event: ev.SlotBroke, now: float) -> list[Action]:
 
 def hung_up(session: Session, event: ev.PtyClosed, now: float) -> list[Action]:
     """Wait for the exit: its status says more than a closed terminal."""
-    return [session.cancel_timer(SlotDue.LAG), session.set_timer(SlotDue.STATE, now + session.config.exit_lag_s)]
+    return [session.deadlines.cancel(SlotDue.LAG), session.deadlines.set(SlotDue.STATE, now + session.config.exit_lag_s)]
 
 
 def last_words(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]:
@@ -153,7 +181,7 @@ def last_words(session: Session, event: ev.TranscriptGrew, now: float) -> list[A
 
 def lost_terminal(session: Session, event: ev.DeadlinePassed, now: float) -> list[Action]:
     """The terminal is closed and the child lives on."""
-    session.lose("Claude Code closed its terminal unexpectedly")
+    lose(session, "Claude Code closed its terminal unexpectedly")
     return terminate(session, event, now)
 
 
@@ -161,9 +189,9 @@ def lost_child(session: Session, event: ev.ChildExited, now: float) -> list[Acti
     """The child ended by itself; its terminal may still hold last words."""
     how = f"signal {-event.status}" if event.status < 0 else f"status {event.status}"
     seen = screens.shorten(session.screen.frame().text())
-    session.lose(f"Claude Code ended unexpectedly ({how})" + (f"; its screen said: {seen}" if seen else ""))
-    limit = session.set_timer(SlotDue.STATE, now + session.config.kill_limit_s)
-    return [session.cancel_timer(SlotDue.LAG), limit]
+    lose(session, f"Claude Code ended unexpectedly ({how})" + (f"; its screen said: {seen}" if seen else ""))
+    limit = session.deadlines.set(SlotDue.STATE, now + session.config.kill_limit_s)
+    return [session.deadlines.cancel(SlotDue.LAG), limit]
 
 
 def lost_both(session: Session, event: ev.ChildExited, now: float) -> list[Action]:
@@ -181,8 +209,7 @@ def give_up(session: Session, event: ev.GivenUp, now: float) -> list[Action]:
 def dispose(session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
     """Forget the conversation, cancel the timers, remove the files."""
     session.assigned = session.digest = None
-    timers = [session.cancel_timer(due) for due in SlotDue]
-    return [*session.prompt.forget(now), *timers, do.RemoveSlot(session.slot)]
+    return [*session.prompt.forget(now), *session.deadlines.cancel_all(), do.RemoveSlot(session.slot)]
 
 
 def nothing(session: Session, event: ev.SessionEvent, now: float) -> list[Action]:

@@ -20,6 +20,7 @@ from relayd.core.actions import Action
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.terminal.screen import Screen
 
+
 class Stage(Enum):
     """How far an editor's text is."""
 

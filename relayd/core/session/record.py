@@ -7,23 +7,19 @@ session. Orders for the runtime are returned by the effects; parts of the answer
 
 from __future__ import annotations
 
-from relayd.anthropic.request import MessagesRequest
-from relayd.claude.compose import Scene
 from relayd.claude.launch import LaunchKey
 from relayd.claude.transcript import TranscriptReader
 from relayd.config import Config
-from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core.actions import Action
+from relayd.core.session.deadlines import Deadlines
 from relayd.core.session.digest import ConversationDigest
+from relayd.core.session.display import Display, Screen
 from relayd.core.session.prompt_input import PromptInput
 from relayd.core.session.spec import SessionSpec
 from relayd.core.session.states import FREE, State
-from relayd.core.session.terminal_replay import TerminalReplay
 from relayd.core.session.tool_calls import ToolCalls
-from relayd.core.session.turn import Failed, Part, Turn, Wait
-from relayd.core.timers import SlotDue, SlotTimer
-from relayd.errors import ApiError
-from relayd.terminal.screen import Screen
+from relayd.core.session.turn import Part, Turn, Wait
 
 
 class Session:
@@ -35,8 +31,8 @@ class Session:
         self.state = State.SPAWNING
         self.since = self.born = now  # `since`: when the state began
         self.pid: int | None = None
-        self.screen = Screen(config.columns, config.rows)
-        self.replay = TerminalReplay(config.tape_max_bytes)
+        self.display = Display(config)
+        self.deadlines = Deadlines(spec.slot)
         self.dialog_since: float | None = None
         self.kills = 0  # how often KILL was sent
         # The call and its conversation
@@ -58,6 +54,7 @@ class Session:
         # What follows from the event at hand
         self.parts: list[Part] = []
         self.follow_ups: list[ev.SessionEvent] = []
+        self.orders: list[Action] = []  # noted as they are made, so that a bug in an effect loses none of those before
 
     def __repr__(self) -> str:
         call = f" call={self.call}" if self.call is not None else ""
@@ -69,6 +66,11 @@ class Session:
         return self.spec.slot
 
     @property
+    def screen(self) -> Screen:
+        """What the terminal shows."""
+        return self.display.screen
+
+    @property
     def key(self) -> LaunchKey:
         """What the process is bound to from its start."""
         return self.spec.key
@@ -77,6 +79,11 @@ class Session:
     def is_free(self) -> bool:
         """True for a process that a call may take: it boots or waits, and no call has it."""
         return self.state in FREE and self.call is None
+
+    def take_orders(self) -> list[Action]:
+        """The orders so far, and none after that."""
+        orders, self.orders = self.orders, []
+        return orders
 
     def then(self, event: ev.SessionEvent) -> None:
         """Have `table.drive` apply `event` after the one at hand."""
@@ -91,33 +98,3 @@ class Session:
         """The digest of its conversation, in a state in which another call may continue it."""
         assert self.digest is not None
         return self.digest
-
-    def begin(self, request: MessagesRequest, now: float) -> Scene:
-        """Note that the conversation is on its way to the process; the place and time that its transcript tells."""
-        self.handed_over = self.progress = now
-        if request.tools or self.config.keeps:
-            self.digest = ConversationDigest.of(request.system, request.tools, request.messages)
-        scene = self.spec.scene(self.spec.conversation, now)
-        self.day = scene.today
-        self.assigned = None  # a conversation can be 32 MB
-        return scene
-
-    def lose(self, reason: str) -> None:
-        """The process is lost: its turn ends with what is there, or fails so that another process may answer."""
-        if self.turn is not None:
-            self.parts += self.turn.lost(reason)
-        else:
-            self.parts.append(Failed(ApiError(500, reason), lost=True, unseen=True))
-
-    def set_timer(self, due: SlotDue, at: float) -> do.Action:
-        """The order that sets or moves one of its timers."""
-        return do.SetTimer(SlotTimer(self.slot, due), at)
-
-    def cancel_timer(self, due: SlotDue) -> do.Action:
-        """The order that cancels one of its timers."""
-        return do.CancelTimer(SlotTimer(self.slot, due))
-
-
-def timeout(text: str, seen: str) -> ApiError:
-    """504 for a process that showed no progress; `seen` is what its screen says."""
-    return ApiError(504, text + (f". Its screen says: {seen}" if seen else ""))

@@ -16,7 +16,8 @@ from relayd.claude.transcript import UserLine
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
-from relayd.core.session.record import Session, timeout
+from relayd.core.session.life import timeout
+from relayd.core.session.record import Session
 from relayd.core.session.turn import Failed, Finished, Part, Wait
 from relayd.core.timers import SlotDue
 from relayd.errors import internal
@@ -103,11 +104,11 @@ def watch(session: Session, now: float) -> list[Action]:
     """Set the deadlines that are in force now."""
     config = session.config
     limit = min(now + config.silence_limit_s, session.progress + config.turn_limit_s)
-    orders: list[Action] = [session.set_timer(SlotDue.STATE, limit)]
+    orders: list[Action] = [session.deadlines.set(SlotDue.STATE, limit)]
     wait = session.current_turn().wait
     if wait is not session.wait and wait is not Wait.NOTHING:
         lag = config.transcript_lag_s if wait is Wait.TRANSCRIPT else config.failure_lag_s
-        orders.append(session.set_timer(SlotDue.LAG, now + lag))
+        orders.append(session.deadlines.set(SlotDue.LAG, now + lag))
     session.wait = wait
     return orders
 
@@ -117,8 +118,8 @@ def interrupt(session: Session, event: ev.TurnAbandoned, now: float) -> list[Act
     session.call = None
     return [
         do.WritePty(session.slot, screens.KEY_ESCAPE),
-        session.cancel_timer(SlotDue.LAG),
-        session.set_timer(SlotDue.STATE, now + session.config.interrupt_limit_s),
+        session.deadlines.cancel(SlotDue.LAG),
+        session.deadlines.set(SlotDue.STATE, now + session.config.interrupt_limit_s),
     ]
 
 
@@ -135,7 +136,7 @@ def park(session: Session, event: ev.TurnParked, now: float) -> list[Action]:
     session.call = None
     session.calls.expect(event.content)
     session.current_digest().add(Message("assistant", event.content))
-    return [session.cancel_timer(SlotDue.LAG), session.set_timer(SlotDue.STATE, now + session.config.parked_limit_s)]
+    return [session.deadlines.cancel(SlotDue.LAG), session.deadlines.set(SlotDue.STATE, now + session.config.parked_limit_s)]
 
 
 def called_late(session: Session, event: ev.ToolCalled, now: float) -> list[Action]:
@@ -167,9 +168,9 @@ def keep(session: Session, event: ev.TurnKept, now: float) -> list[Action]:
     session.current_digest().add(Message("assistant", event.content))
     return [
         *session.prompt.forget(now),
-        session.set_timer(SlotDue.FORGET, now + session.config.forget_after_s),
-        session.cancel_timer(SlotDue.LAG),
-        session.set_timer(SlotDue.STATE, now + session.config.kept_idle_s),
+        session.deadlines.set(SlotDue.FORGET, now + session.config.forget_after_s),
+        session.deadlines.cancel(SlotDue.LAG),
+        session.deadlines.set(SlotDue.STATE, now + session.config.kept_idle_s),
     ]
 
 

@@ -43,7 +43,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from relayd.core import events as ev
-from relayd.core.actions import Action
+from relayd.core.actions import Action, RemoveSlot
 from relayd.core.session import life, running, terminal, typed
 from relayd.core.session.record import Session
 from relayd.core.session.states import DYING, State
@@ -264,10 +264,9 @@ LATE = frozenset((ev.TrustAsked, ev.DialogSettled, ev.PromptSettled, ev.PromptRe
 def drive(session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
     """Apply an event and those that follow from it; the orders it brings. Raises Refused for one that nobody expected."""
     session.follow_ups = [event]
-    orders: list[Action] = []
     while session.follow_ups:
-        orders += _apply(session, session.follow_ups.pop(0), now)
-    return orders
+        session.orders += _apply(session, session.follow_ups.pop(0), now)
+    return session.take_orders()
 
 
 def _apply(session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
@@ -283,7 +282,9 @@ def _apply(session: Session, event: ev.SessionEvent, now: float) -> list[Action]
 
 def fail(session: Session, now: float) -> list[Action]:
     """After a bug: the session may be half-updated, so whatever its state was, its process is being killed now."""
-    if session.state not in (State.REAPING, State.DRAINING, State.DEAD):
+    orders, session.follow_ups = session.take_orders(), []
+    if session.state is State.DEAD:  # whatever the bug has kept from being put away
+        return [*orders, RemoveSlot(session.slot)]
+    if session.state not in (State.REAPING, State.DRAINING):
         session.state, session.since = State.KILLING, now
-    session.follow_ups = []
-    return [] if session.state is State.DEAD else life.kill(session, ev.Retired("a bug"), now)
+    return orders + life.kill(session, ev.Retired("a bug"), now)

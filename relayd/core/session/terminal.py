@@ -21,8 +21,7 @@ from relayd.errors import internal
 
 def draw(session: Session, event: ev.PtyOutput, now: float) -> list[Action]:
     """Draw the screen, look for dialogs while there may be any, and answer the terminal's queries."""
-    session.screen.feed(event.data)
-    session.replay.add(event.data, session.screen)
+    session.display.feed(event.data)
     if not session.screen.title:
         _look_for_dialog(session)
     replies = session.screen.take_replies()
@@ -99,4 +98,4 @@ def dialog_settled(session: Session, event: ev.DialogSettled, now: float) -> lis
 
 def _wait_for_dialog(session: Session, now: float) -> list[Action]:
     session.dialog_since = now
-    return [session.set_timer(SlotDue.DIALOG, now + session.config.dialog_settle_s)]
+    return [session.deadlines.set(SlotDue.DIALOG, now + session.config.dialog_settle_s)]

@@ -34,7 +34,7 @@ def load(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
     assert event.draft is not None
     session.prompt.take(event.draft)
     session.turn = Turn(session.key, request.stream, behind=1)
-    transcript = compose.opening(session.begin(request, now), request)
+    transcript = compose.opening(life.begin(session, request, now), request)
     return [
         *session.calls.offer(request.tools),
         do.HandOver(session.slot, transcript, b""),
@@ -86,4 +86,4 @@ def not_accepted(session: Session, event: NotAccepted, now: float) -> list[Actio
 
 
 def _limit(session: Session, now: float) -> Action:
-    return session.set_timer(SlotDue.STATE, now + session.config.submit_limit_s)
+    return session.deadlines.set(SlotDue.STATE, now + session.config.submit_limit_s)

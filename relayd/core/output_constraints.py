@@ -1,8 +1,8 @@
 """What an answer must be besides complete: JSON that keeps to a schema, or a call of a tool. Pure.
 
-Both demands reach the model as the API's own parameters, and the API keeps them. An answer is checked all
+Both constraints reach the model as the API's own parameters, and the API keeps them. An answer is checked all
 the same: a version or a policy of Claude Code may leave such parameters out. An answer that breaks its
-demand is asked for again with an instruction, which the client is told. Used by `core/call.py`.
+constraint is asked for again with an instruction, which the client is told. Used by `core/call.py`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from relayd.anthropic.request import MessagesRequest
 CUT = ("max_tokens", "refusal", "model_context_window_exceeded", "stop_sequence")
 
 
-def demands(request: MessagesRequest) -> str:
-    """The parameter that makes a demand; empty if there is none."""
+def constraint(request: MessagesRequest) -> str:
+    """The parameter that makes a constraint; empty if there is none."""
     if request.choice.is_forced:
         return "tool_choice"
     return "output_config.format" if request.schema is not None else ""
 
 
 def problem(request: MessagesRequest, answer: Answer) -> str:
-    """How the answer breaks the demand; empty if it does not."""
+    """How the answer breaks the constraint; empty if it does not."""
     if answer.stop_reason in CUT:
         return ""
     called = [b["name"] for b in answer.content if b["type"] == "tool_use"]
@@ -39,11 +39,11 @@ def problem(request: MessagesRequest, answer: Answer) -> str:
 
 
 def insist(request: MessagesRequest) -> MessagesRequest:
-    """The request with the demand as an instruction at the end of its system prompt."""
+    """The request with the constraint as an instruction at the end of its system prompt."""
     if request.choice.is_forced:
         which = f"the tool {request.choice.name}" if request.choice.name else "one of the tools"
         text = f"Answer by calling {which}. Do not answer in any other way."
     else:
         schema = codec.dump(request.schema).decode()
         text = f"Answer with nothing but JSON that is valid for this JSON schema, without code fences or other words:\n{schema}"
-    return replace(request, system=(*request.system, text), emulated=(*request.emulated, demands(request)))
+    return replace(request, system=(*request.system, text), emulated=(*request.emulated, constraint(request)))

@@ -1,6 +1,6 @@
 """What a client asks for: an HTTP request to a checked Messages request, whatever its shape. Pure.
 
-Called by `core/relay.py`. Everything that is refused here was refused before a process was touched.
+Called by `core/http_api.py`. Everything that is refused here was refused before a process was touched.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from relayd.anthropic.request import Held, MessagesRequest
 from relayd.anthropic.sse import StreamEncoder
 from relayd.claude import compose
 from relayd.config import Config
-from relayd.core import conversations
-from relayd.core.call import Encoder
-from relayd.core.conversations import Name
+from relayd.core import conversation_names
+from relayd.core.conversation_names import Name
+from relayd.core.encoder import Encoder
 from relayd.errors import invalid
 from relayd.http import encoding
 from relayd.http.messages import HttpRequest
@@ -27,7 +27,7 @@ COUNT_MAX_TOKENS = 1_000_000  # count_tokens has no max_tokens of its own
 
 
 @dataclass(frozen=True)
-class Asked:
+class DecodedRequest:
     """A request as it came: the Messages object in it, and what of its shape the answer must keep."""
 
     value: dict[str, Any]
@@ -39,7 +39,7 @@ class Asked:
     emulated: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<Asked {self.name} chat={self.is_chat}>"
+        return f"<DecodedRequest {self.name} chat={self.is_chat}>"
 
     def request(self, held: Held, config: Config) -> MessagesRequest:
         """The checked request. Raises ApiError."""
@@ -58,22 +58,22 @@ class Asked:
         return StreamEncoder(message_id, request.model)
 
 
-def read(request: HttpRequest, is_chat: bool, config: Config) -> Asked:
+def read(request: HttpRequest, is_chat: bool, config: Config) -> DecodedRequest:
     """What a POST asks for. Raises ApiError."""
     body = request.body
     if "content-encoding" in request.headers:
         body = encoding.decoded(body, request.headers["content-encoding"], config.body_max_bytes)
     value = requests.document(body)
-    name = conversations.name_of(request.headers, value)
+    name = conversation_names.name_of(request.headers, value)
     if is_chat:
         options = value.get("stream_options")
         with_usage = isinstance(options, dict) and options.get("include_usage") is True
         ignored = requests.told(decode.ignored(value))
         emulated = ("response_format",) if decode.is_emulated(value) else ()
-        return Asked(decode.to_messages(value), requests.VERSION_OLD, name, True, with_usage, ignored, emulated)
-    return Asked(value, request.headers.get("anthropic-version", requests.VERSION_OLD), name)
+        return DecodedRequest(decode.to_messages(value), requests.VERSION_OLD, name, True, with_usage, ignored, emulated)
+    return DecodedRequest(value, request.headers.get("anthropic-version", requests.VERSION_OLD), name)
 
 
-def counted(asked: Asked, held: Held, config: Config) -> MessagesRequest:
+def counted(asked: DecodedRequest, held: Held, config: Config) -> MessagesRequest:
     """The checked request of a count."""
     return requests.parse({"max_tokens": COUNT_MAX_TOKENS, **asked.value}, asked.version, held)
