@@ -96,7 +96,7 @@ class Slot:
         try:
             opened = self._gate.try_open()
         except OSError as error:
-            self._emit(ev.SpawnFailed(self.name, f"the gate is gone: {error.strerror}"))
+            self._emit(ev.SlotBroke(self.name, f"the gate is gone: {error.strerror}"))
             return
         if opened:
             self._emit(ev.GateOpened(self.name))
