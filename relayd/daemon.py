@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from relayd import __version__, codec, verdict
@@ -30,7 +31,7 @@ from relayd.runtime import listener, orphans, system
 from relayd.runtime.forget import PromptHistory
 from relayd.runtime.notify import Notifier, given_socket
 from relayd.runtime.server import Files, Logger, Server, fingerprint
-from relayd.runtime.slot import RECORD_NAME
+from relayd.runtime.slot import RECORD_NAME, SESSIONS_NAME
 
 DASHBOARD = ("app.js", "app.css", "xterm/xterm.js", "xterm/xterm.css")
 ASSET_TYPES = {
@@ -181,7 +182,8 @@ def _serve_locked(
         raise StartError(f"relayd: cannot listen on {config.host}:{config.port}: {error.strerror}") from error
     port = sock.getsockname()[1]
     config_dir = os.path.realpath(environment.config_directory(environ))
-    ended = orphans.sweep(places.slots, launch.project_directory(config_dir, places.workspace), RECORD_NAME)
+    owned = partial(launch.session_paths, launch.project_directory(config_dir, places.workspace))
+    ended = orphans.sweep(places.slots, RECORD_NAME, SESSIONS_NAME, owned)
     if ended:
         log("warning", f"ended {ended} process(es) that an earlier daemon had left")
     prompts = PromptHistory(

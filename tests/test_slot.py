@@ -16,7 +16,7 @@ from relayd.core import events as ev
 from relayd.core.actions import Mode
 from relayd.runtime.children import Children
 from relayd.runtime.loop import Loop
-from relayd.runtime.slot import Slot
+from relayd.runtime.slot import SESSIONS_NAME, Slot
 from tests.helpers import until
 
 
@@ -64,4 +64,43 @@ def test_a_terminal_that_failed_is_closed_once(tmp_path: pathlib.Path, mode: Mod
     bench.slot._pty.failed()
     bench.slot._pty.failed()
     assert len(bench.seen(ev.PtyClosed)) == 1
+    bench.end()
+
+
+def test_a_transcript_that_cannot_be_deleted_is_not_read_again(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen on Windows, which deletes no open file: the tail began anew at the old file's start, and told its lines twice."""
+    bench = Bench(tmp_path, Mode.PROMPT)
+    bench.slot.hand_over(b"old line\n", b"", 0.0)
+    until(lambda: bench.seen(ev.SlotSpawned))
+
+    def refuse(path: str) -> None:
+        assert bench.slot._tail is not None
+        assert bench.slot._tail._fd < 0, "it is still open"
+        raise PermissionError
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    bench.slot._read_tail()
+    bench.slot.forget_transcript()
+    monkeypatch.undo()
+    with open(bench.paths.transcript, "ab") as file:
+        file.write(b"new line\n")
+    bench.slot._read_tail()
+    assert [fact.data for fact in bench.facts if isinstance(fact, ev.TranscriptGrew)] == [b"new line\n"]
+    bench.slot.forget_transcript()
+    assert not os.path.exists(bench.paths.transcript)
+    pathlib.Path(bench.paths.transcript).write_bytes(b"anew\n")
+    bench.slot._read_tail()
+    assert [fact.data for fact in bench.facts if isinstance(fact, ev.TranscriptGrew)] == [b"new line\n", b"anew\n"]
+    bench.end()
+
+
+def test_a_slot_records_its_sessions_before_it_makes_their_files(tmp_path: pathlib.Path) -> None:
+    """A process at its prompt has two sessions; after a crash nobody would know the second one's files for ours."""
+    bench = Bench(tmp_path, Mode.PROMPT)
+    record = pathlib.Path(bench.paths.directory, SESSIONS_NAME)
+    assert record.read_text().split() == [bench.slot.name, pathlib.Path(bench.paths.transcript).stem]
+    assert len(set(record.read_text().split())) == 2
+    left = bench.slot.remove()
+    assert left[-1] == bench.paths.directory
+    assert {bench.paths.placeholder, bench.paths.transcript, *bench.paths.beside} == set(left[:-1])
     bench.end()
