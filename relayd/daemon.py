@@ -23,7 +23,9 @@ from typing import Any
 
 from relayd import __version__, codec, verdict
 from relayd.claude import announced, environment, history, launch
+from relayd.claude.capabilities import Capabilities
 from relayd.config import LEVELS, Config
+from relayd.core import events as ev
 from relayd.core.pool import Surroundings, load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
@@ -173,9 +175,10 @@ def _serve_locked(
     config: Config, environ: Mapping[str, str], claude: str, places: Places, on_ready: OnReady, read: Reader
 ) -> int:
     log = logger(config)
-    found = verdict.read(_read(f"{places.state}/{verdict.FILE_NAME}"), fingerprint(claude))
-    if found and found.refusal:
-        raise StartError(f"relayd: {found.refusal}")
+    examine = partial(examined, claude, f"{places.state}/{verdict.FILE_NAME}")
+    can = examine().capabilities
+    if can.refusal:
+        raise StartError(f"relayd: {can.refusal}")
     try:
         sock = given_socket(environ) or listener.bind(config.host, config.port)
     except OSError as error:
@@ -207,16 +210,17 @@ def _serve_locked(
         unix_time=_unix_time(),
         token=read_token(token_path(config, environ)),
         assets=_assets(),
-        gated=system.HAS_FIFOS and not (found and found.no_gate),
+        gated=can.gated,
         mover=shutil.which("mv", path=os.defpath) or "" if system.HAS_FIFOS else "",
-        no_tools=found.no_tools if found else "",
+        no_tools=can.no_tools,
     )
-    if found and found.no_typing:
+    if not can.typing:
         config = dataclasses.replace(config, typing=False)
     relay = Relay(config, near, load_keys(_read(places.keys)), port)
     in_terminal = sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else _reloader(config, read, log)
-    server = Server(config, relay, sock, Files(places.keys, places.records, prompts), log, Notifier(environ), reload)
+    files = Files(places.keys, places.records, prompts)
+    server = Server(config, relay, sock, files, log, Notifier(environ), reload, examine)
     log("info", f"relayd {__version__} listens on {near.base_url}, claude is {claude}")
     if on_ready:
         on_ready(near.base_url)
@@ -225,6 +229,16 @@ def _serve_locked(
         log("warning", "Claude Code's list of prompts was locked: what relayd has typed goes at the next start")
     log("info", f"relayd ended after {relay.served} calls")
     return EXIT_OK
+
+
+def examined(claude: str, verdict_path: str) -> ev.ClaudeChanged:
+    """The `claude` that is there now, and what the doctor has found out about it. It is asked every few seconds."""
+    mark = fingerprint(claude)
+    found = verdict.read(_read(verdict_path), mark)
+    if found is None:
+        return ev.ClaudeChanged(mark, Capabilities(gated=system.HAS_FIFOS))
+    gated = system.HAS_FIFOS and not found.no_gate
+    return ev.ClaudeChanged(mark, Capabilities(found.refusal, found.no_tools, gated, typing=not found.no_typing))
 
 
 def _reloader(config: Config, read: Reader, log: Logger) -> Callable[[], Config | None]:

@@ -15,7 +15,7 @@ from relayd.commands.context import Context, paint
 from relayd.daemon import EXIT_OK, EXIT_SYSTEM, StartError
 from relayd.doctor.checks import MODEL, Result, ask, examine
 from relayd.doctor.harness import Harness
-from relayd.runtime.files import write_private
+from relayd.runtime.files import write_whole
 from relayd.runtime.server import fingerprint
 from relayd.verdict import Verdict
 
@@ -23,7 +23,7 @@ VERSION_LIMIT_S = 30.0
 
 
 def doctor(context: Context) -> int:
-    """The table, and the verdict that the daemon reads at its next start."""
+    """The table, and the verdict that the daemon takes up within a few seconds."""
     claude = daemon.find_claude(context.config, context.environ)
     if claude is None:
         raise StartError(environment.INSTALL_HINT)
@@ -69,9 +69,9 @@ def version_of(claude: str) -> str:
 
 
 def keep(context: Context, found: Verdict) -> None:
-    """For the daemon's next start."""
+    """For the daemon, which may be reading."""
     os.makedirs(context.state_dir, mode=0o700, exist_ok=True)
-    write_private(os.path.join(context.state_dir, verdict.FILE_NAME), found.dump())
+    write_whole(os.path.join(context.state_dir, verdict.FILE_NAME), found.dump())
 
 
 def live(context: Context) -> Result:

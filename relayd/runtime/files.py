@@ -17,8 +17,20 @@ def write_private(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def write_whole(path: str, data: bytes) -> None:
+    """The same, so that a reader sees the old file or the new one, and a failure leaves the old one alone."""
+    new = f"{path}.new"
+    try:
+        write_private(new, data)
+        os.replace(new, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        raise
+
+
 def replace_private(path: str, data: bytes) -> None:
-    """The same, whatever has come to stand at that path: what cannot be written over is removed."""
+    """(Over)write it whatever has come to stand at that path: what cannot be written over is removed."""
     try:
         write_private(path, data)
     except OSError:
