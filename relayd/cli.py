@@ -16,9 +16,12 @@ from typing import Any
 from relayd import __version__, daemon
 from relayd.commands import context as contexts
 from relayd.errors import ConfigError
+from relayd.faults import describe
+from relayd.printable import printable_lines
 
 DESCRIPTION = "A local Messages API answered by your own logged-in Claude Code, run in a PTY."
 EPILOG = "Exit status: 0 fine, 100 wrong usage or configuration, 111 the system said no, 101 a bug in relayd."
+COUNT_MAX_DIGITS = 9
 SERVICE_ACTIONS = ("install", "uninstall", "start", "stop", "status", "logs", "print")
 
 
@@ -58,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     sessions = add("sessions", "Show the sticky sessions.")
     sessions.add_argument("--delete", metavar="ID", help="forget this session")
     calls = add("calls", "Show recent calls: metadata only.")
-    calls.add_argument("-n", "--number", type=int, default=20, metavar="N", help="how many (default 20)")
+    calls.add_argument("-n", "--number", type=_count, default=20, metavar="N", help="how many (default 20)")
     service = add("service", "Run relayd under systemd, launchd or the Task Scheduler.")
     service.add_argument("action", choices=SERVICE_ACTIONS)
     service.add_argument("--platform", choices=("linux", "darwin", "win32"), help="the system to print for (default: this one)")
@@ -74,6 +77,13 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _count(text: str) -> int:
+    """A number from 0 on. Raises argparse's error."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= COUNT_MAX_DIGITS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no count")
+    return int(text)
+
+
 def _place(command: argparse.ArgumentParser) -> None:
     command.add_argument("--host", metavar="H", help="loopback address to listen on (default 127.0.0.1)")
     command.add_argument("--port", metavar="N", type=int, help="TCP port (default 7421; 0 takes a free one)")
@@ -86,10 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except ConfigError as error:
-        print(f"relayd: {error}", file=sys.stderr)
+        print(f"relayd: {printable_lines(str(error))}", file=sys.stderr)
         return daemon.EXIT_USAGE
     except daemon.StartError as error:
-        print(error, file=sys.stderr)
+        print(printable_lines(str(error)), file=sys.stderr)
         return daemon.EXIT_SYSTEM
     except KeyboardInterrupt:
         return daemon.EXIT_OK
@@ -97,9 +107,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return daemon.EXIT_OK
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        _tell_bug(error, options.command)
         return daemon.EXIT_BUG
+
+
+def _tell_bug(error: Exception, command: str) -> None:
+    """The whole traceback; of the daemon without the error's text, which may quote a request, and goes into a log."""
+    if command != "serve":
+        traceback.print_exc()
+        return
+    print("".join(traceback.format_tb(error.__traceback__)), describe(error), sep="", file=sys.stderr)
 
 
 def _run(options: Any) -> int:

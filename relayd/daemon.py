@@ -19,20 +19,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from relayd import __version__, codec, verdict
+from relayd import __version__, verdict
 from relayd.claude import announced, environment, history, launch
 from relayd.claude.capabilities import Capabilities
-from relayd.config import LEVELS, Config
+from relayd.config import Config
 from relayd.core import events as ev
 from relayd.core.pool import Surroundings, load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans, system
 from relayd.runtime.forget import PromptHistory
+from relayd.runtime.logs import Log, open_log
 from relayd.runtime.notify import Notifier, given_socket
-from relayd.runtime.server import Files, Logger, Server, fingerprint
+from relayd.runtime.server import Files, Server, fingerprint
 from relayd.runtime.slot import RECORD_NAME, SESSIONS_NAME
 
 DASHBOARD = ("app.js", "app.css", "xterm/xterm.js", "xterm/xterm.css")
@@ -122,7 +122,8 @@ def serve(config: Config, environ: Mapping[str, str], on_ready: OnReady = None, 
             held.enter_context(system.locked(places.lock))
         except OSError as error:
             raise StartError(f"relayd: another daemon uses {places.state}") from error
-        return _serve_locked(config, environ, claude, places, on_ready, read)
+        log = held.enter_context(contextlib.closing(open_log(config.log_level, config.log_format, environ)))
+        return _serve_locked(config, environ, claude, places, on_ready, read, log)
 
 
 def token_path(config: Config, environ: Mapping[str, str]) -> str:
@@ -172,9 +173,14 @@ def _make_private(directory: str) -> None:
 
 
 def _serve_locked(
-    config: Config, environ: Mapping[str, str], claude: str, places: Places, on_ready: OnReady, read: Reader
+    config: Config,
+    environ: Mapping[str, str],
+    claude: str,
+    places: Places,
+    on_ready: OnReady,
+    read: Reader,
+    log: Log,
 ) -> int:
-    log = logger(config)
     examine = partial(examined, claude, f"{places.state}/{verdict.FILE_NAME}")
     can = examine().capabilities
     if can.refusal:
@@ -217,7 +223,7 @@ def _serve_locked(
     if not can.typing:
         config = dataclasses.replace(config, typing=False)
     relay = Relay(config, near, load_keys(_read(places.keys)), port)
-    in_terminal = sys.stderr.isatty()  # its hang-up means the end, and no new configuration
+    in_terminal = sys.stderr is not None and sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else _reloader(config, read, log)
     files = Files(places.keys, places.records, prompts)
     server = Server(config, relay, sock, files, log, Notifier(environ), reload, examine)
@@ -241,7 +247,7 @@ def examined(claude: str, verdict_path: str) -> ev.ClaudeChanged:
     return ev.ClaudeChanged(mark, Capabilities(found.refusal, found.no_tools, gated, typing=not found.no_typing))
 
 
-def _reloader(config: Config, read: Reader, log: Logger) -> Callable[[], Config | None]:
+def _reloader(config: Config, read: Reader, log: Log) -> Callable[[], Config | None]:
     """What SIGHUP does: a new configuration, with the knobs that are bound to the start as they were."""
 
     def reload() -> Config | None:
@@ -295,24 +301,6 @@ def _unix_time() -> Callable[[float], float]:
 def _machine(environ: Mapping[str, str]) -> announced.Machine:
     shell = "zsh" if "zsh" in environ.get("SHELL", "") else "bash"
     return announced.Machine(sys.platform, shell, f"{platform.system()} {platform.release()}")
-
-
-def logger(config: Config) -> Logger:
-    """A line a fact, on standard error, for the terminal or the journal."""
-    lowest = LEVELS.index(config.log_level)
-
-    def log(level: str, text: str, fields: dict[str, Any] | None = None) -> None:
-        if LEVELS.index(level) < lowest:
-            return
-        if config.log_format == "json":
-            at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-            line = codec.dump({"at": at, "level": level, "message": text, **(fields or {})}).decode()
-        else:
-            line = f"{level}: {text}" + "".join(f" {name}={value}" for name, value in (fields or {}).items())
-        with contextlib.suppress(OSError):  # a terminal that is gone
-            print(line, file=sys.stderr, flush=True)
-
-    return log
 
 
 def read_config(path: str | None, environ: Mapping[str, str]) -> str:

@@ -8,11 +8,13 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent / "relayd"
-BASE = {"errors", "codec"}
+BASE = {"errors", "codec", "faults", "printable"}
 # Room: the rooms it may import from, itself aside.
 ROOMS = {
     "errors": set(),
     "codec": set(),
+    "faults": set(),
+    "printable": set(),
     "config": {"errors"},
     "anthropic": {"config", *BASE},
     "terminal": {"errors"},
@@ -25,7 +27,7 @@ ROOMS = {
     "verdict": {"codec"},
     "commands": {"daemon", "service", "doctor", "verdict", "claude", "runtime", "config", *BASE, "__init__"},
     "daemon": {"verdict", "runtime", "core", "claude", "config", "http", *BASE, "__init__"},
-    "cli": {"commands", "daemon", "doctor", "errors", "__init__"},
+    "cli": {"commands", "daemon", "doctor", *BASE, "__init__"},
     "doctor": {
         "daemon",
         "cli",

@@ -42,9 +42,12 @@ GOODBYE_S = 1.0  # at the end, how long answers under way may still drain
 
 
 class Logger(Protocol):
-    """Takes a level, a text, and facts by name."""
+    """Takes a level, a text, and facts by name; never waits."""
 
     def __call__(self, level: str, text: str, fields: dict[str, Any] | None = None) -> None: ...
+
+    def drain(self) -> float | None:
+        """Write what nobody has taken yet. In how many seconds to call again; None if nothing is left."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Server:
                 self._work()
                 if self.loop.stopping:
                     break
-                self.loop.turn()
+                self.loop.turn(self._log.drain())
         finally:
             self._end()
 
