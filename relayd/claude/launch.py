@@ -103,7 +103,7 @@ class SlotPaths:
     placeholder: str
     transcript: str
     beside: tuple[str, ...]
-    sessions: tuple[str, ...]
+    sessions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
