@@ -198,7 +198,7 @@ def _serve_locked(
     prompts = PromptHistory(
         f"{config_dir}/{history.FILE_NAME}", history.LOCK_SUFFIX, lambda data: history.without(data, places.workspace)
     )
-    prompts.forget()
+    prompts.forget_all()
     base, notes = environment.child_environment(environ, port)
     for note in notes:
         log("warning", note)
@@ -231,7 +231,7 @@ def _serve_locked(
     if on_ready:
         on_ready(near.base_url)
     server.run()
-    if not prompts.forget():
+    if not prompts.forget_all():
         log("warning", "Claude Code's list of prompts was locked: what relayd has typed goes at the next start")
     log("info", f"relayd ended after {relay.served} calls")
     return EXIT_OK
