@@ -23,6 +23,7 @@ DESCRIPTION = "A local Messages API answered by your own logged-in Claude Code, 
 EPILOG = "Exit status: 0 fine, 100 wrong usage or configuration, 111 the system said no, 101 a bug in relayd."
 COUNT_MAX_DIGITS = 9
 SERVICE_ACTIONS = ("install", "uninstall", "start", "stop", "status", "logs", "print")
+WITHOUT_CONFIGURATION = ("uninstall", "stop", "status", "logs")  # wanted most when the configuration is broken
 
 
 class Parser(argparse.ArgumentParser):
@@ -130,7 +131,7 @@ def _run(options: Any) -> int:
 
         print(completion.script(options.shell, parser()), end="")
         return daemon.EXIT_OK
-    context = contexts.load(options)
+    context = contexts.load(options, is_lenient=options.command == "service" and options.action in WITHOUT_CONFIGURATION)
     if options.command == "serve":
         return _serve(context)
     if options.command in ("status", "sessions", "calls"):

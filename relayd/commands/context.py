@@ -14,6 +14,7 @@ from relayd import config as configuration
 from relayd import daemon
 from relayd.config import Config
 from relayd.daemon import StartError
+from relayd.errors import ConfigError
 from relayd.printable import printable
 
 ASK_LIMIT_S = 10.0
@@ -64,9 +65,14 @@ class Context:
         print(json.dumps(value) if self.json else text)
 
 
-def load(options: Any, environ: Mapping[str, str] = os.environ) -> Context:
-    """The context of a run. Raises ConfigError."""
-    return Context(options, environ, read_config(options, environ))
+def load(options: Any, environ: Mapping[str, str] = os.environ, is_lenient: bool = False) -> Context:
+    """The context of a run. Raises ConfigError; a lenient one takes the defaults for a configuration that is wrong."""
+    try:
+        return Context(options, environ, read_config(options, environ))
+    except ConfigError:
+        if not is_lenient:
+            raise
+        return Context(options, environ, Config())
 
 
 def read_config(options: Any, environ: Mapping[str, str]) -> Config:
