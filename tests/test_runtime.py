@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.runtime import orphans
 from relayd.runtime.children import Children
 from relayd.runtime.fifo import ByteQueue
 from relayd.runtime.gate import Gate
@@ -282,24 +281,6 @@ def test_a_start_that_fails_for_want_of_fds_leaves_none_open(loop: Loop) -> None
     assert os.listdir("/proc/self/fd") == before
     for fd in held:
         os.close(fd)
-
-
-def test_orphans_are_ended_only_if_their_birth_fits(tmp_path: pathlib.Path) -> None:
-    """A pid that was used again by somebody else's process must not be touched."""
-    slots, project = tmp_path / "slots", tmp_path / "project"
-    project.mkdir()
-    (project / "0.jsonl").write_text("{}")
-    sleepers = [subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in range(2)]
-    for number, record in enumerate((orphans.identity(sleepers[0].pid), f"{sleepers[1].pid} 12345", "nonsense")):
-        (slots / str(number)).mkdir(parents=True)
-        (slots / str(number) / "process").write_text(record)
-    assert orphans.sweep(str(slots), str(project), "process") == 1
-    assert sleepers[0].wait(5) == -signal.SIGTERM
-    assert sleepers[1].poll() is None
-    assert not slots.exists()
-    assert not project.exists()
-    sleepers[1].kill()
-    sleepers[1].wait()
 
 
 def test_a_listener_that_is_full_leaves_clients_in_the_backlog(loop: Loop) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import MessagesRequest
 from relayd.claude import mcp
+from relayd.claude.capabilities import Capabilities
 from relayd.claude.hooks import HookFact
 from relayd.claude.prompt import Draft
 from relayd.claude.telemetry import WireFact
@@ -139,9 +140,10 @@ class TimerFired:
 
 @dataclass(frozen=True)
 class ClaudeChanged:
-    """The `claude` binary on disk is another one (or is gone: empty fingerprint)."""
+    """The `claude` binary on disk is another one (or is gone: empty fingerprint), or the doctor's verdict about it is."""
 
     fingerprint: str
+    capabilities: Capabilities = Capabilities()
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Front:
         pool, calls, conversations, driver = engine.pool, engine.calls, engine.conversations, engine.driver
         self.viewers = Viewers(host.token, pool.sessions)
         self.status = Status(config, pool, calls, conversations, engine.journal, engine.limits)
-        self.admission = Admission(config, host.no_tools, pool, calls, conversations, engine.limits, driver)
+        self.admission = Admission(config, host.capabilities, pool, calls, conversations, engine.limits, driver)
         self.intake = CallIntake(config, calls, conversations, self.admission, driver)
         self.ending = Ending(config, pool, calls, self.intake, driver)
         self._counter = TokenCounter(config, conversations, engine.estimate)

@@ -74,13 +74,21 @@ class Gate:
         except BlockingIOError:
             return
         except OSError as error:
-            self._writing = False
-            self._loop.forget(self)
-            self._failed(f"the system prompt's pipe broke: {error.strerror}")
+            self._break(f"the system prompt's pipe broke: {error.strerror}")
             return
         if not self._out.size:
             self._writing = False
             self._loop.forget(self)
+
+    def _break(self, reason: str) -> None:
+        self._writing = False
+        self._loop.forget(self)
+        self._failed(reason)
+
+    def failed(self) -> None:
+        """The loop met an error while it drove this gate: report it, once."""
+        if self._writing:
+            self._break("the system prompt's pipe met a bug")
 
     def shut(self) -> None:
         """Give up; only after the process has ended, or it would go on without its prompt."""

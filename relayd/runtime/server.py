@@ -43,9 +43,12 @@ GOODBYE_S = 1.0  # at the end, how long answers under way may still drain
 
 
 class Logger(Protocol):
-    """Takes a level, a text, and facts by name."""
+    """Takes a level, a text, and facts by name; never waits."""
 
     def __call__(self, level: str, text: str, fields: dict[str, Any] | None = None) -> None: ...
+
+    def drain(self) -> float | None:
+        """Write what nobody has taken yet. In how many seconds to call again; None if nothing is left."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Server:
         log: Logger,
         notifier: Notifier,
         reload: Callable[[], Config | None] | None,
+        examine: Callable[[], ev.ClaudeChanged],  # the `claude` that is there now, as the core is told of it
     ) -> None:
         self.relay = relay
         self.loop = Loop(self._timer, self._signal)
@@ -85,7 +89,8 @@ class Server:
         self._slots: dict[str, Slot] = {}
         self._channels: dict[int, Channel] = {}
         self._numbers = 0
-        self._fingerprint = fingerprint(relay.pool.claude)
+        self._examine = examine
+        self._found = examine()
         self._listener = Listener(listener, self.loop, config.accepts_per_turn, self._accepted, self._is_full)
         self.loop.catch(SIGNALS)  # before anybody is told that it runs
 
@@ -105,7 +110,7 @@ class Server:
                 self._work()
                 if self.loop.stopping:
                     break
-                self.loop.turn()
+                self.loop.turn(self._log.drain())
         finally:
             self._end()
 
@@ -199,10 +204,10 @@ class Server:
 
     def _check_binary(self, now: float) -> None:
         self.loop.set_timer(("runtime", "", "binary"), now + self._config.binary_check_s)
-        found = fingerprint(self.relay.pool.claude)
-        if found != self._fingerprint:
-            self._fingerprint = found
-            self._facts.append(ev.ClaudeChanged(found))
+        found = self._examine()
+        if found != self._found:
+            self._found = found
+            self._facts.append(found)
 
     def _is_full(self) -> bool:
         """Enough connections, and none of them idle: an idle one gives way."""
