@@ -79,3 +79,17 @@ class ConfigError(Exception):
 
 class Refused(Exception):
     """A state machine was given an event that its state does not allow: a bug of ours."""
+
+
+PLACES_SHOWN = 4
+
+
+def place_of(error: BaseException) -> str:
+    """Type and place of a bug of ours, innermost call first. Never its text, which may quote a request."""
+    frames: list[str] = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{code.co_filename.rpartition('/relayd/')[2]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {' < '.join(frames[: -PLACES_SHOWN - 1 : -1])}"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.http.http1 import Connection, Phase
-from relayd.http.messages import BadRequest, HttpRequest
+from relayd.http.messages import Refusal, HttpRequest
 from tests.helpers import splits
 
 HEAD = b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a: 2\r\n"
@@ -69,7 +69,7 @@ def test_a_refused_request_is_answered_and_the_connection_ends(data: bytes, stat
     http = connection()
     http.receive(data)
     refusal = http.next_request()
-    assert isinstance(refusal, BadRequest)
+    assert isinstance(refusal, Refusal)
     assert refusal.status == status
     answer = http.respond(status, [], b"{}")
     assert b"connection: close" in answer
@@ -118,4 +118,4 @@ def test_any_bytes_are_a_request_a_refusal_or_a_wait(data: bytes) -> None:
     http = connection()
     if data:
         http.receive(data)
-    assert isinstance(http.next_request(), HttpRequest | BadRequest | None)
+    assert isinstance(http.next_request(), HttpRequest | Refusal | None)

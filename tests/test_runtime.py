@@ -38,6 +38,8 @@ class Spy:
         self.seen: list[int] = []
         self.moves = True
         self.closed = False
+        self.failures = 0
+        self.loop: Loop | None = None
 
     def fileno(self) -> int:
         return self.sock.fileno()
@@ -51,6 +53,11 @@ class Spy:
 
     def flush(self, now: float) -> None:
         pass
+
+    def failed(self) -> None:
+        self.failures += 1
+        if self.loop is not None:
+            self.loop.forget(self)
 
     def close(self) -> None:
         self.closed = True
@@ -115,11 +122,12 @@ def test_a_registration_that_is_not_theirs_any_more_is_not_dispatched(loop: Loop
 def test_a_handler_that_never_moves_a_byte_is_ended(loop: Loop) -> None:
     a, peer = socket.socketpair()
     spy = Spy(a, READ)
-    spy.moves = False
+    spy.moves, spy.loop = False, loop
     loop.touch(spy)
     peer.send(b"unread")
     for _ in range(SPIN_LIMIT + 5):
         loop.turn(0)
+    assert spy.failures == 1  # it ends in its own way: its fd was closed behind its back, and nobody heard of it
     assert spy.closed
     assert loop.spins_ended == 1
     peer.close()

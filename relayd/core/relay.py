@@ -61,14 +61,13 @@ class Relay:
         self.desk = Desk(config, self.pool, self.conversations, self.journal, self._rate, self._tokens)
         self._by_client: dict[int, int] = {}
         self._pages: dict[int, str] = {}  # connections of web pages that may use the daemon, with their origins
-        self._origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
+        origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
+        self.access = guard.Access(port, origins, surroundings.token)  # judged by the runtime, before a body comes
         self._unix_time = surroundings.unix_time
-        self._token = surroundings.token
         self._no_tools = surroundings.no_tools
         self._assets = surroundings.assets
         self.viewers = Viewers(surroundings.token, self.pool.sessions)
         self._config = config
-        self._port = port
         self._numbers = 0
         self._ending = False
         self._look_at = 0.0
@@ -114,15 +113,11 @@ class Relay:
     def _answer(self, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
         name = ""
         try:
-            page = guard.check(event.request.method, event.request.headers, self._port, self._origins)
-            if page:
-                self._pages[event.client] = page
+            self._page_of(event.client, event.origin)
             if event.request.method == "OPTIONS":
                 return [do.Respond(event.client, 204, [("request-id", request_id)], b"")]
             route = routes.match(event.request.method, event.request.path)
             name = route.name
-            if self._token and name not in routes.OPEN:
-                guard.check_token(event.request.headers, self._token)
             return ROUTE_HANDLERS[route.name](self, event, route, request_id, now)
         except ApiError as error:
             return self._turn_away(event.client, error, request_id, name, now)
@@ -139,8 +134,15 @@ class Relay:
         return orders
 
     def _refused(self, event: ev.RequestRefused, now: float) -> list[Action]:
-        request_id = answers.new_id("req_01")
-        return [self._error(event.client, ApiError(event.status, event.message), request_id)]
+        self._page_of(event.client, event.origin)
+        return self._turn_away(event.client, event.error, answers.new_id("req_01"), event.route, now)
+
+    def _page_of(self, client: int, origin: str) -> None:
+        """Remember which page's request this connection carries now."""
+        if origin:
+            self._pages[client] = origin
+        elif self._pages:
+            self._pages.pop(client, None)
 
     def _error(self, client: int, error: ApiError, request_id: str, chat: bool = False) -> Action:
         body = encode.error_body(error, request_id) if chat else codec.dump(answers.error_json(error, request_id))

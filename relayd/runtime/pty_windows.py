@@ -115,6 +115,10 @@ class Pty:
             self._loop.forget(self)
             self._closed()
 
+    def failed(self) -> None:
+        """A bug of ours: the process loses its terminal."""
+        self.hang_up()
+
     def close(self) -> None:
         """Close the socket. Called by the loop."""
         if self._socket is not None:
