@@ -374,15 +374,15 @@ class Channel:
         """The connection is over, now."""
         if self.stage is Stage.GONE:
             return
-        self.stage = Stage.GONE
+        self.stage = Stage.GONE  # first what others rely on: an error below must not leave a connection that nobody ends
+        self._loop.forget(self)
+        self._emit(ev.ClientLeft(self.number))
         for timer in self._timers.values():
             self._loop.cancel_timer(timer)
         self._places.put(self.number, None, 0.0)
         self._out.clear()
-        self._http.abandon()
         self._frames.clear()
-        self._loop.forget(self)
-        self._emit(ev.ClientLeft(self.number))
+        self._http.abandon()
 
     def failed(self) -> None:
         """A bug of ours: the connection ends, and the core hears that its client has left."""

@@ -76,7 +76,11 @@ class Listener:
                     self._rest(now)
                     return True
                 continue
-            self._welcome(sock, now)
+            try:
+                self._welcome(sock, now)
+            except Exception as error:  # costs this connection; the listener has nothing to rest for
+                sock.close()
+                self._loop.report(self, error)
         return True
 
     def _welcome(self, sock: socket.socket, now: float) -> None:
@@ -86,11 +90,7 @@ class Listener:
         except OSError:
             sock.close()
             return
-        try:
-            self._accepted(sock, now)
-        except Exception as error:  # costs this connection; the listener has nothing to rest for
-            sock.close()
-            self._loop.report(self, error)
+        self._accepted(sock, now)
 
     def _rest(self, now: float) -> None:
         self._resting = True

@@ -241,12 +241,13 @@ class Loop:
         """One turn, in the order that the module's text explains; at most `longest_s` of it asleep."""
         self._flush()
         ready, now = self._sleep(self._timeout(longest_s))
+        newest = next(self._order)
         if any(key.fileobj is self._wake_in for key, _ in ready):
             self._woken(now)
         for key, mask in ready:
             if key.fileobj is not self._wake_in:
                 self._dispatch(key.fd, key.data, mask, now)
-        self._due(now)
+        self._due(now, newest)
         self._bury()
 
     def _flush(self) -> None:
@@ -327,13 +328,15 @@ class Loop:
             heapq.heapify(self._timers)
         return ready, now
 
-    def _due(self, now: float) -> None:
-        due: list[tuple[int, Key]] = []
+    def _due(self, now: float, newest: int) -> None:
+        due = []
         while self._timers and self._timers[0][0] <= now:
-            _, number, key, _ = heapq.heappop(self._timers)
-            due.append((number, key))
-        for number, key in due:
-            if self._live.get(key) == number:
+            due.append(heapq.heappop(self._timers))
+        for timer in due:
+            _, number, key, _ = timer
+            if number > newest:  # set by a handler of this turn
+                heapq.heappush(self._timers, timer)
+            elif self._live.get(key) == number:
                 del self._live[key]
                 try:
                     self._on_timer(key, now)

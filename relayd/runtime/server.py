@@ -76,7 +76,7 @@ class Server:
         reload: Callable[[], Config | None] | None,
     ) -> None:
         self.relay = relay
-        self.loop = Loop(self._timer, self._signal, self._report)
+        self.loop = Loop(self._timer, self._signal, self._write_down)
         self._config = config
         self._keys_path = files.keys
         self._prompts = files.prompts
@@ -118,9 +118,6 @@ class Server:
         while self._facts:
             fact = self._facts.popleft()
             now = time.monotonic()
-            if isinstance(fact, ev.ClientLeft):
-                self._clients.left(fact.client)
-                self.loop.touch(self._listener)
             self._perform(self._orders(fact, now), now)
             if isinstance(fact, ev.RequestArrived) and fact.request.path in CALL_PATHS:
                 self.relay.journal.worked(time.monotonic() - now)
@@ -128,14 +125,17 @@ class Server:
     def _orders(self, fact: Any, now: float) -> list[Action]:
         """What the core wants. It guards itself; this is for what it could not."""
         try:
+            if isinstance(fact, ev.ClientLeft):
+                self._clients.left(fact.client)
+                self.loop.attempt(self._listener, self.loop.touch, self._listener)  # there is room for another
             return self.relay.handle(fact, now)
         except Exception as error:
-            self._report(fact, error)
+            self.loop.report(fact, error)
             if isinstance(fact, (ev.RequestArrived, ev.RequestRefused, ev.FrameArrived, ev.ViewerCaughtUp)):
                 self._clients.end(fact.client)
             return []
 
-    def _report(self, what: object, error: Exception) -> None:
+    def _write_down(self, what: object, error: Exception) -> None:
         """An exception that was caught. `what` shows itself without content."""
         self.relay.journal.faults += 1
         self._log("error", f"{type(what).__name__}: {place_of(error)}")
@@ -151,7 +151,7 @@ class Server:
             try:
                 self._litter.remove(slot.remove())
             except Exception as error:
-                self._report(slot, error)
+                self.loop.report(slot, error)
         self.loop.close()
 
     # What the loop tells
@@ -163,7 +163,7 @@ class Server:
             case SlotTimer(name, what):
                 self._slot_timer(name, what, now)
             case ListenerTimer():
-                self._listener.wake()
+                self.loop.attempt(self._listener, self._listener.wake)
             case Chore():
                 self._do_chore(key, now)
             case _:
@@ -190,7 +190,7 @@ class Server:
                 case Chore.LITTER:
                     self._tidy(now)
         except Exception as error:
-            self._report(chore, error)
+            self.loop.report(chore, error)
             self.loop.set_timer(chore, now + CHORE_REST_S)
 
     def _signal(self, number: int, now: float) -> None:
@@ -243,7 +243,7 @@ class Server:
             try:
                 self._carry_out(order, now)
             except Exception as error:  # of an order that is about no client and no process
-                self._report(order, error)
+                self.loop.report(order, error)
 
     def _carry_out(self, order: Action, now: float) -> None:
         match order:
@@ -323,7 +323,7 @@ class Server:
 
     def _slot_broke(self, name: str, what: object, error: Exception) -> None:
         """An order for a process, or one of its timers, has failed. It may still run: the core ends it."""
-        self._report(what, error)
+        self.loop.report(what, error)
         self._facts.append(ev.SlotBroke(name, f"relayd met an error ({type(error).__name__})"))
 
     def _remove(self, name: str, now: float) -> None:

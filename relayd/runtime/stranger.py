@@ -47,8 +47,8 @@ class Stranger:
         """Close."""
         if not self.is_gone:
             self.is_gone = True
-            self._loop.cancel_timer(self.timer)
             self._loop.forget(self)
+            self._loop.cancel_timer(self.timer)
 
     def fileno(self) -> int:
         """The socket's fd."""
