@@ -36,7 +36,7 @@ from relayd.runtime.loop import Key, Loop
 from relayd.runtime.notify import Notifier
 from relayd.runtime.records import Records
 from relayd.runtime.slot import Slot
-from relayd.runtime.timers import ChannelTimer, Chore, ListenerTimer, SlotTimer, StrangerTimer
+from relayd.runtime.timers import ChannelTimer, Chore, ListenerTimer, PollTimer, StrangerTimer
 
 HANG_UP = getattr(signal, "SIGHUP", None)
 SIGNALS = (signal.SIGTERM, signal.SIGINT, *(getattr(signal, n) for n in ("SIGCHLD", "SIGHUP") if hasattr(signal, n)))
@@ -160,7 +160,7 @@ class Server:
         match key:
             case ChannelTimer() | StrangerTimer():
                 self._clients.timer(key, now)
-            case SlotTimer(name, what):
+            case PollTimer(name, what):
                 self._slot_timer(name, what, now)
             case ListenerTimer():
                 self.loop.attempt(self._listener, self._listener.wake)

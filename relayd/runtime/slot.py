@@ -22,7 +22,7 @@ from relayd.runtime.loop import Loop
 from relayd.runtime.orphans import identity
 from relayd.runtime.system import terminal
 from relayd.runtime.tail import Tail
-from relayd.runtime.timers import SlotTimer
+from relayd.runtime.timers import PollTimer
 
 LAST_WORDS_READS = 64  # a grandchild may hold the terminal and write for ever
 RECORD_NAME = "process"  # pid and birth of the process, for the sweep after a crash
@@ -202,5 +202,5 @@ class Slot:
     def _gate_failed(self, reason: str) -> None:
         self._emit(ev.HandOverFailed(self.name, reason))
 
-    def _timer(self, name: str) -> SlotTimer:
-        return SlotTimer(self.name, name)
+    def _timer(self, name: str) -> PollTimer:
+        return PollTimer(self.name, name)

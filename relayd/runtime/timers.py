@@ -29,8 +29,8 @@ class ChannelTimer:
 
 
 @dataclass(frozen=True)
-class SlotTimer:
-    """A process's: `what` is the slot's own word."""
+class PollTimer:
+    """A process's gate or transcript, which is looked at now and again; `what` is the slot's own word for it."""
 
     slot: str
     what: str
