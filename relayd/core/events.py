@@ -24,19 +24,27 @@ from relayd.http.messages import HttpRequest
 
 @dataclass(frozen=True)
 class RequestArrived:
-    """A client, a hook or a telemetry export has sent a complete request."""
+    """A client, a hook or a telemetry export has sent a complete request.
+
+    `origin` is the allowed foreign page it comes from, or "".
+    """
 
     client: int
     request: HttpRequest
+    origin: str = ""
 
 
 @dataclass(frozen=True)
 class RequestRefused:
-    """The framing of a request was wrong, too large or too slow; its connection closes after the answer."""
+    """A request was wrong in its framing, too large, or not admitted; nobody has looked at its body.
+
+    `route` is the name of its route, where that is known, and `origin` the allowed foreign page it comes from.
+    """
 
     client: int
-    status: int
-    message: str
+    error: ApiError
+    route: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class Relay:
             case ev.RequestArrived():
                 return self.front.http.answer(event, now)
             case ev.RequestRefused():
-                return self.front.http.refuse(event)
+                return self.front.http.refuse(event, now)
             case ev.ClientLeft():
                 return self._client_left(event.client, now)
             case ev.FrameArrived():

@@ -134,8 +134,12 @@ class Pty:
         return READ | (WRITE if self._out.size else 0) if self._process is not None else 0
 
     def ready(self, mask: int, now: float) -> bool:
-        """Read a bounded amount."""
-        return self.drain() if mask & READ else True
+        """Read a bounded amount, and write."""
+        left = self._out.size
+        if mask & WRITE:
+            self.flush(now)
+        moved = self._out.size < left
+        return self.drain() or moved if mask & READ else moved
 
     def drain(self) -> bool:
         """Read once; True if something came or the end was seen."""

@@ -22,6 +22,7 @@ from relayd.runtime.loop import Loop
 from relayd.runtime.orphans import identity
 from relayd.runtime.system import terminal
 from relayd.runtime.tail import Tail
+from relayd.runtime.timers import PollTimer
 
 LAST_WORDS_READS = 64  # a grandchild may hold the terminal and write for ever
 # For the sweep after a crash: pid and birth of the process, and the ids of the sessions whose files are ours.
@@ -204,5 +205,5 @@ class Slot:
     def _gate_failed(self, reason: str) -> None:
         self._emit(ev.HandOverFailed(self.name, reason))
 
-    def _timer(self, name: str) -> tuple[str, ...]:
-        return ("runtime", self.name, name)
+    def _timer(self, name: str) -> PollTimer:
+        return PollTimer(self.name, name)
