@@ -49,7 +49,9 @@ class Rig:
         self.relay = Relay(config, near, [], self.address[1])
         history = PromptHistory(str(root / "history"), ".lock", lambda data: data)
         files = Files(str(root / "keys"), str(root / "records"), history)
-        self.server = Server(config, self.relay, sock, files, Lines(self.log), notifier or Notifier({}), None, lambda: ev.ClaudeChanged(""))
+        self.server = Server(
+            config, self.relay, sock, files, Lines(self.log), notifier or Notifier({}), None, lambda: ev.ClaudeChanged("")
+        )
         self.server.loop.touch(self.server._listener)
         self.clients: list[socket.socket] = []
 

@@ -151,7 +151,7 @@ def test_a_transcript_that_somebody_has_cut_is_not_answered_from(daemon: Make) -
     thread.join(30)
     until(lambda: any("cut its transcript" in line for line in harness.log))
     status, _, body = answers[0]  # asked again in another process, unless the answer had begun
-    assert (text_of(body) == "well") if status == 200 else (b"cut its transcript" in body)
+    assert (text_of(body) == "slow 0.5 echo well") if status == 200 else (b"cut its transcript" in body)
 
 
 def test_the_time_of_day_is_that_of_the_machine_after_it_has_slept(daemon: Make, tmp_path: pathlib.Path) -> None:

@@ -25,7 +25,7 @@ class Bench:
 
     def __init__(self, root: pathlib.Path, mode: Mode, script: str = "exec sleep 60") -> None:
         self.facts: list[object] = []
-        self.loop = Loop(lambda key, now: self.slot.timer(key[2], now), lambda number, now: None)
+        self.loop = Loop(lambda key, now: self.slot.timer(key.what, now), lambda number, now: None)
         self.children = Children()
         name = str(uuid.uuid4())
         conversation = str(uuid.uuid4()) if mode is Mode.PROMPT else name
