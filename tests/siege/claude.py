@@ -1,6 +1,7 @@
-"""A quick `claude` for volume: it echoes, recalls its conversation, asks for tools, and leaves its secrets where the siege finds them.
+"""A quick `claude` for volume: it echoes, recalls its conversation, asks for tools, and can betray its secrets.
 
-The last user text says what to do: `echo WORDS`, `slow SECONDS WORDS`, `recall` (all texts of the conversation), `tool JSON` (one tool call
+The last user text says what to do: `echo WORDS`, `pause SECONDS WORDS`, `betray SECONDS WORDS` (leave its secrets where the siege finds them,
+wait, then say the words), `recall` (all texts of the conversation), `tool JSON` (one tool call
 with this input, then `got RESULT`). Everything else is left to `tests/fake_claude.py`, which is run in this process.
 """
 
@@ -41,10 +42,6 @@ if "--mcp-config" in sys.argv:
 config_dir = os.environ["CLAUDE_CONFIG_DIR"]
 slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in os.getcwd())
 transcript = f"{config_dir}/projects/{slug}/{session}.jsonl"
-secrets = f"{os.path.dirname(config_dir)}/secrets"
-if os.path.isdir(secrets):
-    with open(f"{secrets}/{session}", "w") as file:
-        json.dump({"hooks": hook_url, "mcp": mcp_url, "telemetry": telemetry_url, "pid": os.getpid()}, file)
 connections = {}
 
 
@@ -135,6 +132,14 @@ def texts(messages):
                 yield block["text"]
 
 
+def betray():
+    """Write down the doors of this process, below the daemon's own root."""
+    path = f"{os.path.dirname(config_dir)}/secrets/{session}"
+    with open(f"{path}.new", "w") as file:
+        json.dump({"hooks": hook_url, "mcp": mcp_url, "telemetry": telemetry_url, "pid": os.getpid(), "session": session}, file)
+    os.rename(f"{path}.new", path)
+
+
 def play_fake(gate):
     """Hand over to the scripted one, which opens the gate again: it gets what was read of it."""
     with open(FAKE) as file:
@@ -154,7 +159,7 @@ with open(transcript) as file:
 messages = [line["message"] for line in lines if line["type"] in ("user", "assistant")]
 said = list(texts(messages[-1:])) or list(texts(messages[-2:]))
 command, _, rest = (said[-1] if said else "").partition(" ")
-if messages[-1]["role"] != "user" or command not in ("echo", "recall", "tool", "got", "pause"):
+if messages[-1]["role"] != "user" or command not in ("echo", "recall", "tool", "got", "pause", "betray"):
     play_fake(system)
 else:
     show("\x1b]0;◐ Claude Code\x07")
@@ -162,6 +167,11 @@ else:
         use_tool(json.loads(rest))
     elif command == "recall":
         say("\n".join(texts(messages)))
+    elif command == "betray":
+        pause, _, words = rest.partition(" ")
+        betray()
+        time.sleep(float(pause))
+        say(words)
     elif command == "pause":
         pause, _, words = rest.partition(" ")
         say(words, float(pause))
