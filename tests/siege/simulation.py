@@ -106,6 +106,7 @@ class Simulation:
 
     def __init__(self, **flags: Any) -> None:
         near = {name: flags.pop(name) for name in ("token", "mover", "assets", "gated", "no_tools") if name in flags}
+        self.token = str(near.get("token", ""))
         self.config = Config(**({"typing": False, "kept": 0} | LIMITS | flags))
         self.relay = Relay(self.config, dataclasses.replace(NEAR, **near), [], 7421)
         self.now = 100.0
@@ -116,6 +117,7 @@ class Simulation:
         self.frames: dict[int, list[Any]] = {}
         self.logs: list[do.Log] = []
         self.is_finished = False
+        self.spawns_fail = 0  # so many of the next starts
         self.hook: methods.Hook | None = None
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = 0
@@ -275,6 +277,11 @@ class Simulation:
         if not process.lives:
             return
         slot = process.order.slot
+        if self.spawns_fail:
+            self.spawns_fail -= 1
+            process.lives = False
+            self.tell(ev.SpawnFailed(slot, "OSError: no memory"))
+            return
         self.tell(ev.SlotSpawned(slot, process.pid))
         if process.has_tools:
             self._later(process, 1, lambda: self._mcp(process, "tools/list", {}))
@@ -291,6 +298,10 @@ class Simulation:
             for client in [c for c in self._internal if c == process.waits]:
                 self._internal.pop(client)
                 self.leave(client)
+
+    def stray(self, process: Process) -> None:
+        """A process tells of a turn that nobody has ordered."""
+        self._hook(process, hook_event_name="MessageDisplay", message_id="stray", index=0, final=False, delta="stray")
 
     def _mcp(self, process: Process, method: str, params: Any, then: Callable[[bytes], None] = lambda body: None) -> int:
         return self._post(process.door("mcp"), {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, then)
@@ -399,7 +410,10 @@ def _asked(messages: list[dict[str, Any]]) -> str:
     """What the last message says; tool results that were replayed say what those that were brought would."""
     content = messages[-1]["content"]
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    text = "".join(b.get("text", "") for b in blocks)
+    if text.strip():
+        return text
     results = [b["content"] for m in messages[-2:] for b in m["content"] if isinstance(b, dict) and b["type"] == "tool_result"]
     if results:
         return "got " + "".join(b["text"] for b in results[0]) if isinstance(results[0], list) else f"got {results[0]}"
-    return "".join(b.get("text", "") for b in blocks)
+    return text

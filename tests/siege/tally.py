@@ -38,5 +38,5 @@ class Tally:
         """Keep a request that caused a 5xx."""
         number = len(list(pathlib.Path(self.directory).glob(f"{self.name}-*")))
         if number < SAVED_MAX:
-            path = pathlib.Path(self.directory, f"{self.name}-{number}-{family}-{status}")
+            path = pathlib.Path(self.directory, f"{self.name}-{number}-{family.replace(" ", "-").replace(":", "")}-{status}")
             path.write_bytes(request[:SAVED_MAX_BYTES] + b"\n\n<<<<\n" + answer[:2000])
