@@ -1,8 +1,10 @@
-"""One exception costs one call. An exception is thrown from every method of the core, the codecs and the runtime in turn, while calls
-are under way: whose call it was gets one well-formed error or its right answer, everybody else's next call is right, nothing is left.
+"""One exception costs one call. An exception is thrown from every method of the core, the codecs and the runtime in turn,
+while calls are under way: whose call it was gets one well-formed error or its right answer, everybody else's next call is
+right, nothing is left.
 
-The review of 55bf8b2 found two guarded places of a dozen in which an exception ended the daemon; the first run of this found 202 methods
-of the core and 141 of the runtime. `scripts/siege --throws` runs more throws for each method (`THROWS_EACH` here).
+The review of 55bf8b2 found two guarded places of a dozen in which an exception ended the daemon; the first run of this
+found 202 methods of the core and 141 of the runtime. `scripts/siege --throws` runs more throws for each method
+(`THROWS_EACH` here).
 """
 
 from __future__ import annotations

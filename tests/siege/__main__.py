@@ -1,13 +1,14 @@
 """`python -m tests.siege MINUTES`: a hostile load on a daemon beside one well-behaved client, and a table of what became of it.
 
-Ends with status 1 if a bar is broken: the daemon restarts, the good client gets a wrong answer, `/v1/health` takes more than 50 ms (p99),
-a client's fault is answered with a 500, memory or fds grow, or something is left.
+Ends with status 1 if a bar is broken: the daemon restarts, the good client gets a wrong answer, `/v1/health` takes more
+than 50 ms (p99), a client's fault is answered with a 500, memory or fds grow, or something is left.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import pathlib
@@ -25,7 +26,7 @@ from typing import Any
 from relayd.doctor.harness import Harness
 from tests.siege import hostile, insiders, sockets
 from tests.siege.daemon import ROOT, claude_at
-from tests.siege.good import Good, probe
+from tests.siege.good import Good, idle_server, probe
 from tests.siege.hostile import Family
 from tests.siege.noise import Noise
 from tests.siege.report import Samples, report
@@ -33,6 +34,7 @@ from tests.siege.tally import Tally
 
 PACE = 72.0  # requests a second of all families at a pace of 1
 NOBODY = 65534
+F_SETPIPE_SZ = 1031  # Linux; a small pipe is full at once
 NICE = 10  # of the attackers: they must not take the daemon's core
 FLAGS: dict[str, Any] = {
     "kept": 0,
@@ -64,6 +66,7 @@ class DeafHarness(Harness):
         if not self.is_deaf:
             super()._read(process, ready)
             return
+        fcntl.fcntl(process.stderr.fileno(), F_SETPIPE_SZ, 4096)
         while not ready.is_set() and (line := process.stderr.readline()):
             self.log.append(line.rstrip())
             if "listens on" in line:
@@ -122,12 +125,19 @@ def good(options: argparse.Namespace, url: str, directory: str, over: Event, tol
     told.put(tally)
 
 
-def prober(options: argparse.Namespace, url: str, directory: str, over: Event, told: Any) -> None:
+def quiet(sock: socket.socket, priority: int) -> None:
+    """The process of the server that does nothing, no better off than the daemon."""
+    if priority:
+        os.setpriority(os.PRIO_PROCESS, 0, priority)
+    idle_server(sock)
+
+
+def prober(options: argparse.Namespace, url: str, control_url: str, directory: str, over: Event, told: Any) -> None:
     """The process of the health prober."""
     with contextlib.suppress(OSError):
         os.nice(-5)
     tally = Tally("health", directory)
-    probe(url, tally, over.is_set)
+    probe(url, control_url, tally, over.is_set)
     told.put(tally)
 
 
@@ -164,13 +174,19 @@ def besiege(options: argparse.Namespace, root: pathlib.Path, found: pathlib.Path
     harness.is_deaf = options.stderr == "full"
     harness.environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *(p for p in sys.path if p)])
     sock, callers = lure()
+    control = socket.create_server(("127.0.0.1", 0))
+    control_url = f"http://127.0.0.1:{control.getsockname()[1]}"
     context = multiprocessing.get_context("fork")
     over, told = context.Event(), context.Queue()
-    with harness, sock:
+    with harness, sock, control:
+        if options.priority:
+            os.setpriority(os.PRIO_PROCESS, harness.pid, options.priority)
+        idle = context.Process(target=quiet, args=(control, options.priority), daemon=True)
+        idle.start()
         samples = Samples(harness.pid)
         port, url = sock.getsockname()[1], harness.url
         works = [
-            context.Process(target=prober, args=(options, url, str(found), over, told)),
+            context.Process(target=prober, args=(options, url, control_url, str(found), over, told)),
             context.Process(target=good, args=(options, url, str(found), over, told)),
             context.Process(target=attackers, args=(options, url, str(root), str(found), port, over, told)),
         ]
@@ -187,7 +203,11 @@ def besiege(options: argparse.Namespace, root: pathlib.Path, found: pathlib.Path
         while time.monotonic() < end and harness.process is not None and harness.process.poll() is None:
             samples.take()
             time.sleep(1.0)
-            if options.only in "operator noise" and noise is not None and random.Random(time.time()).random() < 0.3 * options.pace:
+            if (
+                options.only in "operator noise"
+                and noise is not None
+                and random.Random(time.time()).random() < 0.3 * options.pace
+            ):
                 noise.once()
         over.set()
         noise.end()
@@ -211,6 +231,9 @@ def main() -> int:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--only", default="", help="families whose name holds this")
     parser.add_argument("--stderr", choices=("full", "read"), default="full", help="whether anybody reads the daemon's stderr")
+    parser.add_argument(
+        "--priority", type=int, default=0, help="niceness of the daemon, for a machine on which others work (root)"
+    )
     options = parser.parse_args()
     options.pace = options.requests / (options.minutes * 60) / PACE if options.requests else 1.0
     found = pathlib.Path(tempfile.mkdtemp(prefix="siege-found-"))

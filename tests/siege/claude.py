@@ -1,8 +1,8 @@
 """A quick `claude` for volume: it echoes, recalls its conversation, asks for tools, and can betray its secrets.
 
-The last user text says what to do: `echo WORDS`, `pause SECONDS WORDS`, `betray SECONDS WORDS` (leave its secrets where the siege finds them,
-wait, then say the words), `recall` (all texts of the conversation), `tool JSON` (one tool call
-with this input, then `got RESULT`). Everything else is left to `tests/fake_claude.py`, which is run in this process.
+The last user text says what to do: `echo WORDS`, `pause SECONDS WORDS`, `betray SECONDS WORDS` (leave its secrets where the
+siege finds them, wait, then say the words), `recall` (all texts of the conversation), `tool JSON` (one tool call with this
+input, then `got RESULT`). Everything else is left to `tests/fake_claude.py`, which is run in this process.
 """
 
 import builtins
@@ -114,7 +114,9 @@ def use_tool(value):
     assistant(1, [call], "tool_use")
     report()
     meta = {"claudecode/toolUseId": call["id"]}
-    body = json.loads(post(mcp_url, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get", "_meta": meta}}))
+    body = json.loads(
+        post(mcp_url, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get", "_meta": meta}})
+    )
     result = body["result"]["content"][0]["text"] if "result" in body else "an error"
     append("user", {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call["id"], "content": result}]})
     say(f"got {result}")

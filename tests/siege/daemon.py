@@ -21,7 +21,12 @@ from tests.siege.methods import Method, Recorder, Thrower
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 CLAUDE = pathlib.Path(__file__).with_name("claude.py")
-PROGRAM = "from tests.siege.daemon import Agent; Agent({path!r}).install(); import runpy; runpy.run_module('relayd', run_name='__main__', alter_sys=True)"
+PROGRAM = """
+import runpy
+from tests.siege.daemon import Agent
+Agent({path!r}).install()
+runpy.run_module("relayd", run_name="__main__", alter_sys=True)
+"""
 ACK_LIMIT_S = 5.0
 
 

@@ -1,8 +1,8 @@
 """Throws from each method of the runtime (and of what parses its bytes) in turn, in a running daemon, under a call.
 
-As `core_throws.py`, with sockets, processes and files instead of a simulation. What must hold: the daemon lives; every client has its
-answer, one well-formed error or a closed connection, at most one without its answer; the next calls are right; processes, fds, and
-directories of processes are what they were.
+As `core_throws.py`, with sockets, processes and files instead of a simulation. What must hold: the daemon lives; every
+client has its answer, one well-formed error or a closed connection, at most one without its answer; the next calls are
+right; processes, fds, and directories of processes are what they were.
 """
 
 from __future__ import annotations
@@ -20,9 +20,21 @@ from tests.siege.methods import Method
 from tests.siege.wire import Client, Got
 
 MODEL = "claude-sonnet-5"
-LIMITS = {"silence_limit_s": 2, "start_limit_s": 2, "spawn_limit_s": 3, "transcript_lag_s": 0.5, "kill_limit_s": 0.5, "idle_limit_s": 5}
+LIMITS = {
+    "silence_limit_s": 2,
+    "start_limit_s": 2,
+    "spawn_limit_s": 3,
+    "transcript_lag_s": 0.5,
+    "kill_limit_s": 0.5,
+    "idle_limit_s": 5,
+}
 SETTLE_LIMIT_S = 6.0
-UPGRADE = {"upgrade": "websocket", "connection": "upgrade", "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ==", "sec_websocket_version": "13"}
+UPGRADE = {
+    "upgrade": "websocket",
+    "connection": "upgrade",
+    "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "sec_websocket_version": "13",
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,12 @@ class Siege:
         if got.status != 200:
             return False
         pool = json.loads(got.body)["pool"]
-        return pool["processes"] == {"waiting": 2} and not pool["running"] and not pool["queued"] and len(self.daemon.children()) == 2
+        return (
+            pool["processes"] == {"waiting": 2}
+            and not pool["running"]
+            and not pool["queued"]
+            and len(self.daemon.children()) == 2
+        )
 
     def uses(self) -> Counter[Method]:
         """What the script uses, and how often."""
@@ -144,7 +161,9 @@ class Siege:
             problems.append("the daemon has ended")
         elif not _until(self._rests):
             got = Client(daemon.harness.url, 2.0).exchange("GET", "/v1/health")
-            problems.append(f"it does not come to rest: {got.body[:300]!r}, children {len(daemon.children()) if daemon.lives else '-'}")
+            problems.append(
+                f"it does not come to rest: {got.body[:300]!r}, children {len(daemon.children()) if daemon.lives else '-'}"
+            )
         elif not _until(lambda: daemon.lives and daemon.fds() <= self.base.fds):
             problems.append(f"{daemon.fds() - self.base.fds} fds are left")
         elif not _until(lambda: len(os.listdir(f"{daemon.harness.state_dir}/slots")) <= 2):

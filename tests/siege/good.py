@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,11 @@ from tests.siege.tally import Tally
 from tests.siege.wire import Client
 
 MODEL = "claude-sonnet-4-6"
-TOOL = {"name": "get", "description": "Gets a thing", "input_schema": {"type": "object", "properties": {"k": {"type": "integer"}}}}
+TOOL = {
+    "name": "get",
+    "description": "Gets a thing",
+    "input_schema": {"type": "object", "properties": {"k": {"type": "integer"}}},
+}
 CHAT_TOOL = {"type": "function", "function": {"name": "get", "description": "Gets a thing", "parameters": TOOL["input_schema"]}}
 ALPHABET = "abcdefghij klmno pqrst uvwxyz ÄÖÜ ß 漢字 😀 \"'\\ <>&{}[] \t0123456789"
 LIMIT_S = 30.0
@@ -39,7 +44,10 @@ class Good:
     def _words(self) -> str:
         """Text that says whose it is, with odd letters in it."""
         self._numbers += 1
-        lines = ["".join(self._chance.choice(ALPHABET) for _ in range(self._chance.randrange(1, 60))) for _ in range(self._chance.choice((1, 2, 8)))]
+        lines = [
+            "".join(self._chance.choice(ALPHABET) for _ in range(self._chance.randrange(1, 60)))
+            for _ in range(self._chance.choice((1, 2, 8)))
+        ]
         return f"good {self._numbers} " + "\n".join(lines) + "."
 
     def _ask(self, what: str, wanted: str, value: dict[str, Any], is_chat: bool = False, **headers: str) -> bytes | None:
@@ -50,7 +58,8 @@ class Good:
         self._tally.times_ms.append(1000 * (time.monotonic() - begun))
         self._tally.count("good client", verdict if verdict == "right" else "WRONG")
         if verdict != "right":
-            self._tally.fault(f"the good client's {what} at {time.strftime('%H:%M:%S')} after {time.monotonic() - begun:.2f} s: {verdict}; {got.body[:300]!r}")
+            at, took = time.strftime("%H:%M:%S"), time.monotonic() - begun
+            self._tally.fault(f"the good client's {what} at {at} after {took:.2f} s: {verdict}; {got.body[:300]!r}")
             return None
         return got.body
 
@@ -74,7 +83,12 @@ class Good:
         else:
             brought = {"type": "tool_result", "tool_use_id": answer["content"][0]["id"], "content": result}
             more = [{"role": "assistant", "content": answer["content"]}, {"role": "user", "content": [brought]}]
-        self._ask("tool result", f"got {result}", {"messages": [*said, *more], "tools": [kind], "stream": self._chance.random() < 0.5}, is_chat)
+        self._ask(
+            "tool result",
+            f"got {result}",
+            {"messages": [*said, *more], "tools": [kind], "stream": self._chance.random() < 0.5},
+            is_chat,
+        )
 
     def _session(self) -> None:
         """A sticky session of three turns that must hold its own words, all of them, and nobody else's."""
@@ -91,9 +105,18 @@ class Good:
         self._client.exchange("DELETE", f"/v1/sessions/{name}")
 
 
-def probe(url: str, tally: Tally, is_over: Callable[[], bool]) -> None:
-    """Ask for the daemon's health, every 50 ms."""
-    client = Client(url, LIMIT_S)
+def idle_server(sock: socket.socket) -> None:
+    """A server that does nothing but answer: what it takes is the machine's slowness, not the daemon's."""
+    while True:
+        peer, _ = sock.accept()
+        with peer:
+            while peer.recv(4096):
+                peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+
+def probe(url: str, control_url: str, tally: Tally, is_over: Callable[[], bool]) -> None:
+    """Ask for the daemon's health, every 50 ms, and as often a server that does nothing."""
+    client, control = Client(url, LIMIT_S), Client(control_url, LIMIT_S)
     at = time.monotonic()
     while not is_over():
         at = max(at + PROBE_S, time.monotonic())
@@ -104,3 +127,6 @@ def probe(url: str, tally: Tally, is_over: Callable[[], bool]) -> None:
         tally.count("health prober", got.status if got.end == "whole" else got.end)
         if got.status != 200:
             tally.fault(f"health: {got.end} {got.status} {got.body[:200]!r}")
+        begun = time.monotonic()
+        control.exchange("GET", "/")
+        tally.control_ms.append(1000 * (time.monotonic() - begun))

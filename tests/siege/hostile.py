@@ -1,4 +1,5 @@
-"""Hostile clients that speak HTTP: wrong requests of both shapes, odd ones, sessions and launch keys without end, clients that leave.
+"""Hostile clients that speak HTTP: wrong requests of both shapes, odd ones, sessions and launch keys without end, clients that
+leave.
 
 Each family is a class with `once()`, which sends one request or a few and counts them. None waits for longer than its limit.
 """
@@ -18,10 +19,45 @@ from tests.siege.wire import Client, Got
 LIMIT_S = 20.0
 MODELS_FAULT = b"the answer does not keep to what was asked for: not JSON"  # the siege's claude echoes, whatever the schema
 PATHS = (
-    *("/", "/v1/health", "/v1/status", "/metrics", "/v1/models", "/v1/models/x", "/v1/models?limit=-1", "/v1/models?limit=1e9&after_id=%00"),
-    *("/v1/models/" + "x" * 129, "/v1/sessions", "/v1/sessions/%2e%2e%2f", "/v1/sessions/%ff%00", "/dashboard/../../etc/passwd", "/dashboard/app.js"),
-    *("/dashboard/%2e%2e/x", "/v1/version", "/v1/availability", "/v1/license", "/api/hello", "//", "/v1/messages/", "/v1//messages", "*", "/?" + "a=b&" * 2000),
-    *("http://127.0.0.1/v1/health", "/v1/live", "/hooks/x", "/mcp/" + "x" * 64, "/telemetry/" + "x" * 22 + "/v1/logs", "/%00", "/\u00e9"),
+    *(
+        "/",
+        "/v1/health",
+        "/v1/status",
+        "/metrics",
+        "/v1/models",
+        "/v1/models/x",
+        "/v1/models?limit=-1",
+        "/v1/models?limit=1e9&after_id=%00",
+    ),
+    *(
+        "/v1/models/" + "x" * 129,
+        "/v1/sessions",
+        "/v1/sessions/%2e%2e%2f",
+        "/v1/sessions/%ff%00",
+        "/dashboard/../../etc/passwd",
+        "/dashboard/app.js",
+    ),
+    *(
+        "/dashboard/%2e%2e/x",
+        "/v1/version",
+        "/v1/availability",
+        "/v1/license",
+        "/api/hello",
+        "//",
+        "/v1/messages/",
+        "/v1//messages",
+        "*",
+        "/?" + "a=b&" * 2000,
+    ),
+    *(
+        "http://127.0.0.1/v1/health",
+        "/v1/live",
+        "/hooks/x",
+        "/mcp/" + "x" * 64,
+        "/telemetry/" + "x" * 22 + "/v1/logs",
+        "/%00",
+        "/\u00e9",
+    ),
 )
 METHODS = ("GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get", "GETX", "\u00e9")
 

@@ -1,6 +1,8 @@
-"""Attackers at the daemon's inner doors (hooks, MCP, telemetry): with guessed secrets, and with the right ones of a process that betrays them.
+"""Attackers at the daemon's inner doors (hooks, MCP, telemetry): with guessed secrets, and with the right ones of a process
+that betrays them.
 
-A hostile call makes its process write down its doors and wait; meanwhile whatever stands there is told. Only that call may fail.
+A hostile call makes its process write down its doors and wait; meanwhile whatever stands there is told. Only that call may
+fail.
 """
 
 from __future__ import annotations
@@ -16,7 +18,27 @@ from tests.siege.shapes import SIMPLE, Shape
 from tests.siege.wire import Client
 
 EVENTS = ("MessageDisplay", "Stop", "StopFailure", "UserPromptSubmit", "SessionStart", "\x00", "", "PreToolUse")
-WRONG: tuple[Any, ...] = (None, True, 0, -1, 1e300, 2**70, "", "x", "x" * 70_000, "\ud800", "\x00", [], {}, [[]], {"a": {}}, "9" * 5000, "²", "٣", 1.5)
+WRONG: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    1e300,
+    2**70,
+    "",
+    "x",
+    "x" * 70_000,
+    "\ud800",
+    "\x00",
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    "9" * 5000,
+    "²",
+    "٣",
+    1.5,
+)
 
 
 class Guessers(Family):
@@ -48,7 +70,11 @@ class Insiders(Family):
 
     def once(self) -> None:
         """One betrayed process, told a few dozen things; then one that has ended."""
-        tool = {"tools": [{"name": "get", "description": "", "input_schema": {"type": "object"}}]} if self.chance.random() < 0.5 else {}
+        tool = (
+            {"tools": [{"name": "get", "description": "", "input_schema": {"type": "object"}}]}
+            if self.chance.random() < 0.5
+            else {}
+        )
         text = "betray 0.25 words\nof it"
         value = SIMPLE | {"messages": [{"role": "user", "content": text}], "stream": self.chance.random() < 0.5} | tool
         caller = Client(self.url, 20.0)
@@ -107,29 +133,53 @@ class Insiders(Family):
 
     def _hook(self, doors: dict[str, Any]) -> Any:
         wrong = self.chance.choice(WRONG)
-        value = {"hook_event_name": self.chance.choice(EVENTS), "session_id": doors["session"], "message_id": "m", "index": 0, "final": False, "delta": "lie"}
-        value |= {"last_assistant_message": "lie", "prompt": "lie", "error": "rate_limit", "error_details": "resets at 99999999999999999999"}
+        value = {
+            "hook_event_name": self.chance.choice(EVENTS),
+            "session_id": doors["session"],
+            "message_id": "m",
+            "index": 0,
+            "final": False,
+            "delta": "lie",
+        }
+        value |= {
+            "last_assistant_message": "lie",
+            "prompt": "lie",
+            "error": "rate_limit",
+            "error_details": "resets at 99999999999999999999",
+        }
         value[self.chance.choice(list(value))] = wrong
         return value if self.chance.random() < 0.95 else wrong
 
     def _mcp(self, doors: dict[str, Any]) -> Any:
         method = self.chance.choice(("tools/call", "tools/call", "tools/list", "initialize", "ping", "x", "notifications/x"))
         meta = {"claudecode/toolUseId": self.chance.choice(("toolu_lie", f"toolu_{doors['session'].replace('-', '')}"))}
-        value: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": "get", "arguments": {}, "_meta": meta}}
+        value: dict[str, Any] = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": method,
+            "params": {"name": "get", "arguments": {}, "_meta": meta},
+        }
         wrong = self.chance.choice(WRONG)
         place = self.chance.choice((value, value["params"], meta))
         place[self.chance.choice(list(place))] = wrong
         return value
 
     def _telemetry(self, doors: dict[str, Any]) -> Any:
-        fields: dict[str, Any] = {"event.name": "api_request", "query_source": "repl_main_thread", "model": "m", "input_tokens": "5"}
+        fields: dict[str, Any] = {
+            "event.name": "api_request",
+            "query_source": "repl_main_thread",
+            "model": "m",
+            "input_tokens": "5",
+        }
         fields |= {"output_tokens": "3", "cache_read_tokens": "2", "status_code": "429", "error": "lie", "request_id": "r"}
         if self.chance.random() < 0.3:
             fields["event.name"] = "api_error"
         fields[self.chance.choice(list(fields))] = self.chance.choice(WRONG)
         attributes = [{"key": k, "value": {"stringValue": v}} for k, v in fields.items()]
         value: dict[str, Any] = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"attributes": attributes}]}]}]}
-        place = self.chance.choice((value, value["resourceLogs"][0], value["resourceLogs"][0]["scopeLogs"][0], attributes[0], attributes[-1]))
+        place = self.chance.choice(
+            (value, value["resourceLogs"][0], value["resourceLogs"][0]["scopeLogs"][0], attributes[0], attributes[-1])
+        )
         if self.chance.random() < 0.5:
             place[self.chance.choice(list(place))] = self.chance.choice(WRONG)
         return value

@@ -44,7 +44,12 @@ def _said(blocks: list[dict[str, Any]]) -> str:
 
 
 def _whole(value: dict[str, Any]) -> str:
-    if value["type"] != "message" or value["role"] != "assistant" or not value["stop_reason"] or "input_tokens" not in value["usage"]:
+    if (
+        value["type"] != "message"
+        or value["role"] != "assistant"
+        or not value["stop_reason"]
+        or "input_tokens" not in value["usage"]
+    ):
         raise Malformed("no message")
     return _said(value["content"])
 

@@ -69,7 +69,9 @@ def _walk(code: CodeType) -> Iterator[Method]:
     """Functions are what has fast locals: class bodies have none. Comprehensions belong to the function around them."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            is_function = constant.co_flags & inspect.CO_OPTIMIZED and not constant.co_name.startswith(("<gen", "<list", "<dict", "<set"))
+            is_function = constant.co_flags & inspect.CO_OPTIMIZED and not constant.co_name.startswith(
+                ("<gen", "<list", "<dict", "<set")
+            )
             if is_function:
                 yield Method.of(constant)
             yield from _walk(constant)

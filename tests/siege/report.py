@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import statistics
+import subprocess
 import time
 from collections import Counter
 
@@ -54,12 +55,20 @@ def percentile(times: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-def report(options: argparse.Namespace, harness: Harness, samples: Samples, tallies: list[Tally], notes: list[str], found: pathlib.Path) -> int:
+def _times(times: list[float]) -> str:
+    return f"p50 {percentile(times, 0.5):.1f} ms, p99 {percentile(times, 0.99):.1f} ms, longest {max(times, default=0):.0f} ms"
+
+
+def report(
+    options: argparse.Namespace, harness: Harness, samples: Samples, tallies: list[Tally], notes: list[str], found: pathlib.Path
+) -> int:
     """Print everything; 1 if a bar is broken."""
     counts: Counter[tuple[str, str]] = Counter()
     for tally in tallies:
         counts.update(tally.counts)
-    print(f"siege of {options.minutes:g} minutes, seed {options.seed}, stderr {options.stderr}: {sum(counts.values())} requests\n")
+    print(
+        f"siege of {options.minutes:g} minutes, seed {options.seed}, stderr {options.stderr}: {sum(counts.values())} requests\n"
+    )
     print(f"{'family':<28}{'requests':>9}  outcomes")
     for family in sorted({name for name, _ in counts}):
         outcomes = {outcome: count for (name, outcome), count in counts.items() if name == family}
@@ -67,8 +76,10 @@ def report(options: argparse.Namespace, harness: Harness, samples: Samples, tall
         print(f"{family:<28}{sum(outcomes.values()):>9}  {told[:160]}")
     health = next((t.times_ms for t in tallies if t.name == "health"), [])
     calls = next((t.times_ms for t in tallies if t.name == "good"), [])
-    print(f"\nhealth: p50 {percentile(health, 0.5):.1f} ms, p99 {percentile(health, 0.99):.1f} ms, longest {max(health, default=0):.0f} ms")
-    print(f"good client's calls: p50 {percentile(calls, 0.5):.0f} ms, p99 {percentile(calls, 0.99):.0f} ms")
+    control = next((t.control_ms for t in tallies if t.name == "health"), [])
+    print(f"\nhealth: {_times(health)}")
+    print(f"        a server that does nothing, asked beside it: {_times(control)}")
+    print(f"good client's calls: {_times(calls)}")
     begun, middle, ended = (samples.at(share) for share in (0.1, 0.5, 1.0))
     print(f"memory: {begun[0]:.0f} MB at 10 %, {middle[0]:.0f} MB at 50 %, {ended[0]:.0f} MB at the end")
     print(f"fds: {begun[1]} at 10 %, {middle[1]} at 50 %, {ended[1]} at the end, at rest before {samples.fds_at_rest}")
@@ -78,8 +89,11 @@ def report(options: argparse.Namespace, harness: Harness, samples: Samples, tall
     if percentile(health, 0.99) > HEALTH_P99_MS or not health:
         broken.append(f"health p99 is above {HEALTH_P99_MS:g} ms")
     if ended[0] > begun[0] * MEMORY_SHARE + MEMORY_MB:
-        broken.append(f"memory grew from {begun[0]:.0f} to {ended[0]:.0f} MB (flat: at most {MEMORY_SHARE:g} times and {MEMORY_MB:g} MB)")
+        broken.append(
+            f"memory grew from {begun[0]:.0f} to {ended[0]:.0f} MB (flat: at most {MEMORY_SHARE:g} times and {MEMORY_MB:g} MB)"
+        )
     broken += _at_rest(harness, samples)
+    broken += _ended(harness)
     for note in notes:
         print("note:", note)
     if any(found.iterdir()):
@@ -101,10 +115,29 @@ def _at_rest(harness: Harness, samples: Samples) -> list[str]:
     with open(f"/proc/{harness.pid}/task/{harness.pid}/children") as file:
         children = file.read().split()
     state = {name: len(files) for name, _, files in os.walk(harness.state_dir)}
-    print(f"at rest: {len(children)} processes, {sum(state.values())} files in {len(state)} directories of the state, pid {harness.pid} as at the start")
+    print(
+        f"at rest: {len(children)} processes, {sum(state.values())} files in {len(state)} directories, pid {harness.pid} as ever"
+    )
     transcripts = sum(1 for _ in pathlib.Path(harness.isolation.config_dir, "projects").rglob("*.jsonl"))
     print(f"         {transcripts} transcripts, {len(os.listdir(f'/proc/{harness.pid}/fd'))} fds")
     return broken
+
+
+def _ended(harness: Harness) -> list[str]:
+    """Told to end, it ends, and leaves nothing."""
+    if harness.process is None or harness.process.poll() is not None:
+        return []
+    with open(f"/proc/{harness.pid}/task/{harness.pid}/children") as file:
+        children = file.read().split()
+    try:
+        status = harness.stop()
+    except subprocess.TimeoutExpired:
+        return ["told to end, it does not"]
+    slots = os.listdir(f"{harness.state_dir}/slots")
+    transcripts = list(pathlib.Path(harness.isolation.config_dir, "projects").rglob("*.jsonl"))
+    broken = [f"it ended with status {status}"] if status else []
+    broken += [f"process {pid} is left" for pid in children if os.path.exists(f"/proc/{pid}")]
+    return broken + ([f"at its end it left {slots} and {transcripts}"] if slots or transcripts else [])
 
 
 def _left(harness: Harness, samples: Samples, client: Client) -> list[str]:

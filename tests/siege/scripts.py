@@ -23,7 +23,8 @@ ZOO = (
     b"\x1b]0;title\x07\x1bPq\x1b\\\x1b[?2026$p\x1b[s\x1b[u\x1bc\xe6\xbc\xa2\xff"
 )
 DIALOG = "\x1b[2J\x1b[HSelect login method\r\n ❯ 1. Claude account\r\n   2. API\r\n Enter to confirm · Esc to cancel".encode()
-TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n /state/workspace\r\n ❯ No, exit\r\n   Yes, I trust this folder\r\n Enter to confirm".encode()
+TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n /state/workspace\r\n ❯ No, exit\r\n   Yes, I trust this folder\r\n".encode()
+TRUST += b" Enter to confirm"
 PATHS = {False: "/v1/messages", True: "/v1/chat/completions"}
 
 
@@ -89,7 +90,9 @@ def messages(play: Play) -> None:
     sim = play.sim
     play.ask("slow a\nb\nc\nd", "slow a\nb\nc\nd", stream=True)
     play.arm()
-    viewer = play.question("GET", "/v1/live", upgrade="websocket", connection="upgrade", sec_websocket_key="x", sec_websocket_version="13")
+    viewer = play.question(
+        "GET", "/v1/live", upgrade="websocket", connection="upgrade", sec_websocket_key="x", sec_websocket_version="13"
+    )
     play.ask("echo one\ntwo", system="Be brief.", temperature=0.5, metadata={})
     gone = play.ask("slow gone\naway", stream=True)
     play.wait(0.15)
@@ -215,7 +218,12 @@ def rich(play: Play) -> None:
     paper = {"type": "document", "title": "t", "source": {"type": "text", "media_type": "text/plain", "data": "words"}}
     thought = {"type": "thinking", "thinking": "hm", "signature": "c2lnbmF0dXJl"}
     call = {"type": "tool_use", "id": "toolu_1", "name": "get", "input": {"k": 1}}
-    result = {"type": "tool_result", "tool_use_id": "toolu_1", "is_error": True, "content": [{"type": "text", "text": "x"}, picture]}
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "toolu_1",
+        "is_error": True,
+        "content": [{"type": "text", "text": "x"}, picture],
+    }
     talk = [
         {"role": "user", "content": [{"type": "text", "text": "look"}, picture, paper]},
         {"role": "assistant", "content": [thought, {"type": "text", "text": "using"}, call]},
@@ -226,11 +234,17 @@ def rich(play: Play) -> None:
     play.ask("slow a\nb\nc", "slow a\nb\nc", headers=key, stream=True)
     play.arm()
     play.ask("rich", "rich", messages=talk, tools=[TOOL], headers=key, stream=True)
-    parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture['source']['data']}"}}]
+    parts = [
+        {"type": "text", "text": "look"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture['source']['data']}"}},
+    ]
     said = [
         {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
         {"role": "user", "content": parts},
-        {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "get", "arguments": '{"k": 1}'}}]},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "get", "arguments": '{"k": 1}'}}],
+        },
         {"role": "tool", "tool_call_id": "c", "content": "x"},
         {"role": "user", "content": "echo parts"},
     ]
@@ -243,7 +257,9 @@ def rich(play: Play) -> None:
     play.question("GET", "/v1/health")
     play.question("GET", "/v1/health", authorization="Bearer wrong")
     play.question("GET", "/v1/health", origin="http://127.0.0.1:7421", authorization="Bearer token")
-    viewer = play.question("GET", "/v1/live", upgrade="websocket", connection="upgrade", sec_websocket_key="x", sec_websocket_version="13")
+    viewer = play.question(
+        "GET", "/v1/live", upgrade="websocket", connection="upgrade", sec_websocket_key="x", sec_websocket_version="13"
+    )
     play.sim.tell(ev.FrameArrived(viewer, json.dumps({"token": "token"})))
     play.settle()
     play.wait(12.0)

@@ -1,7 +1,7 @@
 """Requests with one wrong part: a valid body of either shape, in which one place is replaced, renamed, removed or doubled.
 
-Values that `json` cannot write (numbers of any width, any depth, bytes that are no UTF-8) go in as marks that are replaced in the text.
-Everything comes from the `random.Random` that is handed in: a seed gives the same bytes again.
+Values that `json` cannot write (numbers of any width, any depth, bytes that are no UTF-8) go in as marks that are replaced
+in the text. Everything comes from the `random.Random` that is handed in: a seed gives the same bytes again.
 """
 
 from __future__ import annotations
@@ -77,14 +77,54 @@ BODIES: dict[str, list[dict[str, Any]]] = {
 TEXTS = (
     *("", " ", "\x00", "a\x00b", "\n", "x\nerror: forged\r\n\x1b]0;title\x07\x1b[2J", "\x7f", "\u202e", "\ufeff", "e\u0301" * 50),
     *("\ud800", "a\udfffb", "../../../etc/passwd", "-h", "--model", "$(id)", "`id`", "%s%n", "${jndi:x}", "{{7*7}}", "__proto__"),
-    *("true", "null", "0", "NaN", "user", "assistant", "system", "text", "tool_use", "tool_result", "image", "ephemeral", "toolu_1"),
+    *(
+        "true",
+        "null",
+        "0",
+        "NaN",
+        "user",
+        "assistant",
+        "system",
+        "text",
+        "tool_use",
+        "tool_result",
+        "image",
+        "ephemeral",
+        "toolu_1",
+    ),
     *("http://127.0.0.1:{port}/x", "file:///etc/hostname", "data:,x", "claude-" + "x" * 200, "Ω" * 1000),
 )
 NUMBERS = (
     *("0", "-0", "-1", "1e20", "1e400", "-1e400", "1E-400", "0.1", "1.0", "1.5", "9223372036854775807", "9223372036854775808"),
-    *("18446744073709551616", "-9223372036854775809", "1e308", "1" + "0" * 5000, "0." + "0" * 5000 + "1", "1" * 400, "4294967296", "2147483648"),
+    *(
+        "18446744073709551616",
+        "-9223372036854775809",
+        "1e308",
+        "1" + "0" * 5000,
+        "0." + "0" * 5000 + "1",
+        "1" * 400,
+        "4294967296",
+        "2147483648",
+    ),
 )
-NOT_JSON = ("NaN", "Infinity", "-Infinity", "undefined", "'x'", "01", "+1", ".5", "1.", "0x10", "tru", "", "\\u0000", '"\\u12"', '"\\x"', '"\t"')
+NOT_JSON = (
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "undefined",
+    "'x'",
+    "01",
+    "+1",
+    ".5",
+    "1.",
+    "0x10",
+    "tru",
+    "",
+    "\\u0000",
+    '"\\u12"',
+    '"\\x"',
+    '"\t"',
+)
 SCHEMAS: tuple[Any, ...] = (
     {"$ref": "http://127.0.0.1:{port}/schema"},
     {"$ref": "file:///etc/hostname"},
@@ -154,7 +194,9 @@ class Shapes:
         data = text.replace("{port}", str(self._port)).encode("utf-8", "surrogatepass")
         if self._chance.random() < 0.03 and data:  # not even JSON
             cut = self._chance.randrange(len(data))
-            data = self._chance.choice((data[:cut], data[:cut] + b"\xff\xfe" + data[cut:], b"\xef\xbb\xbf" + data, data * 2, data + b"\x00"))
+            data = self._chance.choice(
+                (data[:cut], data[:cut] + b"\xff\xfe" + data[cut:], b"\xef\xbb\xbf" + data, data * 2, data + b"\x00")
+            )
         return data
 
     def _spoil(self, value: Any) -> None:
@@ -188,7 +230,22 @@ class Shapes:
             return self._schema()
         if kind == 8:
             return self._chance.choice((CALL, RESULT, [CALL, CALL], [RESULT, RESULT], {"type": "image", "source": PICTURE}))
-        simple: tuple[Any, ...] = (None, True, False, 0, -1, 5, 1.5, [], {}, [None], [[]], {"": {}}, [5, "x", None, {}], {"type": 5})
+        simple: tuple[Any, ...] = (
+            None,
+            True,
+            False,
+            0,
+            -1,
+            5,
+            1.5,
+            [],
+            {},
+            [None],
+            [[]],
+            {"": {}},
+            [5, "x", None, {}],
+            {"type": 5},
+        )
         return copy.deepcopy(self._chance.choice(simple))
 
     def _text(self) -> str:
@@ -221,9 +278,29 @@ class Shapes:
         if self._chance.random() > 0.12:
             return {}
         name = self._chance.choice(
-            ("anthropic-version", "anthropic-beta", "x-relayd-session", "x-ir-session-id", "content-type", "content-encoding", "origin", "host", "x-api-key")
+            (
+                "anthropic-version",
+                "anthropic-beta",
+                "x-relayd-session",
+                "x-ir-session-id",
+                "content-type",
+                "content-encoding",
+                "origin",
+                "host",
+                "x-api-key",
+            )
         )
-        text = self._chance.choice((*TEXTS, "x" * 5000, "gzip", "deflate, gzip", "gzip, " * 50, "http://localhost:" + "1" * 5000, "localhost:" + "9" * 5000))
+        text = self._chance.choice(
+            (
+                *TEXTS,
+                "x" * 5000,
+                "gzip",
+                "deflate, gzip",
+                "gzip, " * 50,
+                "http://localhost:" + "1" * 5000,
+                "localhost:" + "9" * 5000,
+            )
+        )
         safe = "".join(c for c in text.replace("{port}", str(self._port)) if c.isascii() and c.isprintable())
         return {name: safe or "x"}
 

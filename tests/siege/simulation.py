@@ -1,7 +1,7 @@
 """A whole world around a pure `Relay`: clients, processes that stand for Claude Code, a clock, timers. No fds, no waiting.
 
-It performs the relay's orders as the runtime would and tells it what would come back. An order about what is not there is a fault,
-as is an answer after an answer. `tests/siege/core_throws.py` runs scripts in it, with an exception thrown somewhere.
+It performs the relay's orders as the runtime would and tells it what would come back. An order about what is not there is a
+fault, as is an answer after an answer. `tests/siege/core_throws.py` runs scripts in it, with an exception thrown somewhere.
 """
 
 from __future__ import annotations
@@ -330,7 +330,9 @@ class Simulation:
     def _submit(self, process: Process, text: str) -> None:
         def go(body: bytes) -> None:
             if b"block" not in body:
-                process.transcript.append({"type": "user", "message": {"role": "user", "content": [{"type": "text", "text": text}]}})
+                process.transcript.append(
+                    {"type": "user", "message": {"role": "user", "content": [{"type": "text", "text": text}]}}
+                )
                 self._later(process, 1, lambda: self._grow(process, process.transcript[-1]))
                 self._later(process, 2, lambda: self._run(process))
 
@@ -386,7 +388,9 @@ class Simulation:
             answer = json.loads(body)  # an HTTP error is told to the model as the tool's
             text = answer["result"]["content"][0]["text"] if "result" in answer else "error"
             result = {"type": "tool_result", "tool_use_id": block["id"], "content": text}
-            self._later(process, 1, lambda: self._grow(process, {"type": "user", "message": {"role": "user", "content": [result]}}))
+            self._later(
+                process, 1, lambda: self._grow(process, {"type": "user", "message": {"role": "user", "content": [result]}})
+            )
             self._later(process, 2, lambda: self._say(process, f"got {text}"))
 
         self._report(process, "api_request", input_tokens=5, output_tokens=3)

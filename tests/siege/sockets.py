@@ -37,8 +37,21 @@ FRAMINGS = (
     "expect: nonsense\r\ncontent-length: 5\r\n",
     "connection: close, keep-alive, upgrade\r\nupgrade: h2c\r\ncontent-length: 0\r\n",
 )
-STARTS = ("POST /v1/messages HTTP/1.1", "POST /v1/messages HTTP/1.0", "POST /v1/messages HTTP/2.0", "POST /v1/messages HTTP/9", "POST  /v1/messages HTTP/1.1")
-JUNK = (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x00" * 1000, b"\r\n" * 500, b"GET /\r\n\r\n", b"\xff" * 70_000)
+STARTS = (
+    "POST /v1/messages HTTP/1.1",
+    "POST /v1/messages HTTP/1.0",
+    "POST /v1/messages HTTP/2.0",
+    "POST /v1/messages HTTP/9",
+    "POST  /v1/messages HTTP/1.1",
+)
+JUNK = (
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x00" * 1000,
+    b"\r\n" * 500,
+    b"GET /\r\n\r\n",
+    b"\xff" * 70_000,
+)
 
 
 class Raw(Family):
@@ -47,12 +60,16 @@ class Raw(Family):
     name, rate = "raw sockets", 6.0
 
     def once(self) -> None:
-        kind = self.chance.choice((self._framing, self._torn, self._junk, self._chunks, self._pipeline, self._huge_head, self._half_close, self._reset))
+        kind = self.chance.choice(
+            (self._framing, self._torn, self._junk, self._chunks, self._pipeline, self._huge_head, self._half_close, self._reset)
+        )
         with contextlib.suppress(OSError):
             kind()
 
     def _post(self, text: str = "echo words", **fields: object) -> bytes:
-        return self.client.bytes_of("POST", "/v1/messages", json.dumps(SIMPLE | {"messages": [{"role": "user", "content": text}]} | fields).encode())
+        return self.client.bytes_of(
+            "POST", "/v1/messages", json.dumps(SIMPLE | {"messages": [{"role": "user", "content": text}]} | fields).encode()
+        )
 
     def _sent(self, what: str, data: bytes, until_s: float = 2.0, shut: bool = False) -> bytes:
         """Send it, read what comes for a while."""
@@ -81,7 +98,10 @@ class Raw(Family):
     def _framing(self) -> None:
         host = self.url.removeprefix("http://")
         start, framing = self.chance.choice(STARTS), self.chance.choice(FRAMINGS)
-        data = f"{start}\r\nhost: {host}\r\ncontent-type: application/json\r\n{framing}\r\n".encode("latin-1") + b"0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"
+        data = (
+            f"{start}\r\nhost: {host}\r\ncontent-type: application/json\r\n{framing}\r\n".encode("latin-1")
+            + b"0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"
+        )
         self._sent(f"{start} {framing}", data, 0.3)
 
     def _torn(self) -> None:
@@ -96,9 +116,20 @@ class Raw(Family):
         body = json.dumps(SIMPLE | {"model": 5}).encode()
         size = self.chance.choice((1, 1, 7))
         pieces = [body[i : i + size] for i in range(0, len(body), size)] * self.chance.choice((1, 20, 200))
-        head = f"POST /v1/messages HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
-        wrong = self.chance.choice((b"", b"zz\r\n", b"ffffffffffffffff\r\n", b"5;ext=" + b"x" * 5000 + b"\r\nhello\r\n", b"-1\r\n"))
-        data = head.encode() + b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in pieces) + wrong + b"0\r\n" + b"t: v\r\n" * self.chance.choice((0, 2000)) + b"\r\n"
+        head = (
+            f"POST /v1/messages HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        wrong = self.chance.choice(
+            (b"", b"zz\r\n", b"ffffffffffffffff\r\n", b"5;ext=" + b"x" * 5000 + b"\r\nhello\r\n", b"-1\r\n")
+        )
+        data = (
+            head.encode()
+            + b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in pieces)
+            + wrong
+            + b"0\r\n"
+            + b"t: v\r\n" * self.chance.choice((0, 2000))
+            + b"\r\n"
+        )
         self._sent("chunks", data, 2.0, shut=True)
 
     def _pipeline(self) -> None:
@@ -115,7 +146,9 @@ class Raw(Family):
 
     def _huge_head(self) -> None:
         start = b"GET /v1/version HTTP/1.1\r\nhost: " + self.url.removeprefix("http://").encode() + b"\r\n"
-        more = self.chance.choice((b"a: b\r\n" * 20_000, b"x: " + b"y" * 500_000 + b"\r\n", b"GET /" + b"z" * 100_000, b"a" * 200_000))
+        more = self.chance.choice(
+            (b"a: b\r\n" * 20_000, b"x: " + b"y" * 500_000 + b"\r\n", b"GET /" + b"z" * 100_000, b"a" * 200_000)
+        )
         self._sent("a huge head", start + more + b"\r\n", 2.0)
 
     def _half_close(self) -> None:
@@ -123,7 +156,11 @@ class Raw(Family):
 
     def _reset(self) -> None:
         client = Client(self.url, 2.0)
-        client.sock.sendall(self.chance.choice((self._post("pause 0.05 a\nb\nc", stream=True), b"GET /v1/status", self.client.bytes_of("GET", "/v1/status"))))
+        client.sock.sendall(
+            self.chance.choice(
+                (self._post("pause 0.05 a\nb\nc", stream=True), b"GET /v1/status", self.client.bytes_of("GET", "/v1/status"))
+            )
+        )
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
         self.tally.count(self.name, "reset")

@@ -1,4 +1,6 @@
-"""What the siege counts: requests by family, statuses, requests that caused a 500, wrong answers. One per process, merged at the end."""
+"""What the siege counts: requests by family, statuses, requests that caused a 500, wrong answers. One per process, merged at
+the end.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ class Tally:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     times_ms: list[float] = field(default_factory=list)
+    control_ms: list[float] = field(default_factory=list)  # of a server that does nothing, asked beside the daemon
 
     @property
     def total(self) -> int:
@@ -38,5 +41,6 @@ class Tally:
         """Keep a request that caused a 5xx."""
         number = len(list(pathlib.Path(self.directory).glob(f"{self.name}-*")))
         if number < SAVED_MAX:
-            path = pathlib.Path(self.directory, f"{self.name}-{number}-{family.replace(" ", "-").replace(":", "")}-{status}")
+            words = family.replace(" ", "-").replace(":", "")
+            path = pathlib.Path(self.directory, f"{self.name}-{number}-{words}-{status}")
             path.write_bytes(request[:SAVED_MAX_BYTES] + b"\n\n<<<<\n" + answer[:2000])

@@ -13,7 +13,16 @@ import tempfile
 from tests.siege import core_throws, daemon_throws
 from tests.siege.methods import Method, methods_of
 
-CORE = ("relayd.core", "relayd.anthropic", "relayd.openai", "relayd.claude", "relayd.terminal", "relayd.http", "relayd.codec", "relayd.errors")
+CORE = (
+    "relayd.core",
+    "relayd.anthropic",
+    "relayd.openai",
+    "relayd.claude",
+    "relayd.terminal",
+    "relayd.http",
+    "relayd.codec",
+    "relayd.errors",
+)
 RUNTIME = ("relayd.runtime", "relayd.http")
 # The frames that every guard stands in: nothing is above them but the process. They hold calls of other methods only.
 EXEMPT: dict[str, str] = {
@@ -43,7 +52,9 @@ def runtime(each: int, only: str) -> tuple[str, list[str]]:
         return _told("runtime", methods, {case.method for case in cases}, [(c.method, str(c), siege.throw(c)) for c in cases])
 
 
-def _told(what: str, methods: list[Method], reached: set[Method], results: list[tuple[Method, str, list[str]]]) -> tuple[str, list[str]]:
+def _told(
+    what: str, methods: list[Method], reached: set[Method], results: list[tuple[Method, str, list[str]]]
+) -> tuple[str, list[str]]:
     harm: dict[Method, list[str]] = {}
     for method, case, problems in results:
         if problems:
