@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from relayd.core import events as ev
+from relayd.core.timers import CallTimer
 from tests.siege.judge import judge
 from tests.siege.methods import Method, Recorder, Thrower
 from tests.siege.scripts import SCRIPTS, TOOL, Play
@@ -123,11 +124,12 @@ def _left(sim: Simulation) -> list[str]:
     problems = []
     if not sim.is_finished:
         sim.run(200.0)
-        if sim.relay.calls or sim.relay.queue:
-            problems.append(f"calls are left: {list(sim.relay.calls.values())}, queue {list(sim.relay.queue)}")
+        if sim.relay.calls.by_number or sim.relay.calls.queue:
+            problems.append(f"calls are left: {list(sim.relay.calls.by_number.values())}, queue {list(sim.relay.calls.queue)}")
         problems += [f"{s!r} does not rest" for s in sim.relay.pool.sessions.values() if s.state.value not in RESTING]
-        problems += [f"the timer {key} is left" for key in sim.timers if key[0] == "call"]
-        problems += [f"session {n} is busy" for n in sim.relay.conversations.names() if sim.relay.conversations.is_busy(n)]
+        problems += [f"the timer {key} is left" for key in sim.timers if isinstance(key, CallTimer)]
+        kept = Play(sim, lambda: None).value(sim.call("GET", "/v1/sessions", x_api_key=sim.token)).get("data")
+        problems += ["sessions are not told"] if kept is None else [f"session {s['id']} is busy" for s in kept if s["busy"]]
         sim.tell(ev.ShutdownAsked())
         sim.run(60.0, lambda: sim.is_finished)
     if not sim.is_finished:

@@ -25,7 +25,7 @@ PROGRAM = """
 import runpy
 from tests.siege.daemon import Agent
 Agent({path!r}).install()
-runpy.run_module("relayd", run_name="__main__", alter_sys=True)
+runpy.run_module("relayd.doctor.under_test", run_name="__main__", alter_sys=True)
 """
 ACK_LIMIT_S = 5.0
 

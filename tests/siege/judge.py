@@ -1,4 +1,4 @@
-"""What a client makes of an answer: right to the letter, one well-formed error, or neither. Both API shapes, whole and streamed."""
+"""What a client makes of an answer: right to the letter, one well-formed error, or neither. Both shapes, whole and streamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts for `core_throws.py`: what happens to a relay in a simulated world, so that most of its methods are used under a call."""
+"""Scripts for `core_throws.py`: what happens to a relay in a simulated world, so that most of its methods are used."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relayd.core import events as ev
+from relayd.core.timers import SlotDue, SlotTimer
 from tests.siege.simulation import Process, Simulation
 
 MODEL = "claude-sonnet-5"
@@ -272,13 +273,13 @@ def strays(play: Play) -> None:
     play.arm()
 
     def process_of(client: int) -> Process:
-        call = next(c for c in sim.relay.calls.values() if c.client == client)
+        call = next(c for c in sim.relay.calls.by_number.values() if c.client == client)
         return sim.processes[call.slot or ""]
 
     def during(fault: Callable[[str, Process], None], text: str = "hang") -> None:
         client = play.ask(text, "" if text == "hang" else text, may_fail=True, stream=True)
         play.wait(0.05)
-        for call in [c for c in sim.relay.calls.values() if c.client == client and c.slot in sim.processes]:
+        for call in [c for c in sim.relay.calls.by_number.values() if c.client == client and c.slot in sim.processes]:
             fault(call.slot or "", process_of(client))
         play.settle()
 
@@ -288,7 +289,7 @@ def strays(play: Play) -> None:
     during(lambda slot, process: sim.tell(ev.PtyClosed(slot)))
     during(lambda slot, process: sim.tell(ev.PtyOutput(slot, DIALOG)))
     during(lambda slot, process: sim.tell(ev.TranscriptGrew(slot, b"nonsense\n" + b"x" * 100)))
-    during(lambda slot, process: sim.tell(ev.TimerFired(("slot", slot, "state"))))
+    during(lambda slot, process: sim.tell(ev.TimerFired(SlotTimer(slot, SlotDue.STATE))))
     for slot, process in list(sim.processes.items())[:1]:
         sim.stray(process)
         sim.tell(ev.PtyOutput(slot, TRUST))
@@ -320,7 +321,7 @@ def ending(play: Play) -> None:
     for number in range(6):
         play.ask(f"echo {number}", may_fail=True)
     play.sim.tell(ev.ShutdownAsked())
-    play.ask("echo late", "")
+    play.ask("echo late", may_fail=True)
     play.settle()
 
 

@@ -18,8 +18,9 @@ from relayd.claude.announced import Machine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.core.pool import Surroundings
+from relayd.core.host import Host
 from relayd.core.relay import Relay
+from relayd.core.timers import Timer
 from relayd.http.messages import HttpRequest
 from tests.siege import methods
 
@@ -27,7 +28,7 @@ HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
 HEADING = "Claude Code v2.1.330\x1b]0;✳ Claude Code\x07".encode()
 BUSY, IDLE = "\x1b]0;◐ Claude Code\x07".encode(), "\x1b]0;✳ Claude Code\x07".encode()
 PASTED = re.compile(rb"\x1b\[200~(.*?)\x1b\[201~", re.DOTALL)
-NEAR = Surroundings(
+NEAR = Host(
     "/bin/claude",
     "/state",
     "/claude",
@@ -53,6 +54,7 @@ LIMITS: dict[str, Any] = {
     "shutdown_limit_s": 10.0,
 }
 STEP_S = 0.01
+TICK_S = 1e-6  # no clock stands still while something is done
 
 
 @dataclasses.dataclass
@@ -113,7 +115,7 @@ class Simulation:
         self.faults: list[str] = []
         self.replies: dict[int, Reply] = {}
         self.processes: dict[str, Process] = {}
-        self.timers: dict[tuple[str, ...], float] = {}
+        self.timers: dict[Timer, float] = {}
         self.frames: dict[int, list[Any]] = {}
         self.logs: list[do.Log] = []
         self.is_finished = False
@@ -143,7 +145,7 @@ class Simulation:
             work_at = self._due[0][0] if self._due else end + 1
             if min(timer_at, work_at) > end:
                 break
-            self.now = max(self.now, min(timer_at, work_at))
+            self.now = max(self.now, min(timer_at, work_at)) + TICK_S
             if timer is not None and timer_at < work_at:
                 del self.timers[timer]
                 self.tell(ev.TimerFired(timer))
