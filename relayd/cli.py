@@ -16,10 +16,14 @@ from typing import Any
 from relayd import __version__, daemon
 from relayd.commands import context as contexts
 from relayd.errors import ConfigError
+from relayd.faults import describe
+from relayd.printable import printable_lines
 
 DESCRIPTION = "A local Messages API answered by your own logged-in Claude Code, run in a PTY."
 EPILOG = "Exit status: 0 fine, 100 wrong usage or configuration, 111 the system said no, 101 a bug in relayd."
+COUNT_MAX_DIGITS = 9
 SERVICE_ACTIONS = ("install", "uninstall", "start", "stop", "status", "logs", "print")
+WITHOUT_CONFIGURATION = ("uninstall", "stop", "status", "logs")  # wanted most when the configuration is broken
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     sessions = add("sessions", "Show the sticky sessions.")
     sessions.add_argument("--delete", metavar="ID", help="forget this session")
     calls = add("calls", "Show recent calls: metadata only.")
-    calls.add_argument("-n", "--number", type=int, default=20, metavar="N", help="how many (default 20)")
+    calls.add_argument("-n", "--number", type=_count, default=20, metavar="N", help="how many (default 20)")
     service = add("service", "Run relayd under systemd, launchd or the Task Scheduler.")
     service.add_argument("action", choices=SERVICE_ACTIONS)
     service.add_argument("--platform", choices=("linux", "darwin", "win32"), help="the system to print for (default: this one)")
@@ -72,6 +76,13 @@ def parser() -> argparse.ArgumentParser:
     for command in (doctor, status, sessions, calls, commands.choices["config"]):
         command.add_argument("--json", action="store_true", help="for programs")
     return top
+
+
+def _count(text: str) -> int:
+    """A number from 0 on. Raises argparse's error."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= COUNT_MAX_DIGITS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no count")
+    return int(text)
 
 
 def _place(command: argparse.ArgumentParser) -> None:
@@ -89,10 +100,10 @@ def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None
     try:
         return _run(options)
     except ConfigError as error:
-        print(f"relayd: {error}", file=sys.stderr)
+        print(f"relayd: {printable_lines(str(error))}", file=sys.stderr)
         return daemon.EXIT_USAGE
     except daemon.StartError as error:
-        print(error, file=sys.stderr)
+        print(printable_lines(str(error)), file=sys.stderr)
         return daemon.EXIT_SYSTEM
     except KeyboardInterrupt:
         return daemon.EXIT_OK
@@ -100,9 +111,17 @@ def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return daemon.EXIT_OK
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        _tell_bug(error, options.command)
         return daemon.EXIT_BUG
+
+
+def _tell_bug(error: Exception, command: str) -> None:
+    """The whole traceback; of the daemon without the error's text, which may quote a request, and goes into a log."""
+    if command != "serve":
+        traceback.print_exc()
+        return
+    print("".join(traceback.format_tb(error.__traceback__)), describe(error), sep="", file=sys.stderr)
 
 
 def _run(options: Any) -> int:
@@ -115,7 +134,7 @@ def _run(options: Any) -> int:
 
         print(completion.script(options.shell, parser()), end="")
         return daemon.EXIT_OK
-    context = contexts.load(options)
+    context = contexts.load(options, is_lenient=options.command == "service" and options.action in WITHOUT_CONFIGURATION)
     if options.command == "serve":
         return _serve(context)
     if options.command in ("status", "sessions", "calls"):

@@ -18,20 +18,23 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-from relayd import __version__, codec, verdict
+from relayd import __version__, verdict
 from relayd.claude import announced, environment, history, launch
-from relayd.config import AT_START, LEVELS, Config
+from relayd.claude.capabilities import Capabilities
+from relayd.config import AT_START, Config
+from relayd.core import events as ev
 from relayd.core.host import Host
 from relayd.core.launch_keys import load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans, system
 from relayd.runtime.forget import PromptHistory
+from relayd.runtime.logs import Log, open_log
 from relayd.runtime.notify import Notifier, given_socket
-from relayd.runtime.server import Files, Logger, Server, fingerprint
-from relayd.runtime.slot import RECORD_NAME
+from relayd.runtime.server import Files, Server, fingerprint
+from relayd.runtime.slot import RECORD_NAME, SESSIONS_NAME
 
 DASHBOARD = ("app.js", "app.css", "xterm/xterm.js", "xterm/xterm.css")
 ASSET_TYPES = {
@@ -115,7 +118,8 @@ def serve(config: Config, environ: Mapping[str, str], on_ready: OnReady = None, 
             held.enter_context(system.locked(places.lock))
         except OSError as error:
             raise StartError(f"relayd: another daemon uses {places.state}") from error
-        return _serve_locked(config, environ, claude, places, on_ready, read)
+        log = held.enter_context(contextlib.closing(open_log(config.log_level, config.log_format, environ)))
+        return _serve_locked(config, environ, claude, places, on_ready, read, log)
 
 
 def token_path(config: Config, environ: Mapping[str, str]) -> str:
@@ -165,25 +169,32 @@ def _make_private(directory: str) -> None:
 
 
 def _serve_locked(
-    config: Config, environ: Mapping[str, str], claude: str, places: Places, on_ready: OnReady, read: Reader
+    config: Config,
+    environ: Mapping[str, str],
+    claude: str,
+    places: Places,
+    on_ready: OnReady,
+    read: Reader,
+    log: Log,
 ) -> int:
-    log = logger(config)
-    found = verdict.read(_read(f"{places.state}/{verdict.FILE_NAME}"), fingerprint(claude))
-    if found and found.refusal:
-        raise StartError(f"relayd: {found.refusal}")
+    examine = partial(examined, claude, f"{places.state}/{verdict.FILE_NAME}")
+    can = examine().capabilities
+    if can.refusal:
+        raise StartError(f"relayd: {can.refusal}")
     try:
         sock = given_socket(environ) or listener.bind(config.host, config.port)
     except OSError as error:
         raise StartError(f"relayd: cannot listen on {config.host}:{config.port}: {error.strerror}") from error
     port = sock.getsockname()[1]
     config_dir = os.path.realpath(environment.config_directory(environ))
-    ended = orphans.sweep(places.slots, launch.project_directory(config_dir, places.workspace), RECORD_NAME)
+    owned = partial(launch.session_paths, launch.project_directory(config_dir, places.workspace))
+    ended = orphans.sweep(places.slots, RECORD_NAME, SESSIONS_NAME, owned)
     if ended:
         log("warning", f"ended {ended} process(es) that an earlier daemon had left")
     prompts = PromptHistory(
         f"{config_dir}/{history.FILE_NAME}", history.LOCK_SUFFIX, lambda data: history.without(data, places.workspace)
     )
-    prompts.forget()
+    prompts.forget_all()
     base, notes = environment.child_environment(environ, port)
     for note in notes:
         log("warning", note)
@@ -201,27 +212,35 @@ def _serve_locked(
         unix_time=_unix_time(),
         token=read_token(token_path(config, environ)),
         assets=_assets(),
-        gated=system.HAS_FIFOS and not (found and found.no_gate),
         mover=shutil.which("mv", path=os.defpath) or "" if system.HAS_FIFOS else "",
-        no_tools=found.no_tools if found else "",
+        capabilities=can,
     )
-    if found and found.no_typing:
-        config = dataclasses.replace(config, typing=False)
     relay = Relay(config, near, load_keys(_read(places.keys)), port)
-    in_terminal = sys.stderr.isatty()  # its hang-up means the end, and no new configuration
+    in_terminal = sys.stderr is not None and sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else _reloader(config, read, log)
-    server = Server(config, relay, sock, Files(places.keys, places.records, prompts), log, Notifier(environ), reload)
+    files = Files(places.keys, places.records, prompts)
+    server = Server(config, relay, sock, files, log, Notifier(environ), reload, examine)
     log("info", f"relayd {__version__} listens on {near.base_url}, claude is {claude}")
     if on_ready:
         on_ready(near.base_url)
     server.run()
-    if not prompts.forget():
+    if not prompts.forget_all():
         log("warning", "Claude Code's list of prompts was locked: what relayd has typed goes at the next start")
     log("info", f"relayd ended after {relay.calls.served} calls")
     return EXIT_OK
 
 
-def _reloader(config: Config, read: Reader, log: Logger) -> Callable[[], Config | None]:
+def examined(claude: str, verdict_path: str) -> ev.ClaudeChanged:
+    """The `claude` that is there now, and what the doctor has found out about it. It is asked every few seconds."""
+    mark = fingerprint(claude)
+    found = verdict.read(_read(verdict_path), mark)
+    if found is None:
+        return ev.ClaudeChanged(mark, Capabilities(gated=system.HAS_FIFOS))
+    gated = system.HAS_FIFOS and not found.no_gate
+    return ev.ClaudeChanged(mark, Capabilities(found.refusal, found.no_tools, gated, typing=not found.no_typing))
+
+
+def _reloader(config: Config, read: Reader, log: Log) -> Callable[[], Config | None]:
     """What SIGHUP does: a new configuration, with the knobs that are bound to the start as they were."""
 
     def reload() -> Config | None:
@@ -275,24 +294,6 @@ def _unix_time() -> Callable[[float], float]:
 def _machine(environ: Mapping[str, str]) -> announced.Machine:
     shell = "zsh" if "zsh" in environ.get("SHELL", "") else "bash"
     return announced.Machine(sys.platform, shell, f"{platform.system()} {platform.release()}")
-
-
-def logger(config: Config) -> Logger:
-    """A line a fact, on standard error, for the terminal or the journal."""
-    lowest = LEVELS.index(config.log_level)
-
-    def log(level: str, text: str, fields: dict[str, Any] | None = None) -> None:
-        if LEVELS.index(level) < lowest:
-            return
-        if config.log_format == "json":
-            at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-            line = codec.dump({"at": at, "level": level, "message": text, **(fields or {})}).decode()
-        else:
-            line = f"{level}: {text}" + "".join(f" {name}={value}" for name, value in (fields or {}).items())
-        with contextlib.suppress(OSError):  # a terminal that is gone
-            print(line, file=sys.stderr, flush=True)
-
-    return log
 
 
 def read_config(path: str | None, environ: Mapping[str, str]) -> str:

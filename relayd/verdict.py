@@ -1,4 +1,4 @@
-"""What the doctor has found out about one `claude`, as a small file that the daemon reads at its start. Pure.
+"""What the doctor has found out about one `claude`, as a small file that the daemon reads, again whenever it changes. Pure.
 
 The file holds the binary's fingerprint: a verdict about another binary is none.
 """

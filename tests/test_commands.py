@@ -12,11 +12,14 @@ from collections.abc import Callable
 import pytest
 
 from relayd import __version__, verdict
+from relayd.claude.capabilities import Capabilities
 from relayd.cli import parser
 from relayd.commands import completion
 from relayd.config import KEYS
+from relayd.daemon import examined
 from relayd.doctor import under_test
 from relayd.doctor.harness import Harness
+from relayd.runtime.files import write_whole
 from relayd.runtime.server import fingerprint
 from tests.helpers import ask, post, until
 from tests.test_daemon_http import children
@@ -170,3 +173,31 @@ def test_every_command_has_help(tmp_path: pathlib.Path) -> None:
         done = relayd(tmp_path, name, "--help")
         assert done.returncode == 0
         assert "usage: relayd" in done.stdout
+
+
+def test_an_update_of_claude_and_a_new_verdict_are_both_found(tmp_path: pathlib.Path) -> None:
+    """The verdict was read once: tools stayed refused after an update, in the old version's name, until a restart."""
+    claude, file = tmp_path / "claude", tmp_path / verdict.FILE_NAME
+    claude.write_text("old")
+    old = verdict.Verdict(fingerprint(str(claude)), "2.1.257", frozenset({"tools", "gate", "typing"}))
+    write_whole(str(file), old.dump())
+    found = examined(str(claude), str(file))
+    assert "2.1.257" in found.capabilities.no_tools
+    assert (found.capabilities.gated, found.capabilities.typing, found.capabilities.refusal) == (False, False, "")
+    assert examined(str(claude), str(file)) == found
+    claude.write_text("a newer one")
+    updated = examined(str(claude), str(file))
+    assert updated.capabilities == Capabilities()
+    write_whole(str(file), verdict.Verdict(updated.fingerprint, "2.1.400", frozenset({"replay"})).dump())
+    later = examined(str(claude), str(file))
+    assert (later.fingerprint, later != updated, "2.1.400" in later.capabilities.refusal) == (updated.fingerprint, True, True)
+
+
+def test_a_running_daemon_takes_up_a_new_verdict(daemon: Callable[..., Harness], fake_claude: str) -> None:
+    harness = daemon(binary_check_s=0.05, log_level="debug")
+    found = verdict.Verdict(fingerprint(fake_claude), "2.1.257", frozenset({"tools"}))
+    write_whole(f"{harness.state_dir}/{verdict.FILE_NAME}", found.dump())
+    until(lambda: any("has changed" in line for line in harness.log))
+    write_whole(f"{harness.state_dir}/{verdict.FILE_NAME}", found.dump())
+    assert post(harness.url, ask("echo x"))[0] == 200
+    assert sum("has changed" in line for line in harness.log) == 1

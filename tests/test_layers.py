@@ -8,7 +8,7 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent / "relayd"
-BASE = {"errors", "codec", "faults"}
+BASE = {"errors", "codec", "faults", "printable"}
 # Room: the rooms it may import from, itself aside.
 ROOMS = {
     "errors": set(),
@@ -18,6 +18,7 @@ ROOMS = {
     "knobs": {"errors"},
     "limits": {"knobs"},
     "config": {"errors", "knobs", "limits", "loopback"},
+    "printable": set(),
     "anthropic": {"config", *BASE},
     "terminal": {"errors"},
     "claude": {"config", "anthropic", "terminal", "loopback", *BASE},
@@ -29,7 +30,7 @@ ROOMS = {
     "verdict": {"codec"},
     "commands": {"knobs", "daemon", "service", "doctor", "verdict", "claude", "runtime", "config", *BASE, "__init__"},
     "daemon": {"verdict", "runtime", "core", "claude", "config", "http", *BASE, "__init__"},
-    "cli": {"commands", "daemon", "doctor", "errors", "__init__"},
+    "cli": {"commands", "daemon", "doctor", *BASE, "__init__"},
     "doctor": {
         "daemon",
         "cli",

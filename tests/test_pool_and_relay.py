@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from relayd.claude.announced import Machine
@@ -14,6 +15,7 @@ from relayd.core.launch_keys import dump_keys, load_keys
 from relayd.core.relay import Relay
 from relayd.core.session.states import State
 from relayd.core.timers import CallDue, CallTimer, RelayDue, RelayTimer, SlotDue, SlotTimer
+from relayd.core.viewers import TOKEN_LIMIT_S
 from relayd.http.messages import HttpRequest
 
 HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
@@ -351,3 +353,17 @@ def test_late_facts_about_the_dead_change_nothing() -> None:
         ev.TimerFired(SlotTimer(slot, SlotDue.STATE)),
     ):
         assert not [o for o in world.tell(late) if isinstance(o, do.RemoveSlot)]
+
+
+def test_a_dashboard_that_never_sends_the_token_is_let_go() -> None:
+    """It stayed for ever, with a place of its own and a tick every second."""
+    world = World(replace(NEAR, token="sesame"))
+    live = HttpRequest("GET", "/v1/live", "", {"host": "127.0.0.1:7421", "upgrade": "websocket"}, b"")
+    for client in (1, 2):
+        world.tell(ev.RequestArrived(client, live))
+    world.tell(ev.FrameArrived(1, '{"token":"sesame"}'))
+    for seconds in (1.0, TOKEN_LIMIT_S):
+        assert do.CloseClient(2) not in world.orders
+        world.now += seconds
+        world.tell(ev.TimerFired(RelayTimer(RelayDue.VIEWERS)))
+    assert [o for o in world.orders if isinstance(o, do.CloseClient)] == [do.CloseClient(2)]

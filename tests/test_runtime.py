@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.runtime import orphans
+from relayd.faults import describe
 from relayd.runtime.children import Children
 from relayd.runtime.fifo import ByteQueue
 from relayd.runtime.gate import Gate
@@ -38,6 +38,8 @@ class Spy:
         self.seen: list[int] = []
         self.moves = True
         self.closed = False
+        self.failures = 0
+        self.loop: Loop | None = None
 
     def fileno(self) -> int:
         return self.sock.fileno()
@@ -51,6 +53,11 @@ class Spy:
 
     def flush(self, now: float) -> None:
         pass
+
+    def failed(self) -> None:
+        self.failures += 1
+        if self.loop is not None:
+            self.loop.forget(self)
 
     def close(self) -> None:
         self.closed = True
@@ -115,14 +122,141 @@ def test_a_registration_that_is_not_theirs_any_more_is_not_dispatched(loop: Loop
 def test_a_handler_that_never_moves_a_byte_is_ended(loop: Loop) -> None:
     a, peer = socket.socketpair()
     spy = Spy(a, READ)
-    spy.moves = False
+    spy.moves, spy.loop = False, loop
     loop.touch(spy)
     peer.send(b"unread")
     for _ in range(SPIN_LIMIT + 5):
         loop.turn(0)
+    assert spy.failures == 1  # it ends in its own way: its fd was closed behind its back, and nobody heard of it
     assert spy.closed
     assert loop.spins_ended == 1
     peer.close()
+
+
+METHODS = ["ready", "flush", "wants"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("fails_twice", [False, True])
+def test_an_error_in_a_handler_costs_that_handler(method: str, fails_twice: bool) -> None:
+    """Every call of a handler was bare: one exception ended the loop, and the daemon, with all calls."""
+    errors: list[tuple[object, Exception]] = []
+    loop = Loop(lambda key, now: None, lambda number, now: None, lambda what, error: errors.append((what, error)))
+    pairs = [socket.socketpair() for _ in range(2)]
+    bad, good = (Spy(pair[0]) for pair in pairs)
+    for spy in (bad, good):
+        spy.loop = loop
+        loop.touch(spy)
+    loop.turn(0)
+    setattr(bad, method, broken)
+    if fails_twice:
+        bad.failed = broken  # type: ignore[method-assign]
+    loop.touch(bad)
+    for _, peer in pairs:
+        peer.send(b"x")
+    loop.turn(1)
+    loop.turn(0)
+    assert bad.closed  # also if it cannot end by itself
+    assert good.seen == [READ] * len(good.seen) != []
+    assert {what for what, _ in errors} == {bad}
+    assert loop.errors == len(errors) == 1 + fails_twice
+    loop.close()
+    for _, peer in pairs:
+        peer.close()
+
+
+def broken(*args: object) -> bool:
+    raise KeyError("PRIVATE WORDS")
+
+
+def test_an_error_while_an_fd_is_closed_or_asked_for_ends_nothing(loop: Loop) -> None:
+    pairs = [socket.socketpair() for _ in range(2)]
+    first, second = (Spy(pair[0]) for pair in pairs)
+    for spy in (first, second):
+        loop.touch(spy)
+    loop.turn(0)
+    first.close = broken  # type: ignore[method-assign, assignment]
+    loop.forget(first)
+    second.sock.close()  # behind the loop's back: its number is gone
+    loop.forget(second)
+    loop.turn(0)
+    assert second.closed
+    assert not loop._registered
+    for near, far in pairs:
+        near.close()
+        far.close()
+
+
+def test_an_error_in_a_timer_or_a_signal_ends_nothing() -> None:
+    fired: list[object] = []
+
+    def on_timer(key: object, now: float) -> None:
+        fired.append(key)
+        broken()
+
+    def on_signal(number: int, now: float) -> None:
+        fired.append(number)
+        broken()
+
+    loop = Loop(on_timer, on_signal)
+    for name in ("a", "b"):
+        loop.set_timer(name, 0.0)
+    loop._wake_out.send(bytes([signal.SIGUSR1, signal.SIGUSR2]))
+    loop.turn(0)
+    assert fired == [signal.SIGUSR1, signal.SIGUSR2, "a", "b"]
+    assert loop.errors == 4
+    loop.close()
+
+
+def test_a_report_that_fails_ends_nothing() -> None:
+    loop = Loop(broken, broken, broken)
+    loop.set_timer("a", 0.0)
+    loop.turn(0)
+    assert loop.errors == 1
+    loop.close()
+
+
+def test_a_timer_that_is_set_for_now_waits_for_the_next_turn() -> None:
+    """Set by a handler or by another timer: it could hold the loop, or give its owner two turns in one."""
+    fired: list[object] = []
+
+    def again(key: object, now: float) -> None:
+        fired.append(key)
+        loop.set_timer(key, 0.0)
+
+    loop = Loop(again, lambda number, now: None)
+    near, far = socket.socketpair()
+    spy = Spy(near)
+    spy.ready = lambda mask, now: loop.set_timer("from a handler", now) or bool(near.recv(9))  # type: ignore[method-assign, func-returns-value]
+    loop.touch(spy)
+    loop.set_timer("a", 0.0)
+    far.send(b"x")
+    loop.turn(1)
+    assert fired == ["a"]
+    loop.turn(1)
+    assert sorted(map(str, fired)) == ["a", "a", "from a handler"]
+    loop.close()
+    far.close()
+
+
+def test_a_stall_moves_deadlines_and_no_other_timers(loop: Loop, fired: list[tuple[str, ...]]) -> None:
+    """The ping for the service manager was moved by the very stall that it had to show."""
+    now = time.monotonic()
+    loop.set_timer(("deadline",), now - 1.0)
+    loop.set_timer(("ping",), now - 1.0, forgiven=False)
+    loop._woke = now - 60.0
+    loop.turn(0)
+    assert fired == [("ping",)]
+
+
+def test_the_place_of_an_error_is_told_and_not_its_text() -> None:
+    try:
+        int("PRIVATE WORDS")
+    except ValueError as error:
+        text = describe(error)
+    assert text.startswith("ValueError at ")
+    assert "test_runtime.py:" in text
+    assert "PRIVATE" not in text
 
 
 def test_no_interest_means_no_registration(loop: Loop) -> None:
@@ -282,24 +416,6 @@ def test_a_start_that_fails_for_want_of_fds_leaves_none_open(loop: Loop) -> None
     assert os.listdir("/proc/self/fd") == before
     for fd in held:
         os.close(fd)
-
-
-def test_orphans_are_ended_only_if_their_birth_fits(tmp_path: pathlib.Path) -> None:
-    """A pid that was used again by somebody else's process must not be touched."""
-    slots, project = tmp_path / "slots", tmp_path / "project"
-    project.mkdir()
-    (project / "0.jsonl").write_text("{}")
-    sleepers = [subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in range(2)]
-    for number, record in enumerate((orphans.identity(sleepers[0].pid), f"{sleepers[1].pid} 12345", "nonsense")):
-        (slots / str(number)).mkdir(parents=True)
-        (slots / str(number) / "process").write_text(record)
-    assert orphans.sweep(str(slots), str(project), "process") == 1
-    assert sleepers[0].wait(5) == -signal.SIGTERM
-    assert sleepers[1].poll() is None
-    assert not slots.exists()
-    assert not project.exists()
-    sleepers[1].kill()
-    sleepers[1].wait()
 
 
 def test_a_listener_that_is_full_leaves_clients_in_the_backlog(loop: Loop) -> None:

@@ -78,13 +78,14 @@ def test_the_windows_task_is_well_formed_and_in_order() -> None:
 
 @pytest.fixture
 def tools(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """Service managers that write down what they are told, and fail if there is a file `fail`."""
+    """Service managers that write down what they are told, and fail at what a file `fail` names."""
     place = tmp_path / "bin"
     place.mkdir()
     for name in ("systemctl", "launchctl", "schtasks"):
         tool = place / name
         tool.write_text(
-            f'#!/bin/sh\necho "{name} $*" >>{place}/told\n[ ! -e {place}/fail ] || {{ echo "said no" >&2; exit 1; }}\n'
+            f'#!/bin/sh\necho "{name} $*" >>{place}/told\n'
+            f'[ -e {place}/fail ] && echo "$*" | grep -qf {place}/fail && {{ echo "said no" >&2; exit 3; }}\nexit 0\n'
         )
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin")
@@ -109,11 +110,99 @@ def test_what_is_installed_is_removed(platform: str, tmp_path: pathlib.Path, too
 
 def test_a_manager_that_says_no_leaves_nothing_behind(tmp_path: pathlib.Path, tools: pathlib.Path) -> None:
     made = manager.for_platform("linux", SPEC, {"HOME": str(tmp_path / "home")})
-    (tools / "fail").touch()
+    (tools / "fail").write_text("show-environment\nenable\n")
     assert not manager.is_there(made)
     with pytest.raises(manager.ServiceError, match="said no"):
         manager.install(made)
     assert [p for p in (tmp_path / "home").rglob("*") if p.is_file()] == []
+
+
+HOME_FILES = ("relayd.service", "relayd.socket", "dev.relayd.relayd.plist", "task.xml")
+
+
+def files_below(home: pathlib.Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in home.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("platform", "refused", "revived"),
+    [
+        ("linux", "enable --now relayd.socket", "systemctl --user enable --now relayd.service"),
+        ("darwin", "bootstrap", "launchctl bootstrap"),
+        ("win32", "/Create", "schtasks /Create"),
+    ],
+)
+def test_a_second_installation_that_fails_leaves_the_first_at_work(
+    platform: str, refused: str, revived: str, tmp_path: pathlib.Path, tools: pathlib.Path
+) -> None:
+    """The clean-up deleted the files of the service that was installed before: a daemon ran whose unit was gone."""
+    home = {"HOME": str(tmp_path / "home"), "LOCALAPPDATA": str(tmp_path / "home")}
+    manager.install(manager.for_platform(platform, SPEC, home))
+    before = files_below(tmp_path / "home")
+    assert set(before) < set(HOME_FILES)
+    (tools / "fail").write_text(refused)
+    (tools / "told").unlink()
+    other = Spec(("/other", *COMMAND), {}, "/tmp/relayd.log", user="somebody")
+    with pytest.raises(manager.ServiceError, match="said no"):
+        manager.install(manager.for_platform(platform, other, home, "127.0.0.1:7421"))
+    assert files_below(tmp_path / "home") == before
+    assert (tools / "told").read_text().splitlines()[-1].startswith(revived)
+
+
+def test_launchd_unloads_before_it_loads_again(tmp_path: pathlib.Path, tools: pathlib.Path) -> None:
+    """`bootstrap` refuses a service that is loaded."""
+    made = manager.for_platform("darwin", SPEC, {"HOME": str(tmp_path)})
+    (tools / "fail").write_text("bootout")  # none is loaded yet: no error
+    manager.install(made)
+    verbs = [line.split()[1] for line in (tools / "told").read_text().splitlines()]
+    assert verbs == ["bootout", "bootstrap"]
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:7421"])
+def test_the_socket_is_removed_whatever_is_asked_for(address: str, tmp_path: pathlib.Path, tools: pathlib.Path) -> None:
+    """`relayd service uninstall` left relayd.socket enabled and listening: every client was accepted and reset."""
+    home = {"HOME": str(tmp_path / "home")}
+    manager.install(manager.for_platform("linux", SPEC, home, "127.0.0.1:7421"))
+    assert set(files_below(tmp_path / "home")) == {"relayd.service", "relayd.socket"}
+    (tools / "told").unlink()
+    made = manager.for_platform("linux", SPEC, home, address)
+    assert made.stop[-2:] == ("relayd.socket", "relayd.service")  # or the next call starts it again
+    assert len(manager.uninstall(made)) == 2
+    assert files_below(tmp_path / "home") == {}
+    assert (tools / "told").read_text().splitlines() == [
+        "systemctl --user disable --now relayd.socket",
+        "systemctl --user disable --now relayd.service",
+        "systemctl --user daemon-reload",
+    ]
+
+
+def test_an_installation_without_the_socket_takes_the_socket_away(tmp_path: pathlib.Path, tools: pathlib.Path) -> None:
+    home = {"HOME": str(tmp_path / "home")}
+    manager.install(manager.for_platform("linux", SPEC, home, "127.0.0.1:7421"))
+    (tools / "told").unlink()
+    manager.install(manager.for_platform("linux", SPEC, home))
+    assert set(files_below(tmp_path / "home")) == {"relayd.service"}
+    assert "systemctl --user disable --now relayd.socket" in (tools / "told").read_text()
+    assert manager.for_platform("linux", SPEC, home).stop[2:] == ("stop", "relayd.service")
+
+
+def test_status_and_removal_work_with_a_broken_configuration(tmp_path: pathlib.Path, tools: pathlib.Path) -> None:
+    """They refused with exit 100, just when they were wanted; the status of a stopped service looked like an error of ours."""
+    config = tmp_path / ".config/relayd/relayd.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("nonsense = 1")
+    (tools / "fail").write_text(" status ")
+    env = {"HOME": str(tmp_path), "PATH": f"{tools}:/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+    def service(action: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "relayd", "service", action]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stdout
+
+    if sys.platform == "linux":
+        assert service("status") == (3, "said no\n")
+    assert service("uninstall")[0] == 0
+    assert service("install")[0] == 100
 
 
 def test_systemd_hears_when_the_daemon_is_ready_alive_and_ending(tmp_path: pathlib.Path, fake_claude: str) -> None:

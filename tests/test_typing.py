@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from relayd.anthropic.request import Message
 from relayd.claude import history, prompt
+from relayd.claude.capabilities import Capabilities
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -418,7 +419,7 @@ def test_versions_that_ignore_the_prompt_in_a_transcript_are_never_typed_into() 
 
 
 def test_without_fifos_processes_wait_at_their_prompt() -> None:
-    near = dataclasses.replace(NEAR, gated=False)
+    near = dataclasses.replace(NEAR, capabilities=Capabilities(gated=False))
     config = Config(idle=2)
     relay = Relay(config, near, [], 7421)
     relay.start(100.0)

@@ -16,7 +16,14 @@ LOCK_SUFFIX = ".lock"
 def without(data: bytes, workspace: str) -> bytes:
     """The file's bytes without the lines of that directory; every other byte stays."""
     needle = codec.dump(workspace)
-    return b"".join(line for line in data.splitlines(keepends=True) if needle not in line or not _is_of(line, workspace))
+    kept, start, at = [], 0, data.find(needle)
+    while at >= 0:  # lines without it, of which there may be megabytes, are not even told apart
+        begin, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at) + 1 or len(data)
+        if _is_of(data[begin:end], workspace):
+            kept.append(data[start:begin])
+            start = end
+        at = data.find(needle, end)
+    return b"".join([*kept, data[start:]]) if kept else data
 
 
 def _is_of(line: bytes, workspace: str) -> bool:

@@ -91,7 +91,8 @@ class SlotPaths:
     """Files of one slot. `prompt` is the gate where there are FIFOs; `message` is what the editor brings.
 
     In Claude Code's own directory: `placeholder`, which the process starts with, and `transcript` of its conversation,
-    most often the same file; `beside` are directories that it may make for them.
+    most often the same file; `beside` are directories that it may make for them. `sessions` are their session ids, by
+    which `session_paths` finds all of them again.
     """
 
     directory: str
@@ -102,6 +103,7 @@ class SlotPaths:
     placeholder: str
     transcript: str
     beside: tuple[str, ...]
+    sessions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,23 +141,30 @@ def key_of(request: MessagesRequest) -> LaunchKey:
 
 
 def project_directory(config_dir: str, cwd: str) -> str:
-    """Where Claude Code keeps the transcripts of a working directory."""
+    """Where Claude Code keeps the transcripts of a working directory, and of each other whose path looks the same to it."""
     return f"{config_dir}/projects/{re.sub(r'[^A-Za-z0-9]', '-', cwd)}"
+
+
+def session_paths(project: str, session_id: str) -> tuple[str, str]:
+    """What Claude Code keeps of one session in a project's directory: the transcript, and a directory it may make."""
+    return f"{project}/{session_id}.jsonl", f"{project}/{session_id}"
 
 
 def slot_paths(state_dir: str, config_dir: str, workspace: str, session_id: str, conversation: str) -> SlotPaths:
     """The paths of a slot, named by its session id and by that of its conversation."""
     directory = f"{state_dir}/slots/{session_id}"
     project = project_directory(config_dir, workspace)
+    sessions = tuple(dict.fromkeys((session_id, conversation)))
     return SlotPaths(
         directory=directory,
         prompt=f"{directory}/system-prompt",
         settings=f"{directory}/settings.json",
         mcp=f"{directory}/mcp.json",
         message=f"{directory}/message",
-        placeholder=f"{project}/{session_id}.jsonl",
-        transcript=f"{project}/{conversation}.jsonl",
-        beside=tuple({f"{project}/{session_id}", f"{project}/{conversation}"}),
+        placeholder=session_paths(project, session_id)[0],
+        transcript=session_paths(project, conversation)[0],
+        beside=tuple(session_paths(project, each)[1] for each in sessions),
+        sessions=sessions,
     )
 
 

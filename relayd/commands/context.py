@@ -14,9 +14,12 @@ from relayd import config as configuration
 from relayd import daemon
 from relayd.config import Config
 from relayd.daemon import StartError
+from relayd.errors import ConfigError
+from relayd.printable import printable
 
 ASK_LIMIT_S = 10.0
 CALL_LIMIT_S = 120.0
+CELL_MAX_CHARS = 200
 FLAGS = ("host", "port", "claude", "state_dir")
 
 
@@ -54,7 +57,7 @@ class Context:
         finally:
             connection.close()
         if answer.status != 200:
-            raise StartError(f"relayd: {found['error']['message']}")
+            raise StartError(f"relayd: {printable(found['error']['message'])}")
         return found
 
     def show(self, value: Any, text: str) -> None:
@@ -62,9 +65,14 @@ class Context:
         print(json.dumps(value) if self.json else text)
 
 
-def load(options: Any, environ: Mapping[str, str] = os.environ) -> Context:
-    """The context of a run. Raises ConfigError."""
-    return Context(options, environ, read_config(options, environ))
+def load(options: Any, environ: Mapping[str, str] = os.environ, is_lenient: bool = False) -> Context:
+    """The context of a run. Raises ConfigError; a lenient one takes the defaults for a configuration that is wrong."""
+    try:
+        return Context(options, environ, read_config(options, environ))
+    except ConfigError:
+        if not is_lenient:
+            raise
+        return Context(options, environ, Config())
 
 
 def read_config(options: Any, environ: Mapping[str, str]) -> Config:
@@ -81,8 +89,8 @@ def paint(text: str, code: str) -> str:
 
 
 def table(rows: list[tuple[Any, ...]], head: tuple[str, ...]) -> str:
-    """Columns, as wide as they must be."""
-    cells = [head, *(tuple(map(str, row)) for row in rows)]
+    """Columns, as wide as they must be. What cells hold may come from clients: it is made safe to show."""
+    cells = [head, *(tuple(printable(cell, CELL_MAX_CHARS) for cell in row) for row in rows)]
     widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     return "\n".join([paint(lines[0], "1"), *lines[1:]])

@@ -15,7 +15,8 @@ from relayd.commands.context import Context, paint
 from relayd.daemon import EXIT_OK, EXIT_SYSTEM, StartError
 from relayd.doctor.checks import MODEL, Result, ask, examine
 from relayd.doctor.harness import Harness
-from relayd.runtime.files import write_private
+from relayd.printable import printable
+from relayd.runtime.files import write_whole
 from relayd.runtime.server import fingerprint
 from relayd.verdict import Verdict
 
@@ -23,13 +24,15 @@ VERSION_LIMIT_S = 30.0
 
 
 def doctor(context: Context) -> int:
-    """The table, and the verdict that the daemon reads at its next start."""
+    """The table, and the verdict that the daemon takes up within a few seconds."""
     claude = daemon.find_claude(context.config, context.environ)
     if claude is None:
         raise StartError(environment.INSTALL_HINT)
     version = version_of(claude)
     if not context.json:
-        print(f"Claude Code {version} ({claude}), against a stand-in for the API: no account, nothing leaves the machine")
+        print(
+            f"Claude Code {printable(version)} ({claude}), against a stand-in for the API: no account, nothing leaves the machine"
+        )
     results = run_checks(claude, context.json)
     found = Verdict(fingerprint(claude), version, frozenset(r.name for r in results if not r.works))
     keep(context, found)
@@ -40,7 +43,7 @@ def doctor(context: Context) -> int:
     if context.json:
         print(json.dumps(value))
     elif found.refusal or found.no_tools:
-        print(found.refusal or found.no_tools)
+        print(printable(found.refusal or found.no_tools))
     return EXIT_OK if all(r.works for r in results) else EXIT_SYSTEM
 
 
@@ -56,7 +59,7 @@ def run_checks(claude: str, is_quiet: bool = False) -> list[Result]:
 def _tell(result: Result, is_quiet: bool) -> None:
     if not is_quiet:
         mark = paint("ok  ", "32") if result.works else paint("FAIL", "31")
-        print(f"  {mark}  {result.name:<14}  {result.seen}", flush=True)
+        print(f"  {mark}  {result.name:<14}  {printable(result.seen)}", flush=True)
 
 
 def version_of(claude: str) -> str:
@@ -69,9 +72,9 @@ def version_of(claude: str) -> str:
 
 
 def keep(context: Context, found: Verdict) -> None:
-    """For the daemon's next start."""
+    """For the daemon, which may be reading."""
     os.makedirs(context.state_dir, mode=0o700, exist_ok=True)
-    write_private(os.path.join(context.state_dir, verdict.FILE_NAME), found.dump())
+    write_whole(os.path.join(context.state_dir, verdict.FILE_NAME), found.dump())
 
 
 def live(context: Context) -> Result:

@@ -37,8 +37,12 @@ def service(context: Context) -> int:
         elif action == "uninstall":
             for path in managers.uninstall(manager):
                 print(f"removed {path}")
+        elif action == "status":
+            code, said = managers.show(manager.status)
+            print(said, end="")
+            return code
         else:
-            commands = {"start": manager.start, "stop": manager.stop, "status": manager.status, "logs": manager.logs}
+            commands = {"start": manager.start, "stop": manager.stop, "logs": manager.logs}
             print(managers.run(commands[action]), end="")
     except ServiceError as error:
         raise StartError(f"relayd: {error}") from error

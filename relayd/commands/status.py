@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
+from collections import deque
 from typing import Any
 from urllib.parse import quote
 
 from relayd.commands.context import Context, paint, table
 from relayd.daemon import EXIT_OK, RECORDS_NAME
+from relayd.printable import printable
 
 WATCH_S = 1.0
 CLEAR = "\x1b[2J\x1b[H"
@@ -30,8 +33,9 @@ def status(context: Context) -> int:
 def _status_text(found: dict[str, Any]) -> str:
     pool, limit, tokens = found["pool"], found["rate_limit"], found["statistics"]["tokens"]
     good = found["status"] == "ok" and not limit["limited"]
+    health = paint(printable(found["status"]), "32" if good else "33")
     lines = [
-        f"relayd {found['version']} {paint(found['status'], '32' if good else '33')}, claude {found['claude']}",
+        f"relayd {printable(found['version'])} {health}, claude {printable(found['claude'])}",
         f"calls: {found['served']} answered, {pool['running']} running, {pool['queued']} waiting for a process",
         f"tokens: {tokens['input_tokens']} in, {tokens['cache_read_input_tokens']} from cache, {tokens['output_tokens']} out",
     ]
@@ -45,7 +49,7 @@ def sessions(context: Context) -> int:
     """The sticky sessions; with `--delete`, the end of one."""
     if context.options.delete:
         found = context.ask("DELETE", f"/v1/sessions/{quote(context.options.delete, safe='')}")
-        context.show(found, f"{found['id']} is forgotten")
+        context.show(found, f"{printable(found['id'])} is forgotten")
         return EXIT_OK
     found = context.ask("GET", "/v1/sessions")
     rows = [(s["id"], s["model"], s["messages"], s["bytes"], f"{s['idle_s']:.0f} s") for s in found["data"]]
@@ -57,32 +61,37 @@ def calls(context: Context) -> int:
     """Recent calls from their file: no daemon has to run."""
     path = os.path.join(context.state_dir, RECORDS_NAME)
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.readlines()[-context.options.number :]
+        with open(path, "rb") as file:
+            lines = deque(file, context.options.number)
     except FileNotFoundError:
-        lines = []
-    records = [json.loads(line) for line in lines]
-    context.show(records, table([_call_row(r) for r in records], CALL_HEAD))
+        lines = deque()
+    read = [(record, row) for line in lines if (record := _record(line)) and (row := _call_row(record))]
+    context.show([record for record, _ in read], table([row for _, row in read], CALL_HEAD))
+    if len(read) < len(lines):
+        print(f"relayd: {len(lines) - len(read)} line(s) of {path} hold no call's record", file=sys.stderr)
     return EXIT_OK
 
 
 CALL_HEAD = ("TIME", "STATUS", "ROUTE", "MODEL", "ROAD", "QUEUE", "FIRST", "TOTAL", "IN", "OUT", "END")
 
 
-def _call_row(record: dict[str, Any]) -> tuple[Any, ...]:
-    tokens = record["tokens"]
-    read = sum(count for kind, count in tokens.items() if kind != "output_tokens")
-    at = time.strftime("%m-%d %H:%M:%S", time.localtime(record["at"]))
-    times = tuple(f"{record[name]:.2f} s" for name in ("queue_s", "first_s", "total_s"))
-    end = record["error"] or record["stop_reason"]
-    return (
-        at,
-        record["status"],
-        record["route"],
-        record["model"],
-        record["road"],
-        *times,
-        read,
-        tokens.get("output_tokens", 0),
-        end,
-    )
+def _record(line: bytes) -> dict[str, Any] | None:
+    """A line's record; None for a line that a crash or a full disk has cut, or that somebody else has written."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _call_row(record: dict[str, Any]) -> tuple[Any, ...] | None:
+    """The cells of a record; None if it is none."""
+    try:
+        tokens = record["tokens"]
+        read = sum(count for kind, count in tokens.items() if kind != "output_tokens")
+        at = time.strftime("%m-%d %H:%M:%S", time.localtime(float(record["at"])))
+        call = tuple(record[name] for name in ("status", "route", "model", "road"))
+        times = tuple(f"{record[name]:.2f} s" for name in ("queue_s", "first_s", "total_s"))
+        return (at, *call, *times, read, tokens.get("output_tokens", 0), record["error"] or record["stop_reason"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
+        return None

@@ -6,6 +6,7 @@ session waits for the one before it, for a bounded time.
 
 from __future__ import annotations
 
+from relayd.claude.capabilities import Capabilities
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -17,26 +18,26 @@ from relayd.core.conversations import Conversations, Waiting
 from relayd.core.driver import Driver
 from relayd.core.pool import Pool
 from relayd.core.rate_limit import RateLimits
-from relayd.errors import invalid, overloaded
+from relayd.errors import internal, invalid, overloaded
 
 RETRY_SOON_S = 5  # after a restart
 RETRY_LATER_S = 10  # when processes come free
 
 
 class Admission:
-    """See the module's text. `no_tools` is why calls with tools are refused; empty if they are not."""
+    """See the module's text."""
 
     def __init__(
         self,
         config: Config,
-        no_tools: str,
+        capabilities: Capabilities,
         pool: Pool,
         calls: CallTable,
         conversations: Conversations,
         limits: RateLimits,
         driver: Driver,
     ) -> None:
-        self.no_tools = no_tools
+        self._can = capabilities
         self._config = config
         self._pool = pool
         self._calls = calls
@@ -50,6 +51,10 @@ class Admission:
     def reconfigure(self, config: Config) -> None:
         """Use another configuration from now on."""
         self._config = config
+
+    def updated(self, capabilities: Capabilities) -> None:
+        """`claude` has been updated."""
+        self._can = capabilities
 
     def admit(self, asked: Waiting, now: float) -> list[Action]:
         """A request for an answer has come. Raises ApiError."""
@@ -67,8 +72,10 @@ class Admission:
             raise overloaded("relayd is shutting down", RETRY_SOON_S)
         decoded = asked.decoded
         request = decoded.request(self._conversations.held(decoded.name, now), self._config)
-        if request.tools and self.no_tools:
-            raise invalid(self.no_tools)
+        if self._can.refusal:
+            raise internal(self._can.refusal)
+        if request.tools and self._can.no_tools:
+            raise invalid(self._can.no_tools)
         self._limits.admit(request.model, now)
         choice = roads.choose(request, self._pool, self._config, now)
         if isinstance(choice, roads.GetProcess) and len(self._calls.queue) >= self._config.queue_max:

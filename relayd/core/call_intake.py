@@ -56,6 +56,10 @@ class CallIntake:
         except Exception as error:
             return self._turn_away(client, error, request_id, is_chat, now)
 
+    def refused(self, event: ev.RequestRefused, request_id: str, now: float) -> list[Action]:
+        """A request for an answer was refused before it was complete."""
+        return self._turn_away(event.client, event.error, request_id, event.route == "chat", now)
+
     def take_ready(self, now: float) -> list[Action]:
         """Calls whose sticky session has come free."""
         orders: list[Action] = []

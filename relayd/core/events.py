@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import MessagesRequest
 from relayd.claude import mcp
+from relayd.claude.capabilities import Capabilities
 from relayd.claude.hooks import HookFact
 from relayd.claude.prompt import Draft
 from relayd.claude.telemetry import WireFact
@@ -23,19 +24,27 @@ from relayd.http.messages import HttpRequest
 
 @dataclass(frozen=True)
 class RequestArrived:
-    """A client, a hook or a telemetry export has sent a complete request."""
+    """A client, a hook or a telemetry export has sent a complete request.
+
+    `origin` is the allowed foreign page it comes from, or "".
+    """
 
     client: int
     request: HttpRequest
+    origin: str = ""
 
 
 @dataclass(frozen=True)
 class RequestRefused:
-    """The framing of a request was wrong, too large or too slow; its connection closes after the answer."""
+    """A request was wrong in its framing, too large, or not admitted; nobody has looked at its body.
+
+    `route` is the name of its route, where that is known, and `origin` the allowed foreign page it comes from.
+    """
 
     client: int
-    status: int
-    message: str
+    error: ApiError
+    route: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,9 +148,10 @@ class TimerFired:
 
 @dataclass(frozen=True)
 class ClaudeChanged:
-    """The `claude` binary on disk is another one (or is gone: empty fingerprint)."""
+    """The `claude` binary on disk is another one (or is gone: empty fingerprint), or the doctor's verdict about it is."""
 
     fingerprint: str
+    capabilities: Capabilities = Capabilities()
 
 
 @dataclass(frozen=True)

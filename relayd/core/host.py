@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from relayd.claude.announced import Machine
+from relayd.claude.capabilities import Capabilities
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,5 @@ class Host:
     unix_time: Callable[[float], float]
     token: str = ""  # what clients must send, if it is set
     assets: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)  # the dashboard's files: content type and bytes
-    gated: bool = True  # a process can wait for its conversation; else it starts with it, and none is kept warm
     mover: str = ""  # the path of `mv`, if there is one: messages may come by the editor
-    no_tools: str = ""  # why calls with tools are refused, if this version cannot take them
+    capabilities: Capabilities = Capabilities()  # what `claude` can do at the start; updates come by event

@@ -22,21 +22,15 @@ from relayd.http import guard, routes
 
 
 class HttpApi:
-    """See the module's text. `origins` are those of web pages that may use the daemon."""
+    """See the module's text."""
 
     def __init__(
         self,
-        port: int,
-        token: str,
-        origins: frozenset[str],
         intake: CallIntake,
         callbacks: Callbacks,
         admin: AdminApi,
         pages: Pages,
     ) -> None:
-        self._port = port
-        self._token = token
-        self._origins = origins
         self._intake = intake
         self._callbacks = callbacks
         self._admin = admin
@@ -44,10 +38,10 @@ class HttpApi:
         self._page_origins: dict[int, str] = {}  # connections of web pages that may use the daemon, with their origins
 
     def __repr__(self) -> str:
-        return f"<HttpApi port={self._port}>"
+        return f"<HttpApi pages={len(self._page_origins)}>"
 
     def answer(self, event: ev.RequestArrived, now: float) -> list[Action]:
-        """A complete request has come."""
+        """A complete request has come, which `http/guard.py` has admitted."""
         request_id = new_id("req_01")
         try:
             return self._route(event, request_id, now)
@@ -58,15 +52,11 @@ class HttpApi:
             return [log, error_reply(event.client, internal("Internal server error"), request_id)]
 
     def _route(self, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
+        self._note_page(event.client, event.origin)
         request = event.request
-        page = guard.check(request.method, request.headers, self._port, self._origins)
-        if page:
-            self._page_origins[event.client] = page
         if request.method == "OPTIONS":
             return [do.Respond(event.client, 204, [("request-id", request_id)], b"")]
         route = routes.match(request.method, request.path)
-        if self._token and route.name not in routes.OPEN:
-            guard.check_token(request.headers, self._token)
         match route.name:
             case "messages" | "chat":
                 return self._intake.ask(event, route.name == "chat", request_id, now)
@@ -83,9 +73,19 @@ class HttpApi:
             case _:
                 return self._admin.answer(event, route, request_id, now)
 
-    def refuse(self, event: ev.RequestRefused) -> list[Action]:
-        """The framing of a request was wrong."""
-        return [error_reply(event.client, ApiError(event.status, event.message), new_id("req_01"))]
+    def refuse(self, event: ev.RequestRefused, now: float) -> list[Action]:
+        """A request was refused on its head, or its framing was wrong."""
+        self._note_page(event.client, event.origin)
+        if event.route in ("messages", "chat"):
+            return self._intake.refused(event, new_id("req_01"), now)
+        return [error_reply(event.client, event.error, new_id("req_01"))]
+
+    def _note_page(self, client: int, origin: str) -> None:
+        """Remember which page's request the connection carries now."""
+        if origin:
+            self._page_origins[client] = origin
+        elif self._page_origins:
+            self._page_origins.pop(client, None)
 
     def client_left(self, client: int) -> None:
         """A connection has ended."""

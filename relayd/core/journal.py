@@ -72,6 +72,7 @@ class Journal:
         self.first = Histogram()
         self.total = Histogram()
         self.own = Histogram()
+        self.faults = 0  # exceptions that cost one connection, one process or one order
 
     def __repr__(self) -> str:
         return f"<Journal calls={sum(self.calls.values())}>"

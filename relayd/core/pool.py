@@ -22,6 +22,7 @@ import uuid
 from dataclasses import dataclass
 
 from relayd.claude import compose, launch
+from relayd.claude.capabilities import Capabilities
 from relayd.claude.compose import Scene
 from relayd.claude.launch import Doors, LaunchKey
 from relayd.config import Config
@@ -56,6 +57,7 @@ class Pool:
         self.spawned = self.failed = 0
         self._config = config
         self._host = host
+        self._can = host.capabilities
         self._recent = RecentKinds(keys, LaunchKey(config.warm_model, config.warm_max_tokens))
         self._backoff = Backoff()
         self._refusals = 0  # typed messages that were not taken, in a row
@@ -159,8 +161,9 @@ class Pool:
         if session.handed_over is not None:
             self._backoff.served(session.key)
 
-    def outdated(self) -> list[Session]:
-        """`claude` has been updated: the sessions that wait with the old one. What it can do must be seen anew."""
+    def updated(self, capabilities: Capabilities) -> list[Session]:
+        """`claude` has been updated: the sessions that wait with the old one. Whether it takes typed texts must be seen anew."""
+        self._can = capabilities
         self._types = None
         self._backoff = Backoff()
         return [s for s in self.sessions.values() if s.is_free]
@@ -193,7 +196,7 @@ class Pool:
         kinds = [k for k in self._recent.latest(now, self._config.key_memory_s) if now >= self._backoff.until(k[0])]
         if not self.types(now):
             kinds = list(dict.fromkeys((key, Mode.GATE) for key, _ in kinds))
-        if not self._host.gated:
+        if not self._can.gated:
             kinds = [kind for kind in kinds if kind[1] is Mode.PROMPT]
         return [kinds[i % len(kinds)] for i in range(self._config.idle)] if kinds else []
 
@@ -232,7 +235,7 @@ class Pool:
 
     def _spec(self, key: LaunchKey, mode: Mode) -> SessionSpec:
         host = self._host
-        if mode is Mode.GATE and not host.gated:
+        if mode is Mode.GATE and not self._can.gated:
             mode = Mode.LATE
         slot, secret = str(uuid.uuid4()), secrets.token_urlsafe(16)
         conversation = str(uuid.uuid4()) if mode is Mode.PROMPT else slot

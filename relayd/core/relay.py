@@ -10,6 +10,7 @@ else. The parts contain most of them earlier, where it is known what must be put
 
 from __future__ import annotations
 
+import dataclasses
 from typing import assert_never
 
 from relayd.claude.launch import LaunchKey
@@ -33,8 +34,10 @@ class Relay:
     """See the module's text."""
 
     def __init__(self, config: Config, host: Host, keys: list[LaunchKey], port: int) -> None:
-        self.engine = Engine(config, host, keys)
-        self.front = Front(config, host, port, self.engine)
+        self._config = config
+        self._can = host.capabilities
+        self.engine = Engine(self._effective(), host, keys)
+        self.front = Front(self._effective(), host, port, self.engine)
         self.pool = self.engine.pool
         self.calls = self.engine.calls
         self.journal = self.engine.journal
@@ -44,8 +47,13 @@ class Relay:
 
     def reconfigure(self, config: Config) -> None:
         """Use another configuration from now on; calls and processes that run keep theirs."""
-        self.engine.reconfigure(config)
-        self.front.reconfigure(config)
+        self._config = config
+        self.engine.reconfigure(self._effective())
+        self.front.reconfigure(self._effective())
+
+    def _effective(self) -> Config:
+        """What the user has set, less what this `claude` cannot do."""
+        return self._config if self._can.typing else dataclasses.replace(self._config, typing=False)
 
     def start(self, now: float) -> list[Action]:
         """The first orders: warm the pool."""
@@ -86,7 +94,7 @@ class Relay:
             case ev.RequestArrived():
                 return self.front.http.answer(event, now)
             case ev.RequestRefused():
-                return self.front.http.refuse(event)
+                return self.front.http.refuse(event, now)
             case ev.ClientLeft():
                 return self._client_left(event.client, now)
             case ev.FrameArrived():
@@ -96,7 +104,7 @@ class Relay:
             case ev.TimerFired():
                 return self._timer(event, now)
             case ev.ClaudeChanged():
-                return self._claude_changed(now)
+                return self._claude_changed(event, now)
             case ev.ShutdownAsked():
                 self.engine.scheduler.ask()
                 return self.front.ending.asked(now)
@@ -133,10 +141,13 @@ class Relay:
         call = self.calls.by_client.get(client)
         return orders + (self.engine.driver.abandon(call, now) if call is not None else [])
 
-    def _claude_changed(self, now: float) -> list[Action]:
-        self.engine.scheduler.ask()
-        orders: list[Action] = [do.Log("info", "the claude binary has changed: waiting processes are replaced")]
-        for session in self.pool.outdated():
+    def _claude_changed(self, event: ev.ClaudeChanged, now: float) -> list[Action]:
+        """Another binary, or another verdict of the doctor: what waits is outdated, and what can be done is another thing."""
+        self._can = event.capabilities
+        self.reconfigure(self._config)
+        self.front.admission.updated(event.capabilities)
+        orders: list[Action] = [do.Log("info", "claude has changed: waiting processes are replaced")]
+        for session in self.pool.updated(event.capabilities):
             orders += self.engine.driver.drive(session, ev.Retired("claude was updated"), now)
         return orders
 

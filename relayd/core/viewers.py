@@ -21,6 +21,7 @@ from relayd.core.session.record import Session
 from relayd.core.timers import RelayDue, RelayTimer
 
 TICK_S = 1.0
+TOKEN_LIMIT_S = 120.0  # a person may have to look for it and type it; the page connects again by itself
 TIMER = RelayTimer(RelayDue.VIEWERS)
 
 
@@ -30,6 +31,7 @@ class Viewer:
 
     client: int
     admitted: bool
+    since: float
     slot: str = ""
 
 
@@ -49,7 +51,7 @@ class Viewers:
 
     def opened(self, client: int, now: float) -> list[Action]:
         """A page has connected."""
-        self._viewers[client] = Viewer(client, not self._token)
+        self._viewers[client] = Viewer(client, not self._token, now)
         orders: list[Action] = [do.Upgrade(client), do.SetTimer(TIMER, now)]
         return orders if not self._token else [*orders, _frame(client, {"type": "token"})]
 
@@ -99,7 +101,11 @@ class Viewers:
             return []
         frame = {"type": "status"} | status
         admitted = [v.client for v in self._viewers.values() if v.admitted]
-        return [*(_frame(client, frame) for client in admitted), do.SetTimer(TIMER, now + TICK_S)]
+        late = [v.client for v in self._viewers.values() if not v.admitted and now - v.since > TOKEN_LIMIT_S]
+        for client in late:
+            self.left(client)
+        orders: list[Action] = [*(_frame(client, frame) for client in admitted), *map(do.CloseClient, late)]
+        return [*orders, do.SetTimer(TIMER, now + TICK_S)]
 
     def _terminal(self, viewer: Viewer) -> list[Action]:
         """The whole screen of the process that is watched."""

@@ -1,16 +1,22 @@
-"""Who may ask: checks that keep web pages from spending the user's plan. Pure.
+"""Who may ask: the checks that keep web pages, and programs without the token, from spending the user's plan. Pure.
 
-A page in a browser can reach a loopback port, by DNS rebinding (a foreign Host), from its own
-origin (Origin), or with a form post (no JSON content type). Each is refused before any work.
+A page in a browser can reach a loopback port, by DNS rebinding (a foreign Host), from its own origin
+(Origin), with a form post (no JSON content type), or with an image or a link (no Origin, but
+`sec-fetch-site`). `Access.judge` looks at the head of a request and at nothing else, so a refused
+client never gets to send a body. `http1` calls it as soon as the head is complete.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from relayd import loopback
 from relayd.errors import ApiError
+from relayd.http import routes
+from relayd.http.messages import Refusal
 
 ALLOWED_HEADERS = "*, authorization"
 # The dashboard loads nothing from elsewhere; the terminal sets styles of its own.
@@ -22,26 +28,99 @@ PAGE_POLICY = (
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
 )
+HTTP_PORT = 80  # the one that browsers leave out of Host and Origin
+# What a browser says of a request that another site, or another port of this machine, has caused.
+FOREIGN_SITES = ("cross-site", "same-site")
+# Claude Code's own posts: a tool's input is at most an answer long (128,000 tokens, escaped). Their secret is
+# known to the core only, so whoever guesses a path may send so much, and no more.
+INTERNAL_BODY_MAX_BYTES = 8 * 1024 * 1024
+# What asks a small question has no body worth reading.
+SMALL_BODY_MAX_BYTES = 64 * 1024
+WITH_DOCUMENTS = ("messages", "chat", "count")  # limited by `body_max_bytes` only
 
 
-def check(method: str, headers: Mapping[str, str], port: int, allowed: frozenset[str] = frozenset()) -> str:
-    """The origin of an allowed foreign page, or nothing. Raises ApiError 403 or 415 for what no local program sends."""
-    if not is_own_host(headers.get("host", ""), port):
-        raise ApiError(403, "Host is not this daemon's loopback address")
-    origin = headers.get("origin")
-    if origin is not None and origin not in allowed and not is_own_origin(origin, port):
-        raise ApiError(403, "Origin is not allowed: web pages may not use this daemon")
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if method == "POST" and kind != "application/json":
+@dataclass(frozen=True)
+class Admitted:
+    """A request whose body may come.
+
+    route: the name of its route ("" for OPTIONS); origin: the allowed foreign page that asks, or "";
+    body_max: how many bytes its body may have, where that is less than the general limit.
+    """
+
+    route: str
+    origin: str = ""
+    body_max: int | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """The policy of one daemon: its port, the foreign origins that may ask, and the token if there is one."""
+
+    port: int
+    origins: frozenset[str] = frozenset()
+    token: str = field(default="", repr=False)
+
+    @cached_property
+    def hosts(self) -> frozenset[str]:
+        """What Host may say. Compared as text: nothing of a request becomes a number."""
+        with_port = {f"{name}:{self.port}" for name in loopback.HOSTS_IN_URLS}
+        return frozenset(with_port | set(loopback.HOSTS_IN_URLS) if self.port == HTTP_PORT else with_port)
+
+    @cached_property
+    def own_origins(self) -> frozenset[str]:
+        """The origins of pages that this daemon itself has served."""
+        return frozenset(f"http://{host}" for host in self.hosts)
+
+    def judge(self, method: str, path: str, headers: Mapping[str, str]) -> Admitted | Refusal:
+        """May this request send its body? Header names are lower case. Never raises."""
+        if headers.get("host", "").lower() not in self.hosts:
+            return Refusal(ApiError(403, "Host is not this daemon's loopback address"))
+        origin = headers.get("origin")
+        page = origin if origin is not None and origin in self.origins else ""
+        if origin is not None and not page and origin.lower() not in self.own_origins:
+            return Refusal(ApiError(403, "Origin is not allowed: web pages may not use this daemon"))
+        if method == "OPTIONS":
+            return Admitted("", page, SMALL_BODY_MAX_BYTES)
+        name = ""
+        try:
+            name = routes.match(method, path).name
+            if origin is None:
+                _check_site(name, headers)
+            if self.token and name not in routes.OPEN:
+                check_token(headers, self.token)
+            if method == "POST":
+                _check_content_type(headers)
+        except ApiError as error:
+            return Refusal(error, name if error.status != 403 else "", page)
+        return Admitted(name, page, _body_max(name))
+
+
+def _body_max(route: str) -> int | None:
+    if route in WITH_DOCUMENTS:
+        return None
+    return INTERNAL_BODY_MAX_BYTES if route in routes.INTERNAL else SMALL_BODY_MAX_BYTES
+
+
+def _check_site(route: str, headers: Mapping[str, str]) -> None:
+    """Raises ApiError 403 for what a foreign page causes without an Origin; a link to the dashboard is no harm."""
+    if headers.get("sec-fetch-site", "") not in FOREIGN_SITES:
+        return
+    is_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    if route != "page" or not is_link:
+        raise ApiError(403, "web pages may not use this daemon")
+
+
+def _check_content_type(headers: Mapping[str, str]) -> None:
+    """Raises ApiError 415 for what a form of a web page could send."""
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "content-type must be application/json")
-    return origin if origin in allowed and origin is not None else ""
 
 
 def check_token(headers: Mapping[str, str], token: str) -> None:
     """Raises ApiError 401 unless the request carries the token, as the API's clients send their key."""
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     given = [headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
-    if not any(hmac.compare_digest(text.encode(), token.encode()) for text in given):
+    if not any(hmac.compare_digest(text.encode("utf-8", "replace"), token.encode()) for text in given):
         raise ApiError(401, "invalid x-api-key" if any(given) else "x-api-key header is required")
 
 
@@ -54,17 +133,3 @@ def page_headers(origin: str) -> list[tuple[str, str]]:
         ("access-control-expose-headers", "request-id, retry-after, x-relayd-ignored, x-relayd-emulated, x-relayd-output-format"),
         ("vary", "origin"),
     ]
-
-
-def is_own_host(host: str, port: int) -> bool:
-    """True for a loopback name with our port."""
-    name, colon, digits = host.lower().rpartition(":")
-    if not colon or not digits.isdecimal():
-        return False
-    return name in loopback.HOSTS_IN_URLS and int(digits) == port
-
-
-def is_own_origin(origin: str, port: int) -> bool:
-    """True for a page that this daemon itself has served."""
-    scheme, _, host = origin.partition("://")
-    return scheme == "http" and is_own_host(host, port)

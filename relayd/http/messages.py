@@ -1,9 +1,11 @@
-"""What HTTP carries, as values: a request that has arrived, and the refusals of the framing layer."""
+"""What HTTP carries, as values: a request that has arrived, and one that is refused. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from relayd.errors import ApiError
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,18 @@ class HttpRequest:
 
 
 @dataclass(frozen=True)
-class BadRequest:
-    """The framing is wrong or too large: answer `status` with `message` and close."""
+class Refusal:
+    """A request that is answered with an error before anybody has looked at its body.
 
-    status: int
-    message: str
+    route: the name of its route where it is known, "" otherwise; the shape of the error hangs on it.
+    origin: the allowed web page that has asked, or ""; the answer must say that the page may read it.
+    """
+
+    error: ApiError
+    route: str = ""
+    origin: str = ""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return self.error.status

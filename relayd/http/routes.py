@@ -36,6 +36,8 @@ INTERNAL = ("hooks", "mcp", "telemetry")
 # Without the token: nothing to see, a secret of its own in the path, or the token in the first message.
 OPEN = ("hello", "page", "live", *INTERNAL)
 COMPILED = {name: (methods, re.compile(pattern)) for name, (methods, pattern, _) in ROUTES.items()}
+# Paths without a part that varies, found at once: the patterns of the others are tried one by one.
+FIXED = {pattern: name for name, (_, pattern, _) in ROUTES.items() if re.fullmatch(r"[\w/]+", pattern)}
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,27 @@ class Route:
 
 def match(method: str, path: str) -> Route:
     """The route of a request; HEAD counts as GET. Raises ApiError 404, or 405 with `allow`."""
+    fixed = FIXED.get(path)
+    if fixed:
+        _check_method(method, COMPILED[fixed][0])
+        return Route(fixed)
     for name, (methods, pattern) in COMPILED.items():
         found = pattern.fullmatch(path)
-        if not found:
-            continue
-        if method not in methods and not (method == "HEAD" and "GET" in methods):
-            raise ApiError(405, "Method Not Allowed", headers={"allow": ", ".join(methods)})
-        groups = found.groupdict()
-        return Route(name, groups.get("secret") or "", unquote(groups.get("name") or "", "latin-1"))
+        if found:
+            _check_method(method, methods)
+            groups = found.groupdict()
+            return Route(name, groups.get("secret") or "", _unquoted(groups.get("name") or ""))
     raise ApiError(404, "Not Found")
+
+
+def _check_method(method: str, methods: tuple[str, ...]) -> None:
+    if method not in methods and not (method == "HEAD" and "GET" in methods):
+        raise ApiError(405, "Method Not Allowed", headers={"allow": ", ".join(methods)})
+
+
+def _unquoted(text: str) -> str:
+    """A part of a path as its client meant it: UTF-8, as URLs have it, or else Latin-1, as header values may be."""
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        return unquote(text, "latin-1")

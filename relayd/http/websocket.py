@@ -28,7 +28,7 @@ class WebSocket:
         self._max = message_max
         self._wire = WSConnection(ConnectionType.SERVER)
         self._text = ""
-        self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self._headers = [(name.encode(), value.encode("utf-8", "replace")) for name, value in headers.items()]
         self._path = path
 
     def __repr__(self) -> str:

@@ -6,28 +6,37 @@ while the peer still sends. While an answer is being made reading goes on up to 
 of file there comes from a client that has gone or from one that has only finished sending: the kernel
 is asked whether a process still holds the other end, now and again until the answer is out. Where the
 system does not say, the client counts as gone.
+
+What has been read and not worked on yet (`http1.is_behind`, frames of a WebSocket) is taken up in the
+next turn, by a timer for now: no fd would tell of it. Until then nothing more is read.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from relayd.config import Config
 from relayd.core import events as ev
-from relayd.http.http1 import Connection, Phase
-from relayd.http.messages import BadRequest, HttpRequest
+from relayd.http import fixed
+from relayd.http.budget import BodyBudget
+from relayd.http.guard import Access
+from relayd.http.http1 import PIPELINED_MAX_BYTES, Connection, Phase
+from relayd.http.messages import HttpRequest, Refusal
 from relayd.http.websocket import WebSocket, is_upgrade
+from relayd.runtime.clock import HttpDate
 from relayd.runtime.fifo import ByteQueue
 from relayd.runtime.loop import READ, WRITE, Loop
 from relayd.runtime.peer import is_held
+from relayd.runtime.places import Places, Rank
+from relayd.runtime.timers import ChannelTimer, Deadline
 
-PIPELINE_MAX_BYTES = 64 * 1024
-TIME_OUT_HEAD = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
-TIME_OUT_BODY = b'{"type":"error","error":{"type":"timeout_error","message":"the request took too long to arrive"}}'
+MESSAGE_MAX_BYTES = 64 * 1024  # of a dashboard; it sends a token or the name of a process
+FRAME_BYTES_PER_TURN = 4096  # at most 700 frames
 PHASE_LIMITS = {Phase.IDLE: "idle_limit_s", Phase.HEAD: "header_limit_s", Phase.BODY: "body_limit_s"}
+ClientFact = ev.RequestArrived | ev.RequestRefused | ev.ClientLeft | ev.FrameArrived | ev.ViewerCaughtUp
 
 
 class Stage(Enum):
@@ -39,34 +48,41 @@ class Stage(Enum):
     GONE = "gone"
 
 
-class Channel:
-    """See the module's text. `emit` takes events for the core."""
+@dataclass(frozen=True)
+class Shared:
+    """What all connections of a daemon have together. `emit` takes facts for the core."""
 
-    def __init__(
-        self,
-        number: int,
-        sock: socket.socket,
-        config: Config,
-        loop: Loop,
-        emit: Callable[[Any], None],
-        now: float,
-        is_stranger: bool = False,
-    ) -> None:
+    loop: Loop
+    emit: Callable[[ClientFact], None]
+    access: Access
+    budget: BodyBudget
+    places: Places
+    date: HttpDate
+
+
+class Channel:
+    """See the module's text."""
+
+    def __init__(self, number: int, sock: socket.socket, config: Config, shared: Shared, now: float) -> None:
         self.number = number
         self.stage = Stage.OPEN
         self._socket = sock
-        self._is_stranger = is_stranger  # the peer belongs to another user: each request is refused
         self._config = config
-        self._loop = loop
-        self._emit = emit
-        self._http = Connection(config.body_max_bytes, config.header_max_bytes)
+        self._loop = shared.loop
+        self._emit = shared.emit
+        self._places = shared.places
+        self._date = shared.date
+        self._http = Connection(config.body_max_bytes, config.header_max_bytes, shared.access, shared.budget)
         self._out = ByteQueue()
+        self._timers = {what: ChannelTimer(number, what) for what in Deadline}
         self._websocket: WebSocket | None = None
+        self._frames = bytearray()  # of the WebSocket, not looked at yet
         self._dropping = False  # a dashboard that is too slow gets nothing until it has caught up
         self._request: HttpRequest | None = None
-        self._early = 0  # bytes read while an answer was being made
+        self._is_behind = False  # a timer for now is set
         self._input_over = False  # the peer has half-closed
         self._phase: Phase | None = None
+        self._rank: Rank | None = None
         self._follow_phase(now)
 
     def __repr__(self) -> str:
@@ -77,12 +93,12 @@ class Channel:
         return self._socket.fileno()
 
     @property
-    def is_idle(self) -> bool:
-        """True between requests, with nothing to send."""
-        return self.stage is Stage.OPEN and self._http.phase is Phase.IDLE and not self._out.size
+    def has_output(self) -> bool:
+        """True while some of an answer is not out."""
+        return self.stage is Stage.CLOSING or (self._out.size > 0 and self.stage is not Stage.GONE)
 
     def wants(self) -> int:
-        """Read while open, unless enough was pipelined behind a running answer, and while lingering. Write what is left."""
+        """Read while open, unless there is enough to work on, and while lingering. Write what is left."""
         mask = 0
         if self.stage is Stage.LINGERING or self._takes_more():
             mask |= READ
@@ -91,18 +107,20 @@ class Channel:
         return mask
 
     def _takes_more(self) -> bool:
-        return self.stage is Stage.OPEN and not self._input_over and self._early < PIPELINE_MAX_BYTES
+        if self.stage is not Stage.OPEN or self._input_over or self._is_behind:
+            return False
+        return self._websocket is not None or self._http.wants_data
 
     def ready(self, mask: int, now: float) -> bool:
-        """Read a bounded amount; writing is done by `flush`, which the loop calls next."""
-        moved = bool(mask & WRITE)
-        if mask & READ:
+        """Read a bounded amount, and write what the socket takes."""
+        moved = self._write(now) if mask & WRITE else False
+        if mask & READ and (self.stage is Stage.LINGERING or self._takes_more()):
             moved = self._read(now) or moved
         return moved
 
     def _read(self, now: float) -> bool:
         try:
-            data = self._socket.recv(self._config.read_chunk_bytes)
+            data = self._socket.recv(self._read_max())
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
@@ -114,15 +132,19 @@ class Channel:
             return True
         if not data:
             self._end_of_input(now)
-            return True
-        if self._websocket is not None:
-            self._receive_frames(data, now)
-            return True
-        if self._http.phase is Phase.ANSWERING:
-            self._early += len(data)
-        self._http.receive(data)
-        self._pump(now)
+        elif self._websocket is not None:
+            self._frames += data
+            self._receive_frames(now)
+        else:
+            self._http.receive(data)
+            self._pump(now)
         return True
+
+    def _read_max(self) -> int:
+        """A head is at most so long, and so is what may come early; a body comes in larger pieces."""
+        if self._http.phase is Phase.BODY:
+            return self._config.read_chunk_bytes
+        return min(self._config.read_chunk_bytes, PIPELINED_MAX_BYTES)
 
     def _end_of_input(self, now: float) -> None:
         """What is whole is answered, what is not is refused, for as long as somebody is there to read it."""
@@ -138,27 +160,33 @@ class Channel:
         if self.stage is not Stage.OPEN:
             return
         if is_held(self._socket):
-            self._loop.set_timer(self._timer("peer"), now + self._config.half_closed_look_s)
+            self._loop.set_timer(self._timers[Deadline.PEER], now + self._config.half_closed_look_s)
         else:
             self._lose()
 
     def _pump(self, now: float) -> None:
-        """Hand over requests that are complete; at most one is being answered."""
-        request = self._http.next_request()
+        """Hand over a request that is complete; at most one is being answered."""
+        found = self._http.next_request()
         if self._http.wants_body:
-            self._out.append(self._http.continue_bytes())
+            self._append(self._http.continue_bytes(), now)
+        if self.stage is Stage.GONE:  # it has not taken its earlier answers
+            return
         self._follow_phase(now)
-        if request is not None and self._is_stranger:
-            request = BadRequest(403, "relayd answers its own user only")
-        if isinstance(request, BadRequest):
-            self._emit(ev.RequestRefused(self.number, request.status, request.message))
-        elif request is not None:
-            self._early = 0
-            self._request = request if is_upgrade(request.headers) else None
-            self._emit(ev.RequestArrived(self.number, request))
+        if isinstance(found, Refusal):
+            self._emit(ev.RequestRefused(self.number, found.error, found.route, found.origin))
+        elif found is not None:
+            self._request = found if is_upgrade(found.headers) else None
+            self._emit(ev.RequestArrived(self.number, found, self._http.origin))
         elif self._http.phase is Phase.CLOSING:
             self.stage = Stage.CLOSING
+        self._come_back(self._http.is_behind, now)
         self._loop.touch(self)
+
+    def _come_back(self, is_behind: bool, now: float) -> None:
+        """Go on in the next turn, if something is left to do."""
+        self._is_behind = is_behind and self.stage is Stage.OPEN
+        if self._is_behind:
+            self._loop.set_timer(self._timers[Deadline.BEHIND], now, forgiven=False)
 
     # WebSockets, ordered by the core
 
@@ -167,25 +195,29 @@ class Channel:
         if not self._may_answer() or self._request is None:
             return
         request, self._request = self._request, None
-        found = WebSocket(request.headers, request.path, PIPELINE_MAX_BYTES)
+        found = WebSocket(request.headers, request.path, MESSAGE_MAX_BYTES)
         try:
             answer = found.accept()
         except ValueError:
             self.respond(400, [("content-type", "text/plain")], b"not a WebSocket upgrade", now)
             return
         self._websocket = found
-        self._early = 0
         self._append(answer, now)
+        self._frames += self._http.trailing_bytes()  # a client need not wait for the answer
+        self._come_back(bool(self._frames), now)
 
-    def _receive_frames(self, data: bytes, now: float) -> None:
+    def _receive_frames(self, now: float) -> None:
         assert self._websocket is not None
+        data = bytes(self._frames[:FRAME_BYTES_PER_TURN])
+        del self._frames[:FRAME_BYTES_PER_TURN]
         messages, back = self._websocket.receive(data)
         for text in messages:
             self._emit(ev.FrameArrived(self.number, text))
         if back:
             self._append(back, now)
-        if not self._websocket.is_open:
+        if self.stage is Stage.OPEN and not self._websocket.is_open:
             self.stage = Stage.CLOSING
+        self._come_back(bool(self._frames), now)
         self._loop.touch(self)
 
     def send_frame(self, text: str, now: float) -> None:
@@ -202,13 +234,13 @@ class Channel:
     def respond(self, status: int, headers: list[tuple[str, str]], body: bytes, now: float) -> None:
         """A whole answer."""
         if self._may_answer():
-            self._append(self._http.respond(status, headers, body), now)
+            self._append(self._http.respond(status, headers, body, self._date.text(now)), now)
             self._answered(now)
 
     def start_stream(self, status: int, headers: list[tuple[str, str]], now: float) -> None:
         """The head of a streamed answer."""
         if self._may_answer():
-            self._append(self._http.start_stream(status, headers), now)
+            self._append(self._http.start_stream(status, headers, self._date.text(now)), now)
 
     def chunk(self, data: bytes, now: float) -> None:
         """A piece of a streamed answer."""
@@ -222,54 +254,63 @@ class Channel:
             self._answered(now)
 
     def _may_answer(self) -> bool:
-        return self.stage is Stage.OPEN and self._http.phase is Phase.ANSWERING
+        return self.stage is Stage.OPEN and self._http.phase is Phase.ANSWERING and self._websocket is None
 
     def _append(self, data: bytes, now: float) -> None:
         if not self._out.size:
-            self._loop.set_timer(self._timer("stall"), now + self._config.stall_limit_s)
+            self._loop.set_timer(self._timers[Deadline.STALL], now + self._config.stall_limit_s)
         self._out.append(data)
         self._loop.touch(self)
         if self._out.size > self._config.out_max_bytes:
             self._lose()
 
     def _answered(self, now: float) -> None:
+        """The answer is complete. A request that has come behind it is looked at in the next turn, after the others."""
         if self.stage is not Stage.OPEN:
             return
         if self._http.phase is Phase.CLOSING:
             self.stage = Stage.CLOSING
-        else:
-            self._pump(now)
+        self._follow_phase(now)
+        self._come_back(self._http.is_behind, now)
 
     # Output and deadlines
 
     def flush(self, now: float) -> None:
-        """Write a bounded amount."""
-        if not self._out.size or self.stage in (Stage.LINGERING, Stage.GONE):
+        """Write what the socket takes, a bounded amount."""
+        if self._out.size and self.stage not in (Stage.LINGERING, Stage.GONE):
+            self._write(now)
+        else:
             self._maybe_linger(now)
-            return
+        self._take_place(now)
+
+    def _write(self, now: float) -> bool:
+        """True if a byte went out, or the connection ended."""
+        if not self._out.size:
+            return False
         try:
             sent = self._socket.send(self._out.head(self._config.write_chunk_bytes))
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             self._lose()
-            return
+            return True
         self._out.drop(sent)
         if self._out.size:
-            self._loop.set_timer(self._timer("stall"), now + self._config.stall_limit_s)
+            self._loop.set_timer(self._timers[Deadline.STALL], now + self._config.stall_limit_s)
         else:
-            self._loop.cancel_timer(self._timer("stall"))
+            self._loop.cancel_timer(self._timers[Deadline.STALL])
             if self._dropping:
                 self._dropping = False
                 self._emit(ev.ViewerCaughtUp(self.number))
             self._maybe_linger(now)
+        return sent > 0
 
     def _maybe_linger(self, now: float) -> None:
         if self.stage is not Stage.CLOSING or self._out.size:
             return
         self.stage = Stage.LINGERING
-        self._early = 0
-        self._loop.set_timer(self._timer("linger"), now + self._config.linger_limit_s)
+        self._http.abandon()
+        self._loop.set_timer(self._timers[Deadline.LINGER], now + self._config.linger_limit_s)
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -282,44 +323,75 @@ class Channel:
             return
         self._phase = phase
         if phase in PHASE_LIMITS:
-            self._loop.set_timer(self._timer("phase"), now + getattr(self._config, PHASE_LIMITS[phase]))
+            self._loop.set_timer(self._timers[Deadline.PHASE], now + getattr(self._config, PHASE_LIMITS[phase]))
         else:
-            self._loop.cancel_timer(self._timer("phase"))
+            self._loop.cancel_timer(self._timers[Deadline.PHASE])
+        self._take_place(now)
 
-    def timer(self, name: str, now: float) -> None:
+    def _take_place(self, now: float) -> None:
+        """Tell whether this connection may give way to a new one, if that has changed."""
+        rank = self._rank_now()
+        if rank is not self._rank and self.stage is not Stage.GONE:
+            self._rank = rank
+            self._places.put(self.number, rank, now)
+
+    def _rank_now(self) -> Rank | None:
+        if self.stage is Stage.LINGERING:
+            return Rank.IDLE
+        if self.stage is not Stage.OPEN or self._out.size or self._http.phase is Phase.ANSWERING:
+            return None
+        return Rank.IDLE if self._http.phase is Phase.IDLE else Rank.HALF_SENT
+
+    def timer(self, what: Deadline, now: float) -> None:
         """A deadline has passed."""
-        if name == "phase" and self.stage is Stage.OPEN and self._phase in (Phase.HEAD, Phase.BODY):
-            self._time_out()
-        elif name == "peer":
+        if what is Deadline.BEHIND:
+            self._catch_up(now)
+        elif what is Deadline.PHASE and self.stage is Stage.OPEN and self._phase in (Phase.HEAD, Phase.BODY):
+            self._time_out(now)
+        elif what is Deadline.PEER:
             self._look_for_peer(now)
         else:  # idle, stalled, or lingering long enough
             self._lose()
 
-    def _time_out(self) -> None:
+    def _catch_up(self, now: float) -> None:
+        """Take up what was left in an earlier turn."""
+        self._is_behind = False
+        if self.stage is not Stage.OPEN:
+            return
+        if self._websocket is not None:
+            self._receive_frames(now)
+        else:
+            self._pump(now)
+
+    def _time_out(self, now: float) -> None:
         """A request that takes too long to arrive: answered and closed. HTTP's own 408."""
         self._http.phase = Phase.CLOSING
-        self._out.append(TIME_OUT_HEAD + b"content-length: %d\r\n\r\n" % len(TIME_OUT_BODY) + TIME_OUT_BODY)
+        self._http.abandon()
         self.stage = Stage.CLOSING
-        self._loop.touch(self)
+        self._append(fixed.answer(fixed.TOO_SLOW, self._date.text(now)), now)
 
     def _lose(self) -> None:
         """The connection is over, now."""
         if self.stage is Stage.GONE:
             return
-        self.stage = Stage.GONE
-        for name in ("stall", "linger", "phase", "peer"):
-            self._loop.cancel_timer(self._timer(name))
-        self._out.clear()
+        self.stage = Stage.GONE  # first what others rely on: an error below must not leave a connection that nobody ends
         self._loop.forget(self)
         self._emit(ev.ClientLeft(self.number))
+        for timer in self._timers.values():
+            self._loop.cancel_timer(timer)
+        self._places.put(self.number, None, 0.0)
+        self._out.clear()
+        self._frames.clear()
+        self._http.abandon()
+
+    def failed(self) -> None:
+        """A bug of ours: the connection ends, and the core hears that its client has left."""
+        self._lose()
 
     def abort(self) -> None:
-        """Close without asking: the daemon ends."""
+        """Close without asking: the daemon ends, or another connection needs the place."""
         self._lose()
 
     def close(self) -> None:
         """Close the socket. Called by the loop."""
         self._socket.close()
-
-    def _timer(self, name: str) -> tuple[str, ...]:
-        return ("channel", str(self.number), name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from relayd.runtime.system import FILE_FLAGS
 
@@ -16,8 +17,20 @@ def write_private(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def write_whole(path: str, data: bytes) -> None:
+    """The same, so that a reader sees the old file or the new one, and a failure leaves the old one alone."""
+    new = f"{path}.new"
+    try:
+        write_private(new, data)
+        os.replace(new, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        raise
+
+
 def replace_private(path: str, data: bytes) -> None:
-    """The same, whatever has come to stand at that path: what cannot be written over is removed."""
+    """(Over)write it whatever has come to stand at that path: what cannot be written over is removed."""
     try:
         write_private(path, data)
     except OSError:
@@ -25,19 +38,37 @@ def replace_private(path: str, data: bytes) -> None:
         write_private(path, data)
 
 
+def remove_in_order(paths: Sequence[str]) -> Sequence[str]:
+    """Delete files and directories, each only after those before it; those that are left."""
+    for number, path in enumerate(paths):
+        _delete(path)
+        if os.path.lexists(path):
+            return paths[number:]
+    return ()
+
+
+def _delete(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
 class Litter:
-    """Directories that could not be removed yet: there were no fds left, or a process was still writing."""
+    """What could not be removed yet: there were no fds left, or a process was still writing.
+
+    What one process leaves is a group. Its last path is the slot's directory, which says whose the others are: it stays
+    as long as any of them, so that the sweep after a crash finds them.
+    """
 
     def __init__(self) -> None:
-        self._paths: list[str] = []
+        self._groups: list[Sequence[str]] = []
 
     def __repr__(self) -> str:
-        return f"<Litter {len(self._paths)}>"
+        return f"<Litter {len(self._groups)}>"
 
-    def remove(self, paths: Iterable[str] = ()) -> bool:
-        """Remove these and those of before; True if none is left."""
-        self._paths += paths
-        for path in self._paths:
-            shutil.rmtree(path, ignore_errors=True)
-        self._paths = [path for path in self._paths if os.path.lexists(path)]
-        return not self._paths
+    def remove(self, paths: Sequence[str] = ()) -> bool:
+        """Remove these, in this order, and those of before; True if none is left."""
+        self._groups = [left for group in (*self._groups, paths) if (left := remove_in_order(group))]
+        return not self._groups

@@ -60,8 +60,10 @@ class Gate:
         return WRITE if self._writing else 0
 
     def ready(self, mask: int, now: float) -> bool:
-        """Writing is done by `flush`, which the loop calls next."""
-        return True
+        """Write; True if something went out."""
+        left = self._out.size
+        self.flush(now)
+        return self._out.size < left or not self._writing
 
     def flush(self, now: float) -> None:
         """Write what the pipe takes (64 KB at a time on Linux)."""
@@ -74,19 +76,27 @@ class Gate:
         except BlockingIOError:
             return
         except OSError as error:
-            self._writing = False
-            self._loop.forget(self)
-            self._failed(f"the system prompt's pipe broke: {error.strerror}")
+            self._break(f"the system prompt's pipe broke: {error.strerror}")
             return
         if not self._out.size:
             self._writing = False
             self._loop.forget(self)
+
+    def _break(self, reason: str) -> None:
+        self._writing = False
+        self._loop.forget(self)
+        self._failed(reason)
 
     def shut(self) -> None:
         """Give up; only after the process has ended, or it would go on without its prompt."""
         if self._fd >= 0:
             self._writing = False
             self._loop.forget(self)
+
+    def failed(self) -> None:
+        """A bug of ours: the hand-over has failed. The fd stays open: its process would go on, without its prompt."""
+        self._writing = False
+        self._failed("relayd met an error while it wrote the system prompt")
 
     def close(self) -> None:
         """Close the fd. Called by the loop."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Callable
 
 from relayd.runtime.loop import READ, Loop
+from relayd.runtime.timers import ListenerTimer
 
 REST_S = 1.0
+BACKLOG = 256  # connections that the kernel holds until they are accepted
+# Windows lets a second process take a port that has SO_REUSEADDR, and has this against it. Elsewhere
+# SO_REUSEADDR only means that a port in TIME_WAIT may be bound again.
+ADDRESS_OPTION = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 OUT_OF_FDS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -17,9 +23,9 @@ def bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, ADDRESS_OPTION, 1)
         sock.bind((host, port))
-        sock.listen(256)
+        sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise
@@ -67,11 +73,14 @@ class Listener:
                 return count > 0
             except OSError as error:
                 if error.errno in OUT_OF_FDS:
-                    self._resting = True
-                    self._loop.set_timer(("listener", "", "rest"), now + REST_S)
+                    self._rest(now)
                     return True
                 continue
-            self._welcome(sock, now)
+            try:
+                self._welcome(sock, now)
+            except Exception as error:  # costs this connection; the listener has nothing to rest for
+                sock.close()
+                self._loop.report(self, error)
         return True
 
     def _welcome(self, sock: socket.socket, now: float) -> None:
@@ -83,6 +92,10 @@ class Listener:
             return
         self._accepted(sock, now)
 
+    def _rest(self, now: float) -> None:
+        self._resting = True
+        self._loop.set_timer(ListenerTimer.REST, now + REST_S)
+
     def wake(self) -> None:
         """Accept again."""
         self._resting = False
@@ -90,6 +103,10 @@ class Listener:
 
     def flush(self, now: float) -> None:
         """Nothing to write."""
+
+    def failed(self) -> None:
+        """A bug of ours: try again in a moment. A daemon that does not listen is of no use."""
+        self._rest(time.monotonic())
 
     def close(self) -> None:
         """Close the socket. Called by the loop."""

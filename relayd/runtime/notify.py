@@ -6,6 +6,8 @@ The protocol is a datagram to the socket named in the environment. Called by `se
 from __future__ import annotations
 
 import contextlib
+import errno
+import ipaddress
 import os
 import socket
 from collections.abc import Mapping
@@ -35,10 +37,31 @@ class Notifier:
 
 
 def given_socket(environ: Mapping[str, str]) -> socket.socket | None:
-    """The listening socket of socket activation, if there is one."""
-    if environ.get("LISTEN_PID") != str(os.getpid()) or environ.get("LISTEN_FDS") != "1":
+    """The listening socket of socket activation, if there is one.
+
+    Raises OSError, with a text for the user, if others than this machine could reach it.
+    """
+    if environ.get("LISTEN_PID") != str(os.getpid()):
         return None
+    if environ.get("LISTEN_FDS") != "1":
+        raise OSError(errno.EINVAL, f"socket activation gives {environ.get('LISTEN_FDS')} sockets; relayd takes one")
     sock = socket.socket(fileno=FIRST_FD)
+    try:
+        _check_loopback(sock)
+    except OSError:
+        sock.close()
+        raise
     sock.set_inheritable(False)
     sock.setblocking(False)
     return sock
+
+
+def _check_loopback(sock: socket.socket) -> None:
+    """Raises OSError: others than this machine could reach the daemon."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+        raise OSError(errno.EADDRNOTAVAIL, "the socket of socket activation is not TCP")
+    host = sock.getsockname()[0]
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    if not (mapped or address).is_loopback:
+        raise OSError(errno.EADDRNOTAVAIL, f"the socket of socket activation listens on {host}, which is not a loopback address")

@@ -7,13 +7,39 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-GRACE_S = 2.0
+from relayd.runtime.files import remove_in_order
+
+GRACE_S = 2.0  # between TERM and KILL, for all together
 STEP_S = 0.02
+LOOK_LIMIT_S = 5.0  # for `ps`, where there is no /proc
+RECORD_MAX_BYTES = 4096
+SESSION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A process that an earlier daemon has left: its pid, and its birth, since pids are used again."""
+
+    pid: int
+    born: str
+
+    @property
+    def lives(self) -> bool:
+        """True if that very process still runs."""
+        return birth(self.pid) == self.born
+
+    def send(self, number: int) -> None:
+        """Signal its group, if the process is still the one that was recorded. It is not our child: nothing to reap."""
+        if self.lives:
+            with contextlib.suppress(OSError):
+                (os.killpg if hasattr(os, "killpg") else os.kill)(self.pid, number)
 
 
 def identity(pid: int) -> str:
@@ -29,48 +55,54 @@ def birth(pid: int) -> str:
     except OSError:
         if os.path.isdir("/proc/self"):
             return ""
-    with contextlib.suppress(OSError):  # Windows has no `ps`: there nothing is swept
-        return subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.strip()
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # Windows has no `ps`: there nothing is swept
+        look = ["ps", "-o", "lstart=", "-p", str(pid)]
+        return subprocess.run(look, capture_output=True, text=True, check=False, timeout=LOOK_LIMIT_S).stdout.strip()
     return ""
 
 
-def sweep(slots_dir: str, project_dir: str, record_name: str) -> int:
-    """End recorded processes that still run and delete all slot files. Returns how many processes were ended."""
-    pids = []
-    with contextlib.suppress(OSError):
-        for name in os.listdir(slots_dir):
-            pid = _running(f"{slots_dir}/{name}/{record_name}")
-            if pid:
-                pids.append(pid)
-    _end(pids)
-    shutil.rmtree(slots_dir, ignore_errors=True)
-    shutil.rmtree(project_dir, ignore_errors=True)
-    return len(pids)
+def sweep(slots_dir: str, record_name: str, sessions_name: str, owned: Callable[[str], Sequence[str]]) -> int:
+    """End recorded processes that still run; delete what they and their sessions have left. Returns how many were ended.
 
-
-def _running(record: str) -> int:
+    `owned` gives the files of a session. Files of sessions that no slot has recorded are somebody else's.
+    """
     try:
-        with open(record, encoding="utf-8") as file:
-            text = file.read()
+        slots = [f"{slots_dir}/{name}" for name in os.listdir(slots_dir)]
     except OSError:
         return 0
-    digits, _, born = text.partition(" ")
-    if not digits.isdecimal() or not born or birth(int(digits)) != born:
-        return 0
-    return int(digits)
-
-
-def _end(pids: list[int]) -> None:
-    """TERM, a short grace, KILL. They are not our children, so there is nothing to reap."""
-    for pid in pids:
-        _send(pid, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_S
-    while any(birth(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(STEP_S)
-    for pid in pids:
-        _send(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-
-
-def _send(pid: int, number: int) -> None:
+    orphans = [found for slot in slots if (found := _orphan(f"{slot}/{record_name}"))]
+    _end(orphans)
+    for slot in slots:
+        sessions = [os.path.basename(slot), *_text(f"{slot}/{sessions_name}").split()]
+        ours = [path for each in sessions if SESSION_ID.fullmatch(each) for path in owned(each)]
+        remove_in_order([*ours, slot])
     with contextlib.suppress(OSError):
-        (os.killpg if hasattr(os, "killpg") else os.kill)(pid, number)
+        os.rmdir(slots_dir)
+    return len(orphans)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read(RECORD_MAX_BYTES).decode("ascii", "replace")
+    except OSError:
+        return ""
+
+
+def _orphan(record: str) -> Orphan | None:
+    digits, _, born = _text(record).partition(" ")
+    if not (digits.isascii() and digits.isdecimal() and born):
+        return None
+    found = Orphan(int(digits), born)
+    return found if found.lives else None
+
+
+def _end(orphans: list[Orphan]) -> None:
+    """TERM, a short grace, KILL for those that are still there."""
+    for orphan in orphans:
+        orphan.send(signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    while any(orphan.lives for orphan in orphans) and time.monotonic() < deadline:
+        time.sleep(STEP_S)
+    for orphan in orphans:
+        orphan.send(getattr(signal, "SIGKILL", signal.SIGTERM))

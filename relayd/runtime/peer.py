@@ -23,6 +23,7 @@ ALL_STATES = 0xFFFFFFFF
 NO_COOKIE = b"\xff" * 8
 UID_OFFSET = 16 + 4 + 48 + 12  # netlink header, family to retrans, socket id, expires to wqueue; the inode follows
 REPLY_BYTES = 4096
+ASK_LIMIT_S = 0.05  # the kernel answers within the call that asks; this is for one that never does
 NOBODY = -1  # closed already, or not to be found
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
@@ -55,7 +56,7 @@ def _ask(family: int, source: tuple[str, int], destination: tuple[str, int]) -> 
     head = struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0)
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
-            kernel.settimeout(1.0)
+            kernel.settimeout(ASK_LIMIT_S)
             kernel.send(head + body)
             reply = kernel.recv(REPLY_BYTES)
     except OSError:

@@ -6,16 +6,18 @@ error while reading means the other end is closed (Linux says EIO, others an emp
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NoReturn
 
 import ptyprocess
 
 from relayd.runtime.children import end
+from relayd.runtime.command import check
 from relayd.runtime.fifo import ByteQueue
 from relayd.runtime.loop import READ, WRITE, Loop
 
@@ -24,14 +26,7 @@ OUT_MAX_BYTES = 64 * 1024
 FENCED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class _Process(ptyprocess.PtyProcess):  # type: ignore[misc]
-    """One that could not exec is known to nobody but its traceback; when that is cleared, it is ended and reaped."""
-
-    def __del__(self) -> None:
-        """The inherited one waits for a tenth of a second, and may leave a zombie."""
-        if not self.closed:
-            self.fileobj.close()
-            end(self.pid)
+EXIT_NOT_BECOME = 127  # of a child that could not even say why; as shells have it
 
 
 def _leave_the_daemon() -> None:
@@ -42,10 +37,57 @@ def _leave_the_daemon() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FENCED)
 
 
-def _close(fds: tuple[int, int]) -> None:
-    for fd in fds:
-        with contextlib.suppress(OSError):
-            os.close(fd)
+def _become(argv: list[str], env: dict[str, str], cwd: str) -> NoReturn:
+    """In the child: be that program, or raise an OSError.
+
+    It runs as ptyprocess's `preexec_fn`, whose errors come back to the parent; of its own `chdir` nothing comes back, of
+    its own `exec` only an OSError does.
+    """
+    try:
+        os.chdir(cwd)
+        _leave_the_daemon()
+        os.execvpe(argv[0], argv, env)
+    except OSError:
+        raise
+    except BaseException as error:
+        raise OSError(type(error).__name__) from None
+
+
+def _fork(argv: list[str], become: Callable[[], None], dimensions: tuple[int, int]) -> ptyprocess.PtyProcess:
+    """Fork behind a new terminal; the child calls `become`. Raises what went wrong there or here, with nothing left."""
+    daemon = os.getpid()
+    try:
+        return ptyprocess.PtyProcess.spawn(argv, dimensions=dimensions, preexec_fn=become)
+    except BaseException as error:
+        if os.getpid() != daemon:  # the child: whatever went wrong, it must not go on as a second daemon
+            os._exit(EXIT_NOT_BECOME)
+        _clean_up(_locals_of_spawn(error))
+        raise
+
+
+def _locals_of_spawn(error: BaseException) -> Mapping[str, Any]:
+    """What ptyprocess had in hand when it raised: it drops it as it is, and nobody else knows of it."""
+    code = ptyprocess.PtyProcess.spawn.__func__.__code__
+    return next((frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code is code), {})
+
+
+def _clean_up(left: Mapping[str, Any]) -> None:
+    """End and reap the child, close the terminal; without a child, close the pipe for its errors."""
+    if process := left.get("inst"):
+        process.fileobj.close()
+        process.closed = True  # or its `__del__` sleeps for a tenth of a second and looks again
+        end(process.pid)
+    elif pid := left.get("pid"):  # it could not even be wrapped
+        os.close(left["fd"])
+        end(pid)
+    else:
+        _close_pipe(left)
+
+
+def _close_pipe(left: Mapping[str, Any]) -> None:
+    for name in ("exec_err_pipe_read", "exec_err_pipe_write"):
+        if name in left:
+            os.close(left[name])
 
 
 class Pty:
@@ -69,15 +111,10 @@ class Pty:
 
     def spawn(self, argv: list[str], env: dict[str, str], cwd: str, rows: int, columns: int) -> int:
         """Start the process (a few milliseconds, until exec has succeeded). Raises OSError and ValueError."""
-        pipe = os.pipe()  # ptyprocess will get the same numbers, and leave them open if it cannot fork
-        _close(pipe)
+        check(argv, env)
         signal.pthread_sigmask(signal.SIG_BLOCK, FENCED)
         try:
-            process = _Process.spawn(argv, cwd=cwd, env=env, dimensions=(rows, columns), preexec_fn=_leave_the_daemon)
-        except Exception as error:
-            _close(pipe)
-            traceback.clear_frames(error.__traceback__)  # it is in a cycle with the process: not freed for minutes
-            raise
+            process = _fork(argv, partial(_become, argv, env, cwd), (rows, columns))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, FENCED)
         self._process = process
@@ -97,8 +134,12 @@ class Pty:
         return READ | (WRITE if self._out.size else 0) if self._process is not None else 0
 
     def ready(self, mask: int, now: float) -> bool:
-        """Read a bounded amount."""
-        return self.drain() if mask & READ else True
+        """Read a bounded amount, and write."""
+        left = self._out.size
+        if mask & WRITE:
+            self.flush(now)
+        moved = self._out.size < left
+        return self.drain() or moved if mask & READ else moved
 
     def drain(self) -> bool:
         """Read once; True if something came or the end was seen."""
@@ -142,6 +183,10 @@ class Pty:
             self._process = None
             self._loop.forget(self)
             self._closed()
+
+    def failed(self) -> None:
+        """The loop met an error while it drove this terminal: hang up, which ends the process."""
+        self.hang_up()
 
     def close(self) -> None:
         """Close the fd. Called by the loop."""

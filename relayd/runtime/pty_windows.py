@@ -19,6 +19,7 @@ from typing import Any
 
 import winpty
 
+from relayd.runtime.command import check
 from relayd.runtime.loop import READ, Loop
 
 UNKNOWN_STATUS = 1
@@ -51,7 +52,8 @@ class Pty:
         return UNKNOWN_STATUS if code is None else int(code)
 
     def spawn(self, argv: list[str], env: dict[str, str], cwd: str, rows: int, columns: int) -> int:
-        """Start the process and its reader. Raises OSError, and pywinpty's own error."""
+        """Start the process and its reader. Raises OSError and ValueError, and pywinpty's own error."""
+        check(argv, env)
         program = shutil.which(argv[0], path=env.get("PATH"))
         if program is None:
             raise FileNotFoundError(f"{argv[0]} cannot be run")
@@ -114,6 +116,10 @@ class Pty:
             self._is_open = False
             self._loop.forget(self)
             self._closed()
+
+    def failed(self) -> None:
+        """The loop met an error while it drove this terminal: hang up."""
+        self.hang_up()
 
     def close(self) -> None:
         """Close the socket. Called by the loop."""

@@ -1,16 +1,20 @@
 """The file of recent calls: lines are appended, and the older half goes when there are too many.
 
-Metadata only, readable by this user alone. A failure to write is reported once and then forgotten:
-calls matter more than their records.
+Metadata only, readable by this user alone. A failure to write (a full disk) is reported once, leaves the file as it was,
+and is forgotten: calls matter more than their records. Lines are whole, and bounded. Owned by `server.py`.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
+from typing import BinaryIO
 
-from relayd.runtime.files import write_private
+from relayd.runtime.files import write_whole
 from relayd.runtime.system import FILE_FLAGS
+
+LINE_MAX_BYTES = 16 * 1024  # a record has 14 facts; the names in it are bounded where they come in
 
 
 class Records:
@@ -21,6 +25,7 @@ class Records:
         self._keep = keep
         self._log = log
         self._lines = self._count()
+        self._shorten_at = 2 * keep
         self._failing = False
 
     def __repr__(self) -> str:
@@ -28,18 +33,34 @@ class Records:
 
     def append(self, line: bytes) -> None:
         """One record, with its newline."""
+        if len(line) > LINE_MAX_BYTES:
+            self._log("warning", f"the record of a call is longer than {LINE_MAX_BYTES} bytes and was not kept")
+            return
         try:
-            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | FILE_FLAGS, 0o600)
-            with os.fdopen(fd, "ab") as file:
-                file.write(line)
+            self._write(line)
             self._lines += 1
-            if self._lines > 2 * self._keep:
+            if self._lines > self._shorten_at:
+                self._shorten_at += self._keep + 1  # if it fails, not again for each call
                 self._shorten()
             self._failing = False
         except OSError as error:
             if not self._failing:
                 self._log("warning", f"the record of a call could not be written: {error.strerror}")
             self._failing = True
+
+    def _write(self, line: bytes) -> None:
+        """All of it, or nothing: half a line would swallow the next one, too."""
+        fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | FILE_FLAGS, 0o600)
+        with os.fdopen(fd, "ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            torn = end > 0 and _last_byte(fd, end) != b"\n"  # by a crash
+            data = b"\n" + line if torn else line
+            try:
+                if file.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                file.truncate(end)
+                raise
 
     def _count(self) -> int:
         try:
@@ -50,7 +71,18 @@ class Records:
 
     def _shorten(self) -> None:
         with open(self._path, "rb") as file:
-            kept = file.readlines()[-self._keep :] if self._keep else []
-        write_private(f"{self._path}.new", b"".join(kept))
-        os.replace(f"{self._path}.new", self._path)
-        self._lines = len(kept)
+            kept = self._last_lines(file)
+        write_whole(self._path, b"".join(kept))
+        self._lines, self._shorten_at = len(kept), 2 * self._keep
+
+    def _last_lines(self, file: BinaryIO) -> list[bytes]:
+        """The newest lines, read within bounds, whatever has become of the file."""
+        start = max(0, os.fstat(file.fileno()).st_size - self._keep * LINE_MAX_BYTES)
+        file.seek(start)
+        lines = file.readlines()[1 if start else 0 :]
+        return lines[-self._keep :] if self._keep else []
+
+
+def _last_byte(fd: int, end: int) -> bytes:
+    os.lseek(fd, end - 1, os.SEEK_SET)
+    return os.read(fd, 1)

@@ -16,15 +16,17 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Mode
 from relayd.runtime.children import Children
-from relayd.runtime.files import replace_private, write_private
+from relayd.runtime.files import remove_in_order, replace_private, write_private
 from relayd.runtime.gate import Gate
 from relayd.runtime.loop import Loop
 from relayd.runtime.orphans import identity
 from relayd.runtime.system import terminal
 from relayd.runtime.tail import Tail
+from relayd.runtime.timers import PollTimer
 
 LAST_WORDS_READS = 64  # a grandchild may hold the terminal and write for ever
-RECORD_NAME = "process"  # pid and birth of the process, for the sweep after a crash
+# For the sweep after a crash: pid and birth of the process, and the ids of the sessions whose files are ours.
+RECORD_NAME, SESSIONS_NAME = "process", "sessions"
 
 
 class Slot:
@@ -75,6 +77,9 @@ class Slot:
         paths = self._order.paths
         os.makedirs(os.path.dirname(paths.transcript), mode=0o700, exist_ok=True)
         os.makedirs(paths.directory, mode=0o700, exist_ok=True)
+        write_private(
+            f"{paths.directory}/{SESSIONS_NAME}", "\n".join(paths.sessions).encode()
+        )  # before there is any file of theirs
         if self._order.mode is Mode.GATE:
             Gate.make(paths.prompt)
         for path, data in self._order.launch.files.items():
@@ -96,7 +101,7 @@ class Slot:
         try:
             opened = self._gate.try_open()
         except OSError as error:
-            self._emit(ev.SpawnFailed(self.name, f"the gate is gone: {error.strerror}"))
+            self._emit(ev.SlotBroke(self.name, f"the gate is gone: {error.strerror}"))
             return
         if opened:
             self._emit(ev.GateOpened(self.name))
@@ -123,10 +128,13 @@ class Slot:
     def forget_transcript(self) -> None:
         """Delete the files of its conversation, and follow what is written next, which is not before keys are pressed."""
         self._read_tail()
-        self._unlink_transcripts()
-        if self._tail:
+        if not self._tail:
+            remove_in_order(self._transcripts())
+            return
+        self._tail.close()  # Windows deletes no file that is open
+        if not remove_in_order(self._transcripts()):
             self._tail.start_anew()
-            self._loop.cancel_timer(self._timer("tail"))
+        self._loop.cancel_timer(self._timer("tail"))
 
     def write(self, data: bytes) -> None:
         """Keys, or answers to terminal queries."""
@@ -171,21 +179,17 @@ class Slot:
         return bool(data)
 
     def remove(self) -> tuple[str, ...]:
-        """Close everything and delete its files; the directories that must be removed, too."""
+        """Close everything; what must be deleted, in this order: the directory says whose the rest is."""
         self._pty.hang_up()
         self._gate.shut()
         if self._tail:
             self._tail.close()
         for name in ("gate", "tail"):
             self._loop.cancel_timer(self._timer(name))
-        paths = self._order.paths
-        self._unlink_transcripts()
-        return (*paths.beside, paths.directory)
+        return (*self._transcripts(), *self._order.paths.beside, self._order.paths.directory)
 
-    def _unlink_transcripts(self) -> None:
-        for path in (self._order.paths.placeholder, self._order.paths.transcript):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+    def _transcripts(self) -> tuple[str, ...]:
+        return self._order.paths.placeholder, self._order.paths.transcript
 
     def _output(self, data: bytes) -> None:
         self._emit(ev.PtyOutput(self.name, data))
@@ -201,5 +205,5 @@ class Slot:
     def _gate_failed(self, reason: str) -> None:
         self._emit(ev.HandOverFailed(self.name, reason))
 
-    def _timer(self, name: str) -> tuple[str, ...]:
-        return ("runtime", self.name, name)
+    def _timer(self, name: str) -> PollTimer:
+        return PollTimer(self.name, name)

@@ -1,7 +1,7 @@
 """Installs, removes and asks the service, by the system's own tools. The only module of this room that does anything.
 
-Each manager is a table of commands and the file it needs. A tool that is missing or says no is an error with
-its own words. Called by `commands/service.py`.
+Each manager is a table of commands and the files it needs. A tool that is missing or says no is an error with
+its own words. An installation that fails puts back what was there before. Called by `commands/service.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from relayd.service import launchd, systemd, windows
@@ -23,20 +23,31 @@ class ServiceError(Exception):
     """The service manager is missing or has refused; the message holds its words."""
 
 
+Command = tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Manager:
-    """`files` maps paths to texts. The rest are argvs of the system's tools, several for one step where needed."""
+    """`files` maps paths to texts. The rest are argvs of the system's tools, several for one step where needed.
+
+    prepare: before the files are written; may fail, as nothing may be there yet.
+    revive: by path, what brings a file back to life that was there before an installation that failed.
+    stale: files of other kinds of installation, which go with this one, and with each removal.
+    """
 
     name: str
     files: dict[str, str]
-    install: tuple[tuple[str, ...], ...]
-    uninstall: tuple[tuple[str, ...], ...]
-    start: tuple[str, ...]
-    stop: tuple[str, ...]
-    status: tuple[str, ...]
-    logs: tuple[str, ...]
+    install: tuple[Command, ...]
+    uninstall: tuple[Command, ...]
+    start: Command
+    stop: Command
+    status: Command
+    logs: Command
     encoding: str = "utf-8"
-    after_removal: tuple[tuple[str, ...], ...] = field(default=())
+    prepare: tuple[Command, ...] = ()
+    reload: tuple[Command, ...] = ()  # after files have changed or gone
+    revive: dict[str, Command] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()
 
 
 def for_platform(platform: str, spec: Spec, environ: Mapping[str, str], socket_address: str = "") -> Manager:
@@ -51,22 +62,26 @@ def for_platform(platform: str, spec: Spec, environ: Mapping[str, str], socket_a
 def _systemd(spec: Spec, environ: Mapping[str, str], socket_address: str) -> Manager:
     base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", ""), ".config")
     place = os.path.join(base, "systemd", "user")
-    files = {os.path.join(place, systemd.UNIT): systemd.service(spec)}
-    unit = systemd.UNIT
-    if socket_address:
-        files[os.path.join(place, systemd.SOCKET)] = systemd.socket(socket_address)
-        unit = systemd.SOCKET
+    service, socket = os.path.join(place, systemd.UNIT), os.path.join(place, systemd.SOCKET)
+    files = {service: systemd.service(spec)} | ({socket: systemd.socket(socket_address)} if socket_address else {})
     control = ("systemctl", "--user")
+    wanted = systemd.SOCKET if socket_address else systemd.UNIT
+    # A socket that stays would start the service again; systemd enables none whose service runs.
+    units = (systemd.SOCKET, systemd.UNIT) if socket_address or os.path.exists(socket) else (systemd.UNIT,)
+    off = tuple((*control, "disable", "--now", unit) for unit in (systemd.SOCKET, systemd.UNIT))
     return Manager(
         name="systemd",
         files=files,
-        install=((*control, "daemon-reload"), (*control, "enable", "--now", unit)),
-        uninstall=((*control, "disable", "--now", systemd.UNIT),),
-        start=(*control, "start", systemd.UNIT),
-        stop=(*control, "stop", systemd.UNIT),
-        status=(*control, "--no-pager", "status", systemd.UNIT),
+        prepare=off,
+        install=((*control, "daemon-reload"), (*control, "enable", "--now", wanted)),
+        uninstall=off,
+        start=(*control, "start", *units),
+        stop=(*control, "stop", *units),
+        status=(*control, "--no-pager", "status", *units),
         logs=("journalctl", "--user", "--no-pager", "-n", "100", "-u", systemd.UNIT),
-        after_removal=((*control, "daemon-reload"),),
+        reload=((*control, "daemon-reload"),),
+        revive={path: (*control, "enable", "--now", os.path.basename(path)) for path in (socket, service)},
+        stale=() if socket_address else (socket,),
     )
 
 
@@ -77,8 +92,10 @@ def _launchd(spec: Spec, environ: Mapping[str, str]) -> Manager:
     return Manager(
         name="launchd",
         files={path: launchd.agent(spec)},
+        prepare=(("launchctl", "bootout", service),),  # it refuses to load what is loaded
         install=(("launchctl", "bootstrap", domain, path),),
         uninstall=(("launchctl", "bootout", service),),
+        revive={path: ("launchctl", "bootstrap", domain, path)},
         start=("launchctl", "kickstart", service),
         stop=("launchctl", "kill", "TERM", service),
         status=("launchctl", "print", service),
@@ -98,6 +115,7 @@ def _windows(spec: Spec, environ: Mapping[str, str]) -> Manager:
         status=("schtasks", "/Query", "/V", "/FO", "LIST", "/TN", windows.TASK),
         logs=("cmd", "/c", "type", spec.log),
         encoding="utf-16",
+        revive={path: ("schtasks", "/Create", "/F", "/TN", windows.TASK, "/XML", path)},
     )
 
 
@@ -112,49 +130,88 @@ def is_there(manager: Manager) -> bool:
 
 
 def install(manager: Manager) -> list[str]:
-    """Write the files and start the service; the files' paths. Raises ServiceError, with nothing left behind."""
-    for path, text in manager.files.items():
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding=manager.encoding) as file:
-            file.write(text)
+    """Write the files and start the service; the files' paths. Raises ServiceError, with what was there before put back."""
+    before = {path: _content(path) for path in (*manager.files, *manager.stale)}
     try:
+        _try(manager.prepare)
+        for path, text in manager.files.items():
+            _write(path, text.encode(manager.encoding))
+        _remove(manager.stale)
         for command in manager.install:
             run(command)
-    except ServiceError:
-        _remove_files(manager)
-        raise
+    except (ServiceError, OSError) as error:
+        _restore(manager, before)
+        raise error if isinstance(error, ServiceError) else ServiceError(f"{error.filename}: {error.strerror}") from error
     return list(manager.files)
+
+
+def _restore(manager: Manager, before: Mapping[str, bytes | None]) -> None:
+    """The files as they were, and the services that they were for. Best effort: the first error is the one to tell."""
+    for path, content in before.items():
+        with contextlib.suppress(OSError):
+            _remove((path,)) if content is None else _write(path, content)
+    _try(manager.reload)
+    _try(tuple(manager.revive[path] for path in manager.revive if before.get(path) is not None))
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ServiceError(f"{path}: {error.strerror}") from error
+
+
+def _write(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
 
 
 def uninstall(manager: Manager) -> list[str]:
     """Stop the service and remove its files; those that were there. A service that is not installed is no error."""
-    for command in manager.uninstall:
-        with contextlib.suppress(ServiceError):
-            run(command)
-    removed = _remove_files(manager)
-    for command in manager.after_removal:
-        with contextlib.suppress(ServiceError):
-            run(command)
+    _try(manager.uninstall)
+    removed = _remove((*manager.files, *manager.stale))
+    _try(manager.reload)
     return removed
 
 
-def _remove_files(manager: Manager) -> list[str]:
+def _try(commands: tuple[Command, ...]) -> None:
+    """Run them all; what one of them refuses is no error."""
+    for command in commands:
+        with contextlib.suppress(ServiceError):
+            run(command)
+
+
+def _remove(paths: Iterable[str]) -> list[str]:
     removed = []
-    for path in manager.files:
+    for path in paths:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
             removed.append(path)
     return removed
 
 
-def run(command: tuple[str, ...]) -> str:
+def show(command: Command) -> tuple[int, str]:
+    """Run a tool whose exit status is part of its answer. Raises ServiceError if it cannot be run."""
+    done = _done(command)
+    return done.returncode, done.stdout or done.stderr
+
+
+def run(command: Command) -> str:
     """Run a tool; what it says. Raises ServiceError."""
+    done = _done(command)
+    if done.returncode:
+        raise ServiceError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def _done(command: Command) -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=TOOL_LIMIT_S)
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=TOOL_LIMIT_S)
     except OSError as error:
         raise ServiceError(f"{command[0]}: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
         raise ServiceError(f"{' '.join(command)}: no answer within {TOOL_LIMIT_S} s") from error
-    if done.returncode:
-        raise ServiceError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
-    return done.stdout

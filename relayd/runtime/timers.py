@@ -1,0 +1,58 @@
+"""What the runtime's timers are for: one small class per owner. `server` gives each to its owner by its type.
+
+A key is compared by identity where its owner holds it (cheap: some are set several times per request).
+Keys of any other type belong to the core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Deadline(Enum):
+    """What a connection waits for."""
+
+    PHASE = "phase"  # the rest of a request, or the next one
+    STALL = "stall"  # the peer to take some of its answer
+    LINGER = "linger"  # the peer to close after the last answer
+    PEER = "peer"  # a look whether somebody still holds the other end
+    BEHIND = "behind"  # the next turn: bytes that have been read are left
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelTimer:
+    """A connection's. Its channel holds it."""
+
+    client: int
+    what: Deadline
+
+
+@dataclass(frozen=True)
+class PollTimer:
+    """A process's gate or transcript, which is looked at now and again; `what` is the slot's own word for it."""
+
+    slot: str
+    what: str
+
+
+@dataclass(frozen=True, eq=False)
+class StrangerTimer:
+    """The end of a refused connection."""
+
+    number: int
+
+
+class ListenerTimer(Enum):
+    """The listener's."""
+
+    REST = "rest"
+
+
+class Chore(Enum):
+    """The daemon's own."""
+
+    WATCHDOG = "watchdog"
+    BINARY = "binary"
+    PROMPTS = "prompts"
+    LITTER = "litter"
