@@ -1,0 +1,340 @@
+"""Scripts for `core_throws.py`: what happens to a relay in a simulated world, so that most of its methods are used."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from relayd.core import events as ev
+from relayd.core.timers import SlotDue, SlotTimer
+from tests.siege.simulation import Process, Simulation
+
+MODEL = "claude-sonnet-5"
+TOOL = {"name": "get", "description": "Gets", "input_schema": {"type": "object", "properties": {"k": {"type": "integer"}}}}
+CHAT_TOOL = {"type": "function", "function": {"name": "get", "description": "Gets", "parameters": TOOL["input_schema"]}}
+ANSWER_LIMIT_S = 40.0  # of the simulation's time: every deadline of a call has passed long before
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+ZOO = (
+    b"\x1b[2J\x1b[H\x1b[5;5Hx\x1b[3A\x1b[2B\x1b[1C\x1b[1D\x1b[1E\x1b[1F\x1b[5G\x1b[5d\x1b[1K\x1b[J\x1b[2X\x1b[2P\x1b[2@\x1b[L\x1b[M\x1b[S\x1b[T"
+    b"\x1b[2;9r\x1b7\x1b8\x1bM\x1bD\x1bE\x1b[3b\x1b[c\x1b[>c\x1b[6n\x1b[5n\x1b[?25l\x1b[?1049h\x1b[?1049l\x1b[4h\x1b[?u\x1b[>1u\x1b[m\te\xcc\x81\r\n\x08"
+    b"\x1b]0;title\x07\x1bPq\x1b\\\x1b[?2026$p\x1b[s\x1b[u\x1bc\xe6\xbc\xa2\xff"
+)
+DIALOG = "\x1b[2J\x1b[HSelect login method\r\n ❯ 1. Claude account\r\n   2. API\r\n Enter to confirm · Esc to cancel".encode()
+TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n /state/workspace\r\n ❯ No, exit\r\n   Yes, I trust this folder\r\n".encode()
+TRUST += b" Enter to confirm"
+PATHS = {False: "/v1/messages", True: "/v1/chat/completions"}
+
+
+@dataclass
+class Wanted:
+    """What a client must get: `text` to the letter, an error if that is empty, any answer at all for a small question."""
+
+    client: int
+    what: str
+    text: str | None = ""
+    is_chat: bool = False
+    may_fail: bool = False  # an error is as good, unprovoked too
+
+
+@dataclass
+class Play:
+    """One script being played. `arm` switches the hook on."""
+
+    sim: Simulation
+    arm: Callable[[], None]
+    wanted: list[Wanted] = field(default_factory=list)
+
+    @property
+    def _key(self) -> dict[str, str]:
+        return {"x_api_key": self.sim.token} if self.sim.token else {}
+
+    def ask(self, text: str, says: str | None = None, is_chat: bool = False, **fields: Any) -> int:
+        """A call with one message, or with a whole conversation in `messages`; headers in `headers`."""
+        headers, may_fail = fields.pop("headers", {}), fields.pop("may_fail", False)
+        value = {"model": MODEL, "max_tokens": 1024, "messages": [{"role": "user", "content": text}], **fields}
+        client = self.sim.call("POST", PATHS[is_chat], value, **self._key | headers)
+        what = f"{'chat' if is_chat else 'call'} {text!r}{' streamed' if fields.get('stream') else ''}"
+        self.wanted.append(Wanted(client, what, text.removeprefix("echo ") if says is None else says, is_chat, may_fail))
+        return client
+
+    def question(self, method: str, path: str, value: Any = None, **headers: str) -> int:
+        """A small question, right or wrong: it must be answered."""
+        path, _, query = path.partition("?")
+        client = self.sim.call(method, path, value, query, **headers)
+        self.wanted.append(Wanted(client, f"{method} {path}", None))
+        return client
+
+    def wait(self, seconds: float = 1.0) -> None:
+        """Let time pass."""
+        self.sim.run(seconds)
+
+    def settle(self) -> None:
+        """Until all that were asked have answers, or none can come any more."""
+        replies = [self.sim.replies[w.client] for w in self.wanted]
+        self.sim.run(ANSWER_LIMIT_S, lambda: all(r.has_come or r.status == 101 for r in replies))
+
+    def value(self, client: int) -> dict[str, Any]:
+        """A whole answer; nothing unless it is one."""
+        reply = self.sim.replies[client]
+        return json.loads(reply.body) if reply.status == 200 and not reply.is_stream and reply.is_over else {}
+
+
+Script = Callable[[Play], None]
+
+
+def messages(play: Play) -> None:
+    """Whole and streamed calls, one that leaves, a dashboard that looks on."""
+    sim = play.sim
+    play.ask("slow a\nb\nc\nd", "slow a\nb\nc\nd", stream=True)
+    play.arm()
+    viewer = play.question(
+        "GET", "/v1/live", upgrade="websocket", connection="upgrade", sec_websocket_key="x", sec_websocket_version="13"
+    )
+    play.ask("echo one\ntwo", system="Be brief.", temperature=0.5, metadata={})
+    gone = play.ask("slow gone\naway", stream=True)
+    play.wait(0.15)
+    sim.tell(ev.FrameArrived(viewer, json.dumps({"watch": next(iter(sim.processes), "")})))
+    sim.tell(ev.ViewerCaughtUp(viewer))
+    sim.leave(gone)
+    play.wanted = [w for w in play.wanted if w.client != gone]
+    play.wait(0.2)
+    sim.tell(ev.FrameArrived(viewer, "no JSON"))
+    play.settle()
+    play.wait(3.0)
+
+
+def chat(play: Play) -> None:
+    """The other shape."""
+    play.ask("slow a\nb\nc", "slow a\nb\nc", True, stream=True, stream_options={"include_usage": True})
+    play.arm()
+    play.ask("echo one\ntwo", is_chat=True, seed=1)
+    play.ask('echo {"a":1}', is_chat=True, response_format={"type": "json_object"})
+    play.ask("", "", True, messages=[{"role": "user", "content": 5}])
+    play.settle()
+
+
+def tools(play: Play) -> None:
+    """Calls that park, whose results are brought, or other ones."""
+    clients = []
+    for is_chat, is_stream in ((False, False), (False, True), (True, False)):
+        kind = CHAT_TOOL if is_chat else TOOL
+        clients.append(play.ask(f"tool {is_chat} {is_stream}", 'using[get {"k": 1}]', is_chat, tools=[kind], stream=is_stream))
+        play.arm()
+    play.settle()
+    for client, result in zip(clients[:1] * 2, ("a result", "another"), strict=True):
+        answer = play.value(client)
+        if answer:
+            call = next(b for b in answer["content"] if b["type"] == "tool_use")
+            said = [{"role": "user", "content": "tool False False"}, {"role": "assistant", "content": answer["content"]}]
+            brought = {"type": "tool_result", "tool_use_id": call["id"], "content": result}
+            history = [*said, {"role": "user", "content": [brought]}]
+            play.ask("results", f"got {result}", tools=[TOOL], messages=history)
+            play.settle()
+    play.wait(12.0)
+
+
+def sessions(play: Play) -> None:
+    """Sticky sessions: calls in order, one that leaves, deletion under a call; counting."""
+    name = {"x_relayd_session": "s"}
+    play.ask("slow first\nline", "slow first\nline", headers=name)
+    play.arm()
+    play.ask("echo second", headers=name, stream=True)
+    gone = play.ask("echo third", headers=name)
+    play.question("POST", "/v1/messages/count_tokens", {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]})
+    play.question("GET", "/v1/sessions")
+    play.question("GET", "/v1/sessions/s")
+    play.sim.leave(gone)
+    play.wanted = [w for w in play.wanted if w.client != gone]
+    play.settle()
+    play.ask("slow fourth\nx", headers=name)
+    play.question("DELETE", "/v1/sessions/s")
+    play.ask("echo fifth", headers=name)
+    play.settle()
+    play.wait(1900.0)
+
+
+def failures(play: Play) -> None:
+    """What goes wrong without anybody's throwing: crashes, API errors, silence, wrong requests, a full queue."""
+    play.ask("crash now", "")
+    play.arm()
+    play.ask("fail rate_limit API Error: Request rejected (429) · slow", "", stream=True)
+    play.settle()
+    play.ask("hang", "", stream=True)
+    play.ask("echo not JSON", "not JSON", is_chat=True)
+    for number in range(8):
+        play.ask(f"echo {number}", may_fail=True)
+    play.sim.tell(ev.RequestRefused(play.question("GET", "/v1/nothing") + 1_000_000, 400, "wrong framing"))
+    play.question("POST", "/v1/messages", b"{")
+    play.question("GET", "/v1/messages")
+    play.question("POST", "/hooks/" + "x" * 22, {})
+    play.settle()
+    play.wait(65.0)
+
+
+def questions(play: Play) -> None:
+    """Everything that is answered at once, beside a call."""
+    play.ask("slow a\nb\nc\nd\ne\nf", "slow a\nb\nc\nd\ne\nf")
+    play.arm()
+    for path in ("health", "version", "availability", "license", "models", "models?limit=3", "models/claude-sonnet-5", "status"):
+        play.question("GET", f"/v1/{path}")
+    for path in ("/metrics", "/", "/dashboard/app.js", "/api/hello"):
+        play.question("GET", path)
+    play.question("POST", "/v1/license/refresh", {})
+    play.question("OPTIONS", "/v1/messages", origin="https://mine.example")
+    play.question("GET", "/v1/health", origin="https://mine.example")
+    play.question("GET", "/v1/health", host="evil.example")
+    for process in list(play.sim.processes.values())[:1]:
+        door = process.door("hooks").replace("/hooks/", "/mcp/")
+        for method in ("initialize", "ping", "notifications/x", "nonsense"):
+            play.question("POST", door, {"jsonrpc": "2.0", "id": 1, "method": method})
+        play.question("POST", process.door("hooks"), b"nonsense")
+        play.question("POST", process.door("telemetry"), b"nonsense")
+    play.settle()
+
+
+def typed(play: Play) -> None:
+    """Messages that are typed into processes that stand at their prompt, by keys and by the editor."""
+    play.ask("echo zero")
+    play.arm()
+    play.settle()
+    play.wait(2.0)
+    play.ask("echo one")
+    play.settle()
+    play.wait(2.0)
+    talk = [{"role": "user", "content": "echo one"}, {"role": "assistant", "content": "one"}]
+    play.ask("two", "two", messages=[*talk, {"role": "user", "content": "echo two"}], stream=True)
+    play.ask("echo with\ta tab")
+    play.settle()
+    play.wait(130.0)
+
+
+def rich(play: Play) -> None:
+    """Every kind of content, in both shapes; packed bodies; threads; the token."""
+    key = {"x_api_key": "token"}
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": base64.b64encode(PNG).decode()}}
+    paper = {"type": "document", "title": "t", "source": {"type": "text", "media_type": "text/plain", "data": "words"}}
+    thought = {"type": "thinking", "thinking": "hm", "signature": "c2lnbmF0dXJl"}
+    call = {"type": "tool_use", "id": "toolu_1", "name": "get", "input": {"k": 1}}
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "toolu_1",
+        "is_error": True,
+        "content": [{"type": "text", "text": "x"}, picture],
+    }
+    talk = [
+        {"role": "user", "content": [{"type": "text", "text": "look"}, picture, paper]},
+        {"role": "assistant", "content": [thought, {"type": "text", "text": "using"}, call]},
+        {"role": "user", "content": [result]},
+        {"role": "assistant", "content": "well"},
+        {"role": "user", "content": "echo rich"},
+    ]
+    play.ask("slow a\nb\nc", "slow a\nb\nc", headers=key, stream=True)
+    play.arm()
+    play.ask("rich", "rich", messages=talk, tools=[TOOL], headers=key, stream=True)
+    parts = [
+        {"type": "text", "text": "look"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture['source']['data']}"}},
+    ]
+    said = [
+        {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
+        {"role": "user", "content": parts},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "get", "arguments": '{"k": 1}'}}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
+        {"role": "user", "content": "echo parts"},
+    ]
+    play.ask("parts", "parts", True, messages=said, tools=[CHAT_TOOL], headers=key)
+    play.ask("tool chat", 'using[get {"k": 1}]', True, tools=[CHAT_TOOL], headers=key, stream=True)
+    play.ask("hang", "", True, headers=key, stream=True)
+    play.question("POST", "/v1/messages", gzip.compress(b"{}"), content_encoding="gzip", **key)
+    play.question("POST", "/v1/messages", b"x", content_encoding="br", **key)
+    play.question("POST", "/v1/messages/count_tokens", {"model": MODEL, "messages": talk, "tools": [TOOL]}, **key)
+    play.question("GET", "/v1/health")
+    play.question("GET", "/v1/health", authorization="Bearer wrong")
+    play.question("GET", "/v1/health", origin="http://127.0.0.1:7421", authorization="Bearer token")
+    viewer = play.question(
+        "GET", "/v1/live", upgrade="websocket", connection="upgrade", sec_websocket_key="x", sec_websocket_version="13"
+    )
+    play.sim.tell(ev.FrameArrived(viewer, json.dumps({"token": "token"})))
+    play.settle()
+    play.wait(12.0)
+
+
+def strays(play: Play) -> None:
+    """Processes that do what none should: dialogs, terminals that close, files that fail, turns that nobody ordered."""
+    sim = play.sim
+    play.ask("slow a\nb\nc\nd\ne", "slow a\nb\nc\nd\ne", stream=True)
+    play.arm()
+
+    def process_of(client: int) -> Process:
+        call = next(c for c in sim.relay.calls.by_number.values() if c.client == client)
+        return sim.processes[call.slot or ""]
+
+    def during(fault: Callable[[str, Process], None], text: str = "hang") -> None:
+        client = play.ask(text, "" if text == "hang" else text, may_fail=True, stream=True)
+        play.wait(0.05)
+        for call in [c for c in sim.relay.calls.by_number.values() if c.client == client and c.slot in sim.processes]:
+            fault(call.slot or "", process_of(client))
+        play.settle()
+
+    during(lambda slot, process: sim.tell(ev.PtyOutput(slot, ZOO)), "slow x\ny")
+    during(lambda slot, process: sim.tell(ev.HandOverFailed(slot, "disk full")))
+    during(lambda slot, process: sim.tell(ev.SlotBroke(slot, "an order failed")))
+    during(lambda slot, process: sim.tell(ev.PtyClosed(slot)))
+    during(lambda slot, process: sim.tell(ev.PtyOutput(slot, DIALOG)))
+    during(lambda slot, process: sim.tell(ev.TranscriptGrew(slot, b"nonsense\n" + b"x" * 100)))
+    during(lambda slot, process: sim.tell(ev.TimerFired(SlotTimer(slot, SlotDue.STATE))))
+    for slot, process in list(sim.processes.items())[:1]:
+        sim.stray(process)
+        sim.tell(ev.PtyOutput(slot, TRUST))
+    play.wait(1.0)
+    sim.spawns_fail = 2
+    play.ask("echo cold", "cold", may_fail=True, max_tokens=77)
+    play.settle()
+    play.wait(10.0)
+
+
+def updates(play: Play) -> None:
+    """Another binary, another configuration, under a call."""
+    play.ask("slow a\nb\nc", "slow a\nb\nc", stream=True)
+    play.arm()
+    play.sim.tell(ev.ClaudeChanged("another"))
+    play.wait(0.3)
+    play.ask("echo one", thinking={"type": "enabled", "budget_tokens": 1024}, max_tokens=2048, stop_sequences=["never said"])
+    play.ask("echo two", tools=[TOOL], tool_choice={"type": "none"})
+    play.ask('echo {"a": 1}', output_config={"format": {"type": "json_schema", "schema": {"type": "object"}}})
+    play.settle()
+
+
+def ending(play: Play) -> None:
+    """The end, asked for under calls that take longer than it waits."""
+    play.ask("slow a\nb\nc", "slow a\nb\nc", stream=True)
+    play.ask("hang", "", stream=True)
+    play.arm()
+    play.wait(0.05)
+    for number in range(6):
+        play.ask(f"echo {number}", may_fail=True)
+    play.sim.tell(ev.ShutdownAsked())
+    play.ask("echo late", may_fail=True)
+    play.settle()
+
+
+SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
+    "messages": (messages, {}),
+    "chat": (chat, {}),
+    "tools": (tools, {}),
+    "sessions": (sessions, {}),
+    "failures": (failures, {"max": 2, "queue_max": 6, "idle": 1}),
+    "questions": (questions, {"allowed_origins": "https://mine.example", "assets": {"": ("text/html", b"x")}}),
+    "typed": (typed, {"typing": True, "kept": 2, "mover": "/bin/mv"}),
+    "rich": (rich, {"token": "token"}),
+    "strays": (strays, {"idle": 1}),
+    "updates": (updates, {}),
+    "ending": (ending, {"max": 3}),
+}

@@ -1,0 +1,425 @@
+"""A whole world around a pure `Relay`: clients, processes that stand for Claude Code, a clock, timers. No fds, no waiting.
+
+It performs the relay's orders as the runtime would and tells it what would come back. An order about what is not there is a
+fault, as is an answer after an answer. `tests/siege/core_throws.py` runs scripts in it, with an exception thrown somewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from relayd.claude import mcp, prompt
+from relayd.claude.announced import Machine
+from relayd.config import Config
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.host import Host
+from relayd.core.relay import Relay
+from relayd.core.timers import Timer
+from relayd.http.messages import HttpRequest
+from tests.siege import methods
+
+HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
+HEADING = "Claude Code v2.1.330\x1b]0;✳ Claude Code\x07".encode()
+BUSY, IDLE = "\x1b]0;◐ Claude Code\x07".encode(), "\x1b]0;✳ Claude Code\x07".encode()
+PASTED = re.compile(rb"\x1b\[200~(.*?)\x1b\[201~", re.DOTALL)
+NEAR = Host(
+    "/bin/claude",
+    "/state",
+    "/claude",
+    "/state/workspace",
+    "http://127.0.0.1:7421",
+    {},
+    True,
+    Machine("linux", "bash", "Linux 6"),
+    lambda now: "2026-01-01T00:00:00.000Z",
+    lambda now: "2026-01-01",
+    lambda now: 1.7e9 + now,
+)
+LIMITS: dict[str, Any] = {
+    "spawn_limit_s": 4.0,
+    "start_limit_s": 4.0,
+    "silence_limit_s": 5.0,
+    "turn_limit_s": 8.0,
+    "parked_limit_s": 8.0,
+    "transcript_lag_s": 1.0,
+    "kill_limit_s": 1.0,
+    "term_limit_s": 1.0,
+    "queue_wait_s": 10.0,
+    "shutdown_limit_s": 10.0,
+}
+STEP_S = 0.01
+TICK_S = 1e-6  # no clock stands still while something is done
+
+
+@dataclasses.dataclass
+class Reply:
+    """What a client has got of one request so far."""
+
+    client: int
+    status: int = 0
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    body: bytes = b""
+    is_stream: bool = False
+    is_over: bool = False
+    was_closed: bool = False  # by the daemon
+
+    @property
+    def has_come(self) -> bool:
+        """True if nothing more will come."""
+        return self.is_over or self.was_closed
+
+
+@dataclasses.dataclass
+class Process:
+    """A Claude Code process as the runtime sees it."""
+
+    order: do.SpawnSlot
+    pid: int
+    lives: bool = True
+    transcript: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    typed: str = ""
+    waits: int = 0  # the MCP request whose answer it waits for
+
+    def door(self, name: str) -> str:
+        """The path of one of the daemon's doors, as the process reads it from its files."""
+        launch, paths = self.order.launch, self.order.paths
+        if name == "hooks":
+            url = json.loads(launch.files[paths.settings])["hooks"]["Stop"][0]["hooks"][0]["url"]
+        elif name == "mcp":
+            url = json.loads(launch.files[paths.mcp])["mcpServers"][mcp.SERVER]["url"]
+        else:
+            url = launch.env["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"]
+        return "/" + str(url).split("/", 3)[3]
+
+    @property
+    def has_tools(self) -> bool:
+        """True if it was told of the MCP server."""
+        return self.order.paths.mcp in self.order.launch.files
+
+
+class Simulation:
+    """See the module's text. `faults` are what no daemon should do; `hook` is on while the relay handles a fact."""
+
+    def __init__(self, **flags: Any) -> None:
+        near = {name: flags.pop(name) for name in ("token", "mover", "assets", "gated", "no_tools") if name in flags}
+        self.token = str(near.get("token", ""))
+        self.config = Config(**({"typing": False, "kept": 0} | LIMITS | flags))
+        self.relay = Relay(self.config, dataclasses.replace(NEAR, **near), [], 7421)
+        self.now = 100.0
+        self.faults: list[str] = []
+        self.replies: dict[int, Reply] = {}
+        self.processes: dict[str, Process] = {}
+        self.timers: dict[Timer, float] = {}
+        self.frames: dict[int, list[Any]] = {}
+        self.logs: list[do.Log] = []
+        self.is_finished = False
+        self.spawns_fail = 0  # so many of the next starts
+        self.hook: methods.Hook | None = None
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = 0
+        self._internal: dict[int, Callable[[bytes], None]] = {}
+        self._turn(lambda: self.relay.start(self.now))
+
+    def __repr__(self) -> str:
+        return f"<Simulation {self.now:.2f} {self.relay!r}>"
+
+    # Time
+
+    def at(self, delay_s: float, work: Callable[[], None]) -> None:
+        """Do something later."""
+        self._numbers += 1
+        heapq.heappush(self._due, (self.now + delay_s, self._numbers, work))
+
+    def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass."""
+        end = self.now + seconds
+        while not until():
+            timer = min(self.timers, key=lambda key: self.timers[key], default=None)
+            timer_at = self.timers[timer] if timer is not None else end + 1
+            work_at = self._due[0][0] if self._due else end + 1
+            if min(timer_at, work_at) > end:
+                break
+            self.now = max(self.now, min(timer_at, work_at)) + TICK_S
+            if timer is not None and timer_at < work_at:
+                del self.timers[timer]
+                self.tell(ev.TimerFired(timer))
+            else:
+                heapq.heappop(self._due)[2]()
+        else:
+            return
+        self.now = max(self.now, end)
+
+    def tell(self, event: Any) -> None:
+        """A fact for the relay."""
+        self._turn(lambda: self.relay.handle(event, self.now))
+
+    def _turn(self, work: Callable[[], list[Any]]) -> None:
+        try:
+            orders = methods.hooked(self.hook, work) if self.hook else work()
+        except Exception as error:
+            self.faults.append(f"the daemon would end: {type(error).__name__}: {error}")
+            return
+        for order in orders:
+            self._perform(order)
+
+    # Clients
+
+    def call(self, method: str, path: str, value: Any = None, query: str = "", **headers: str) -> int:
+        """A request of a new client; its number."""
+        self._numbers += 1
+        client = self._numbers
+        fields = HEADERS | {k.replace("_", "-"): v for k, v in headers.items()}
+        data = value if isinstance(value, bytes) else json.dumps(value).encode() if value is not None else b""
+        self.replies[client] = Reply(client)
+        self.tell(ev.RequestArrived(client, HttpRequest(method, path, query, fields, data)))
+        return client
+
+    def leave(self, client: int) -> None:
+        """A client hangs up."""
+        reply = self.replies.get(client)
+        if reply is not None and not reply.was_closed:
+            reply.was_closed = True
+            self.tell(ev.ClientLeft(client))
+
+    def _post(self, path: str, value: Any, then: Callable[[bytes], None] = lambda body: None) -> int:
+        """A request of a process."""
+        self._numbers += 1
+        client = self._numbers
+        self.replies[client] = Reply(client)
+        self._internal[client] = then
+        self.tell(ev.RequestArrived(client, HttpRequest("POST", path, "", HEADERS, json.dumps(value).encode())))
+        return client
+
+    # What the relay orders
+
+    def _perform(self, order: Any) -> None:
+        slot = getattr(order, "slot", None)
+        if slot is not None and not isinstance(order, do.SpawnSlot) and slot not in self.processes:
+            self.faults.append(f"an order about a process that is not there: {type(order).__name__}")
+            return
+        match order:
+            case do.Respond() | do.StartStream() | do.SendChunk() | do.EndStream() | do.CloseClient():
+                self._answer(order)
+            case do.SpawnSlot():
+                self._numbers += 1
+                process = self.processes[order.slot] = Process(order, self._numbers)
+                self.at(STEP_S, lambda: self._boot(process))
+            case do.HandOver():
+                process = self.processes[order.slot]
+                process.transcript = [json.loads(line) for line in order.transcript.splitlines()]
+                if order.slot and process.order.mode is not do.Mode.PROMPT:
+                    self.at(STEP_S, lambda: self._run(process))
+            case do.WritePty():
+                self._type(self.processes[order.slot], order.data)
+            case do.OpenEditor():
+                process = self.processes[order.slot]
+                process.typed = order.text
+                self.at(STEP_S, lambda: self._told(process, ev.PtyOutput(order.slot, prompt.EDITOR_LEFT)))
+                self.at(2 * STEP_S, lambda: self._painted(process))
+            case do.SignalChild():
+                process = self.processes[order.slot]
+                self.at(STEP_S, lambda: self._end(process, 0 if order.name == "TERM" else -9))
+            case do.RemoveSlot():
+                if self.processes[order.slot].lives:
+                    self.faults.append("a process was removed that lives")
+                del self.processes[order.slot]
+            case do.SetTimer():
+                self.timers[order.key] = order.at
+            case do.CancelTimer():
+                self.timers.pop(order.key, None)
+            case do.Log():
+                self.logs.append(order)
+            case do.Upgrade():
+                self.replies[order.client].status = 101
+                self.frames[order.client] = []
+            case do.SendFrame():
+                if order.client in self.frames:
+                    self.frames[order.client].append(json.loads(order.text))
+            case do.Finish():
+                self.is_finished = True
+            case _:
+                pass  # files and hurry: nothing comes back
+
+    def _answer(self, order: Any) -> None:
+        reply = self.replies.get(order.client)
+        if reply is None or reply.was_closed:
+            return
+        if isinstance(order, do.CloseClient):
+            reply.was_closed = True
+            self.tell(ev.ClientLeft(order.client))
+            return
+        if reply.is_over or (isinstance(order, (do.Respond, do.StartStream)) and reply.status):
+            self.faults.append(f"{type(order).__name__} after an answer")
+        elif isinstance(order, (do.SendChunk, do.EndStream)) and not reply.is_stream:
+            self.faults.append(f"{type(order).__name__} without a stream")
+        if isinstance(order, (do.Respond, do.StartStream)):
+            reply.status, reply.headers = order.status, dict(order.headers)
+        reply.is_stream = reply.is_stream or isinstance(order, do.StartStream)
+        reply.is_over = reply.is_over or isinstance(order, (do.Respond, do.EndStream))
+        reply.body += order.body if isinstance(order, do.Respond) else order.data if isinstance(order, do.SendChunk) else b""
+        if isinstance(order, do.Respond) and order.client in self._internal:
+            self._internal.pop(order.client)(order.body)
+
+    # What processes do
+
+    def _told(self, process: Process, event: Any) -> None:
+        if process.lives:
+            self.tell(event)
+
+    def _later(self, process: Process, steps: int, work: Callable[[], Any]) -> None:
+        self.at(steps * STEP_S, lambda: work() if process.lives else None)
+
+    def _boot(self, process: Process) -> None:
+        if not process.lives:
+            return
+        slot = process.order.slot
+        if self.spawns_fail:
+            self.spawns_fail -= 1
+            process.lives = False
+            self.tell(ev.SpawnFailed(slot, "OSError: no memory"))
+            return
+        self.tell(ev.SlotSpawned(slot, process.pid))
+        if process.has_tools:
+            self._later(process, 1, lambda: self._mcp(process, "tools/list", {}))
+        if process.order.mode is do.Mode.PROMPT:
+            self._later(process, 2, lambda: self.tell(ev.PtyOutput(slot, HEADING)))
+        else:
+            self._later(process, 2, lambda: self.tell(ev.GateOpened(slot)))
+
+    def _end(self, process: Process, status: int) -> None:
+        if process.lives:
+            process.lives = False
+            self.tell(ev.ChildExited(process.order.slot, status))
+            self.tell(ev.PtyClosed(process.order.slot))
+            for client in [c for c in self._internal if c == process.waits]:
+                self._internal.pop(client)
+                self.leave(client)
+
+    def stray(self, process: Process) -> None:
+        """A process tells of a turn that nobody has ordered."""
+        self._hook(process, hook_event_name="MessageDisplay", message_id="stray", index=0, final=False, delta="stray")
+
+    def _mcp(self, process: Process, method: str, params: Any, then: Callable[[bytes], None] = lambda body: None) -> int:
+        return self._post(process.door("mcp"), {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, then)
+
+    def _hook(self, process: Process, then: Callable[[bytes], None] = lambda body: None, **value: Any) -> None:
+        session = process.order.paths.transcript.rsplit("/", 1)[1].removesuffix(".jsonl")
+        self._post(process.door("hooks"), {"session_id": session} | value, then)
+
+    def _grow(self, process: Process, value: Any) -> None:
+        self.tell(ev.TranscriptGrew(process.order.slot, json.dumps(value).encode() + b"\n"))
+
+    def _type(self, process: Process, data: bytes) -> None:
+        """Keys reach a process at its prompt."""
+        slot = process.order.slot
+        pasted = b"".join(PASTED.findall(data)).decode()
+        if pasted.startswith("/resume "):
+            self._later(process, 1, lambda: self.tell(ev.PtyOutput(slot, BUSY)))
+            self._later(process, 2, lambda: self.tell(ev.PtyOutput(slot, IDLE)))
+        elif pasted or (data == prompt.ENTER and process.typed):
+            text, process.typed = pasted or process.typed, ""
+            self._later(process, 1, lambda: self._submit(process, text))
+
+    def _painted(self, process: Process) -> None:
+        self._told(process, ev.PtyOutput(process.order.slot, f"\x1b[2J\x1b[H❯ {process.typed}".encode()))
+
+    def _submit(self, process: Process, text: str) -> None:
+        def go(body: bytes) -> None:
+            if b"block" not in body:
+                process.transcript.append(
+                    {"type": "user", "message": {"role": "user", "content": [{"type": "text", "text": text}]}}
+                )
+                self._later(process, 1, lambda: self._grow(process, process.transcript[-1]))
+                self._later(process, 2, lambda: self._run(process))
+
+        self._hook(process, go, hook_event_name="UserPromptSubmit", prompt=text)
+
+    def _run(self, process: Process) -> None:
+        """The turn: the words of the last message say what to do."""
+        if not process.lives:
+            return
+        messages = [line["message"] for line in process.transcript if line["type"] in ("user", "assistant") and "message" in line]
+        text = _asked(messages)
+        command, _, words = text.partition(" ")
+        self.tell(ev.PtyOutput(process.order.slot, BUSY))
+        if command == "crash":
+            self._later(process, 1, lambda: self._end(process, 3))
+        elif command == "fail":
+            self._fail(process, words)
+        elif command == "tool":
+            self._use_tool(process)
+        elif command != "hang":
+            self._say(process, text.removeprefix("echo ") if text.strip() else "nothing", 10 if command == "slow" else 1)
+
+    def _say(self, process: Process, text: str, pace: int = 1) -> None:
+        pieces = [line + "\n" for line in text.split("\n")]
+        pieces[-1] = pieces[-1][:-1]
+        message = f"u{self._numbers}"
+        step = pace
+        for index, piece in enumerate(pieces):
+            shown = {"message_id": message, "index": index, "final": index == len(pieces) - 1, "delta": piece}
+            self._later(process, step, lambda shown=shown: self._hook(process, hook_event_name="MessageDisplay", **shown))
+            step += pace
+        self._later(process, step, lambda: self._hook(process, hook_event_name="Stop", last_assistant_message=text.strip()))
+        self._later(process, step + 1, lambda: self._grow(process, self._line([{"type": "text", "text": text}], "end_turn")))
+        self._later(process, step + 2, lambda: self._report(process, "api_request", input_tokens=5, output_tokens=3))
+        self._later(process, step + 3, lambda: self.tell(ev.PtyOutput(process.order.slot, IDLE)))
+
+    def _fail(self, process: Process, words: str) -> None:
+        name, _, text = words.partition(" ")
+        self._hook(process, hook_event_name="StopFailure", error=name, last_assistant_message=text)
+        self._report(process, "api_error", status_code=429, error=text)
+        line = self._line([{"type": "text", "text": text}], "stop_sequence") | {"isApiErrorMessage": True, "error": name}
+        self._later(process, 1, lambda: self._grow(process, line))
+
+    def _use_tool(self, process: Process) -> None:
+        self._numbers += 1
+        block = {"type": "tool_use", "id": f"toolu_{self._numbers}", "name": "get", "input": {"k": 1}}
+        shown = {"message_id": f"u{self._numbers}", "index": 0, "final": True, "delta": "using"}
+        self._hook(process, hook_event_name="MessageDisplay", **shown)
+        self._grow(process, self._line([{"type": "text", "text": "using"}, mcp.to_wire(block)], "tool_use"))
+        params = {"name": "get", "_meta": {mcp.TOOL_USE_ID: block["id"]}}
+
+        def go(body: bytes) -> None:
+            answer = json.loads(body)  # an HTTP error is told to the model as the tool's
+            text = answer["result"]["content"][0]["text"] if "result" in answer else "error"
+            result = {"type": "tool_result", "tool_use_id": block["id"], "content": text}
+            self._later(
+                process, 1, lambda: self._grow(process, {"type": "user", "message": {"role": "user", "content": [result]}})
+            )
+            self._later(process, 2, lambda: self._say(process, f"got {text}"))
+
+        self._report(process, "api_request", input_tokens=5, output_tokens=3)
+        process.waits = self._numbers + 1
+        process.waits = self._mcp(process, "tools/call", params, go)
+
+    def _line(self, content: list[dict[str, Any]], stop_reason: str) -> dict[str, Any]:
+        self._numbers += 1
+        usage = {"input_tokens": 5, "output_tokens": 3, "cache_read_input_tokens": 2, "cache_creation_input_tokens": 1}
+        message = {"id": f"msg_{self._numbers}", "type": "message", "role": "assistant", "model": "m", "content": content}
+        message |= {"stop_reason": stop_reason, "stop_sequence": None, "usage": usage}
+        return {"type": "assistant", "isSidechain": False, "message": message, "requestId": "req_x"}
+
+    def _report(self, process: Process, name: str, **fields: Any) -> None:
+        attributes = {"event.name": name, "query_source": "repl_main_thread", "model": "m", **fields}
+        record = {"attributes": [{"key": k, "value": {"stringValue": str(v)}} for k, v in attributes.items()]}
+        self._post(process.door("telemetry"), {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]})
+
+
+def _asked(messages: list[dict[str, Any]]) -> str:
+    """What the last message says; tool results that were replayed say what those that were brought would."""
+    content = messages[-1]["content"]
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    text = "".join(b.get("text", "") for b in blocks)
+    if text.strip():
+        return text
+    results = [b["content"] for m in messages[-2:] for b in m["content"] if isinstance(b, dict) and b["type"] == "tool_result"]
+    if results:
+        return "got " + "".join(b["text"] for b in results[0]) if isinstance(results[0], list) else f"got {results[0]}"
+    return text
