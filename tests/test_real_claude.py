@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from relayd.anthropic import models
 from relayd.doctor.conversations import conversation
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
@@ -51,6 +52,44 @@ def test_texts_that_would_be_commands_are_only_texts(real: Harness, text: str) -
     body = {"messages": [{"role": "user", "content": text}], "system": "Answer."}
     assert post(real.url, {"model": "claude-sonnet-4-6", "max_tokens": 1024, **body})[0] == 200
     assert differences(body, upstream(real)) == []
+
+
+@pytest.mark.parametrize("name", [m.id for m in models.LISTED])
+def test_every_model_gets_the_conversation_and_the_apis_own_defaults(real: Harness, name: str) -> None:
+    """Exactness was looked at on one model. The newest six got a message more, with an effort that beat the client's."""
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello."}], "system": "Answer."}
+    known = models.facts(name)
+    assert post(real.url, {"model": name, "max_tokens": 1024, **body})[0] == 200
+    sent = upstream(real)
+    assert differences(body, sent) == []
+    assert sent["model"] == name
+    assert sent.get("output_config", {}).get("effort", "") == known.effort
+    assert sent["thinking"]["type"] == ("adaptive" if models.Does.THINK in known.does else "disabled")
+    if known.version >= (5, 1):
+        post(real.url, {"model": name, "max_tokens": 1024, "output_config": {"effort": "low"}, **body})
+        assert upstream(real)["output_config"]["effort"] == "low"
+        assert differences(body, upstream(real)) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["claude-opus-4-7", "claude-opus-4-8", "claude-sonnet-5", "claude-sonnet-5-5", "claude-mythos-5"]
+)
+def test_a_system_message_among_the_others_arrives_as_it_is_or_is_refused(real: Harness, name: str) -> None:
+    """Sonnet 5 was thought to take the role: Claude Code wraps such a message into a reminder."""
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello."}, {"role": "system", "content": "Be brief."}]}
+    status, _, answer = post(real.url, {"model": name, "max_tokens": 1024, **body})
+    if models.Does.SYSTEM in models.facts(name).does:
+        assert status == 200
+        assert differences(body, upstream(real)) == []
+    else:
+        assert status == 400
+        assert "role 'system' is not supported" in json.loads(answer)["error"]["message"]
+
+
+def test_a_retired_model_is_not_answered_by_another_one(real: Harness) -> None:
+    """Claude Code would take Opus 5.5 for Opus 4.1, in silence."""
+    assert post(real.url, ask("x", model="claude-opus-4-1-20250805"))[0] == 200  # the stand-in has them all
+    assert upstream(real)["model"] == "claude-opus-4-1-20250805"
 
 
 def test_interruption_marks_are_refused_since_they_start_no_turn(real: Harness) -> None:

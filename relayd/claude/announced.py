@@ -9,26 +9,13 @@ text: nothing breaks, the reminder is seen. Measured on 2.1.330; called by `comp
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
+from relayd.anthropic import models
+from relayd.anthropic.models import Does
+
 BLANK = [{"content": " "}]  # must not be empty to count as given; blank texts are not sent
-# Knowledge cutoffs of Claude Code's own model table.
-CUTOFFS = (
-    (re.compile(r"(?:fable|mythos|haiku|sonnet|opus)-5-[1-9](?!\d)"), "June 2026"),
-    (re.compile(r"opus-5(?!-)"), "May 2026"),
-    (re.compile(r"(?:fable|mythos|sonnet)-5(?!-)|opus-4-[78]"), "January 2026"),
-    (re.compile(r"sonnet-4-6"), "August 2025"),
-    (re.compile(r"opus-4-[56]"), "May 2025"),
-    (re.compile(r"haiku-4-5"), "February 2025"),
-    (re.compile(r"sonnet-4-5"), "January 2025"),
-)
-NAME = re.compile(r"claude-(?P<line>[a-z]+)-(?P<version>\d+(?:-\d(?!\d))?)(?:-20\d{6})?")
-# What the short names stand for.
-FAMILIES = {"fable": "claude-fable-5-2", "sonnet": "claude-sonnet-5-5", "opus": "claude-opus-5-5", "haiku": "claude-haiku-5-5"}
-# Models that take messages of the role `system`; for the others Claude Code would turn them into user text.
-NO_SYSTEM_ROLE = re.compile(r"claude-3|(?:haiku|sonnet)-4|opus-4-[0-7](?!\d)|opus-4$")
 
 
 @dataclass(frozen=True)
@@ -42,7 +29,7 @@ class Machine:
 
 def takes_system_role(model: str) -> bool:
     """True if the model takes messages of the role `system`."""
-    return not NO_SYSTEM_ROLE.search(model)
+    return Does.SYSTEM in models.facts(model).does
 
 
 def notes(machine: Machine, cwd: str, model: str, today: str) -> list[dict[str, Any]]:
@@ -75,10 +62,8 @@ def system_turn(text: str) -> dict[str, Any]:
 
 def identity_of(model: str) -> dict[str, Any] | None:
     """A model as Claude Code's own table has it; None for one that is not known."""
-    full = FAMILIES.get(model, model)
-    found = NAME.fullmatch(full)
-    cutoff = next((text for pattern, text in CUTOFFS if pattern.search(full)), None)
-    if not found or cutoff is None:
+    found = models.known(model)
+    if found is None or not found.cutoff:
         return None
-    name = f"{found['line'].capitalize()} {found['version'].replace('-', '.')}"
-    return {"modelId": full, "marketingName": name, "knowledgeCutoff": cutoff}
+    own = found.id if model in found.short else model
+    return {"modelId": own, "marketingName": found.name, "knowledgeCutoff": found.cutoff}

@@ -51,6 +51,10 @@ OURS = {
     "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
     "CLAUDE_CODE_TOTAL_TOKENS_REMINDER": "off",
     "ENABLE_TOOL_SEARCH": "false",
+    # Or the newest models get an empty system message with an effort of Claude Code's own, which beats the client's.
+    "CLAUDE_CODE_MODEL_CAPABILITIES": "-per_turn_effort",
+    # A retired model is an error, as with the API, and not silently another one.
+    "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP": "1",
     # Errors go to the client at once, whose SDK has retry rules of its own.
     "CLAUDE_CODE_MAX_RETRIES": "0",
     "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",

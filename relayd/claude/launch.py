@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 
 from relayd import codec
+from relayd.anthropic import models
+from relayd.anthropic.models import Does
 from relayd.anthropic.request import MessagesRequest, Thinking
 from relayd.anthropic.tools import Choice
 from relayd.claude import environment, mcp
@@ -25,12 +27,6 @@ TOOL_ENV = {
     "MAX_MCP_OUTPUT_TOKENS": "100000000",
 }
 HOOK_EVENTS = ("MessageDisplay", "Stop", "StopFailure", "UserPromptSubmit")
-# Models that think when `thinking` is absent (platform docs, "Extended thinking"); for the others absent means no.
-THINKS_BY_DEFAULT = re.compile(r"(?:(?:opus|sonnet|haiku|fable|mythos)-5\b)|^(?:opus|sonnet|fable|default|best)$")
-# Models that show a summary of their thinking unless told otherwise; later ones leave it out (platform docs).
-SHOWS_BY_DEFAULT = re.compile(r"claude-3|(?:opus|sonnet|haiku)-4(?:-[0-6](?!\d)|-20|$)")
-# Models that Claude Code would ask for more effort than the API's default, which is high.
-OVERDONE_EFFORT = re.compile(r"opus-4-7")
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ class LaunchKey:
     def thinking_off(self) -> bool:
         """True if no thinking block can come back."""
         if self.thinking.kind == "absent":
-            return not THINKS_BY_DEFAULT.search(self.model)
+            return Does.THINK not in models.facts(self.model).does
         return self.thinking.kind == "disabled"
 
     @property
@@ -83,7 +79,7 @@ class LaunchKey:
         """True if thinking blocks come with a summary, not only with their signature."""
         if self.thinking.display:
             return self.thinking.display == "summarized"
-        return bool(SHOWS_BY_DEFAULT.search(self.model))
+        return Does.SHOW in models.facts(self.model).does
 
 
 @dataclass(frozen=True)
@@ -269,12 +265,13 @@ def _thinking(key: LaunchKey) -> dict[str, object]:
 
 
 def _output_config(key: LaunchKey) -> dict[str, object]:
-    """Merged into Claude Code's own, which names an effort for most models."""
+    """Merged into Claude Code's own, which names an effort for most models: of some another one than the API's default."""
     config: dict[str, object] = {}
+    model = models.facts(key.model)
     if key.effort:
         config["effort"] = key.effort
-    elif OVERDONE_EFFORT.search(key.model):
-        config["effort"] = "high"
+    elif model.effort != model.own_effort:
+        config["effort"] = model.effort
     if key.schema:
         config["format"] = {"type": "json_schema", "schema": codec.parse(key.schema.encode())}
     return config

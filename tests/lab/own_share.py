@@ -32,6 +32,7 @@ MODEL = "claude-sonnet-4-6"
 TOOL = {"name": "get", "description": "Gets", "input_schema": {"type": "object"}}
 FILLER = "A sentence of ordinary prose that a request might hold, repeated to make it ten kilobytes long. " * 100
 PORT = 7421
+LIMITS = Config()  # made once: a Config is checked when it is made, and the daemon makes one at its start
 
 
 def samples(body: bytes, rounds: int = ROUNDS) -> list[float]:
@@ -85,7 +86,7 @@ def _request_bytes(body: bytes, path: str = "/v1/messages") -> bytes:
 
 
 def _read(data: bytes) -> tuple[Connection, HttpRequest]:
-    http = Connection(Config().body_max_bytes, Config().header_max_bytes)
+    http = Connection(LIMITS.body_max_bytes, LIMITS.header_max_bytes)
     http.receive(data)
     request = http.next_request()
     assert isinstance(request, HttpRequest)

@@ -24,7 +24,7 @@ CHAIN_TURNS = 10
 READY_LIMIT_S = 10.0
 
 
-def check(harness: Harness, seed: int, case: dict[str, Any] | None = None) -> tuple[str, list[str]]:
+def check(harness: Harness, seed: int, case: dict[str, Any] | None = None, model: str = MODEL) -> tuple[str, list[str]]:
     """The road of one conversation, and the differences that it shows. The case is found again by a mark in its system prompt."""
     case = case or conversation(seed)
     mark = f"[case {seed}]"
@@ -32,7 +32,7 @@ def check(harness: Harness, seed: int, case: dict[str, Any] | None = None) -> tu
     # The mark is a system text of its own, so that every kind of message stays as it was generated.
     marked = [mark] if system is None else ([mark, system] if isinstance(system, str) else [mark, *[b["text"] for b in system]])
     case["system"] = [{"type": "text", "text": t} for t in marked]
-    reply = client.post(harness.url, {"model": MODEL, "max_tokens": 1024, **case})
+    reply = client.post(harness.url, {"model": model, "max_tokens": 1024, **case})
     if reply.status != 200:
         return reply.road, [f"status {reply.status}: {reply.body[:300]!r}"]
     received = [r.body for r in harness.api.messages() if r.body["system"][-1]["text"].startswith(mark)]
@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clients", type=int, default=3)
+    parser.add_argument("--model", default=MODEL)
     parser.add_argument("--typed", type=int, default=0, help="conversations whose last text goes to a process at its prompt")
     parser.add_argument("--chains", type=int, default=0, help="conversations that go on for ten turns each")
     options = parser.parse_args()
@@ -61,9 +62,11 @@ def volume(options: argparse.Namespace) -> int:
     begun = time.monotonic()
     exact, roads = 0, Counter[str]()
     with tempfile.TemporaryDirectory(prefix="relayd-exactness-") as root:
-        flags: dict[str, object] = {"idle": 3, "max": 5, "refill_delay_s": 0}
+        flags: dict[str, object] = {"idle": 3, "max": 5, "refill_delay_s": 0, "warm_model": options.model}
         with Harness(root, options.claude, flags) as harness, ThreadPoolExecutor(options.clients) as workers:
-            for seed, (road, found) in zip(seeds, workers.map(lambda s: check(harness, s), seeds), strict=True):
+            for seed, (road, found) in zip(
+                seeds, workers.map(lambda s: check(harness, s, model=options.model), seeds), strict=True
+            ):
                 exact += not found
                 roads[road] += 1
                 for difference in found:
@@ -79,11 +82,11 @@ def ready(options: argparse.Namespace) -> int:
     roads: Counter[str] = Counter()
     exact = 0
     with tempfile.TemporaryDirectory(prefix="relayd-exactness-") as root:
-        flags: dict[str, object] = {"idle": 4, "max": 6, "refill_delay_s": 0, "kept": 0}
+        flags: dict[str, object] = {"idle": 4, "max": 6, "refill_delay_s": 0, "kept": 0, "warm_model": options.model}
         with Harness(root, options.claude, flags) as harness:
             for seed in range(options.seed, options.seed + options.typed):
                 _until_ready(harness)
-                road, found = check(harness, seed, typed(seed, text(random.Random(seed))))
+                road, found = check(harness, seed, typed(seed, text(random.Random(seed))), options.model)
                 exact += not found
                 roads[road] += 1
                 for difference in found:
@@ -111,7 +114,7 @@ def chains(options: argparse.Namespace) -> int:
         root = held.enter_context(tempfile.TemporaryDirectory(prefix="relayd-exactness-"))
         harness = held.enter_context(Harness(root, options.claude))
         workers = held.enter_context(ThreadPoolExecutor(2))
-        for seed, found in zip(seeds, workers.map(lambda s: chain(harness, s, MODEL, CHAIN_TURNS), seeds), strict=True):
+        for seed, found in zip(seeds, workers.map(lambda s: chain(harness, s, options.model, CHAIN_TURNS), seeds), strict=True):
             roads += found.roads
             wrong += len(found.wrong)
             for difference in found.wrong:
