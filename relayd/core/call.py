@@ -86,6 +86,7 @@ class Call:
         self._config = config
         self._encoder = encoder
         self._demand = demands.demands(request)
+        self._validated = ""  # what a schema's check has said; empty before it
         self._kept: list[Part] = []  # parts of an answer that must be checked before any of it is shown
 
     def __repr__(self) -> str:
@@ -139,7 +140,11 @@ class Call:
 
     def problem(self, answer: Answer) -> str:
         """How the answer breaks what was demanded of it; empty if it does not."""
-        return demands.problem(self.request, answer) if self._demand else ""
+        if not self._demand:
+            return ""
+        verdict = demands.verdict(self.request, answer)
+        self._validated = "validated" if verdict.whole else "not validated"
+        return verdict.problem
 
     def insist(self) -> None:
         """The answer is thrown away: the same again, with an instruction."""
@@ -236,7 +241,8 @@ class Call:
         if self.request.emulated:
             headers.append(("x-relayd-emulated", ", ".join(self.request.emulated)))
         if self.request.schema is not None:
-            headers.append(("x-relayd-output-format", "instructed, validated" if self.retries else "native, validated"))
+            how = "instructed" if self.retries else "native"
+            headers.append(("x-relayd-output-format", f"{how}, {self._validated}" if self._validated else how))
         return headers
 
     def _ping_timer(self, now: float) -> Action:

@@ -20,6 +20,14 @@ class HttpRequest:
         return f"<HttpRequest {self.method} {self.path} body={len(self.body)}>"
 
 
+def text_of(raw: bytes) -> str:
+    """Bytes of a header or a path as text: UTF-8, as every client of today sends it, or Latin-1, as HTTP once had it."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 @dataclass(frozen=True)
 class BadRequest:
     """The framing is wrong or too large: answer `status` with `message` and close."""
