@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+MESSAGE_MAX_CHARS = 2000  # of a 400, whatever a client has put into what it quotes
+
 # Status and error.type pairs of the Messages API (platform docs, "Errors").
 KIND_BY_STATUS = {
     400: "invalid_request_error",
@@ -60,7 +62,7 @@ class ApiError(Exception):
 
 def invalid(message: str) -> ApiError:
     """400: the request is malformed or refused."""
-    return ApiError(400, message)
+    return ApiError(400, message if len(message) <= MESSAGE_MAX_CHARS else message[:MESSAGE_MAX_CHARS] + " …")
 
 
 def overloaded(message: str, retry_after_s: int) -> ApiError:

@@ -29,7 +29,6 @@ for name in (
     "tempfile",
     "uuid",
     "h11",
-    "jsonschema",
     "orjson",
     "wsproto",
 ):

@@ -6,18 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 
-from relayd.anthropic import request
 from relayd.claude import history, hooks, mcp, screens, telemetry
 from relayd.claude.transcript import TranscriptReader
-from relayd.config import Config
-from relayd.core.request_decoding import read
-from relayd.errors import ApiError
 from relayd.http.http1 import Connection
 from relayd.http.messages import HttpRequest
 from relayd.http.websocket import WebSocket
 from relayd.terminal.screen import Screen
+from tests import shapes, test_edge, test_told
 
 UPGRADE = {
     "host": "127.0.0.1:7421",
@@ -74,11 +72,26 @@ def terminal(data: bytes) -> None:
 
 
 def body(data: bytes) -> None:
-    """Bodies of calls, in both shapes."""
-    for chat in (False, True):
-        with contextlib.suppress(ApiError):
-            asked = read(HttpRequest("POST", "/v1/messages", "", {"content-type": "application/json"}, data), chat, Config())
-            asked.request(request.Held(), Config())
+    """Bodies of calls in both shapes, through a relay: any bytes, and a request in which these bytes choose a wrong part."""
+    kind, rest = data[:1], data[1:]
+    for value, path in (
+        (shapes.WHOLE, test_edge.MESSAGES),
+        (shapes.WHOLE_CHAT, test_edge.CHAT),
+        (shapes.CARRIED, test_edge.COUNT),
+    ):
+        test_edge.survived(data, path)
+        test_edge.survived(shapes.wronged(shapes.CARRIED if kind < b"\x40" and path != test_edge.CHAT else value, rest), path)
+
+
+def told(data: bytes) -> None:
+    """What Claude Code tells about a turn, through a relay, with a wrong part in one message."""
+    choice, rest = int.from_bytes(data[:1], "big"), data[1:]
+    story = test_told.STORIES[choice % len(test_told.STORIES)]
+    world, _, slot = test_told.running(*test_told.SHAPES[choice // 4 % 4])
+    for number, (channel, value) in enumerate(story):
+        wrong = number == choice // 16 % len(story)
+        test_told.tell(world, slot, channel, shapes.wronged(value, rest) if wrong else json.dumps(value).encode())
+    test_told.is_whole(world)
 
 
 def prompts(data: bytes) -> None:
@@ -86,5 +99,5 @@ def prompts(data: bytes) -> None:
     assert len(history.without(data, "/w")) <= len(data)
 
 
-ALL = (http, websocket, hook, transcript, terminal, body, prompts)
+ALL = (http, websocket, hook, transcript, terminal, body, told, prompts)
 TARGETS: dict[str, Callable[[bytes], None]] = {target.__name__: target for target in ALL}

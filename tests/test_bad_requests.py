@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from relayd.doctor.harness import Harness
+from tests import shapes
 from tests.helpers import ask, connect, post, read_answer, text_of
+from tests.test_edge import CHAT, COUNT, MESSAGES
 from tests.test_request import NEW, REFUSED, body
 
 GET = "GET"
@@ -125,6 +128,40 @@ def test_each_wrong_request_is_told_so_in_the_apis_words_and_the_daemon_serves_o
         if not right or value["request_id"] != answered["request-id"]:
             wrong.append((method, path, data[:80], found, error))
     assert not wrong
+    assert text_of(post(url, ask("echo on"))[2]) == "on"
+
+
+STORIES = [
+    b'{"model":"m","max_tokens":1e20,"messages":[{"role":"user","content":"x"}]}',  # ended the daemon
+    b'{"model":"a\\u0000b","max_tokens":9,"messages":[{"role":"user","content":"x"}]}',  # made it fork a copy of itself
+    b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":5}],"tools":5}',
+    b'{"model":"m","max_tokens":9,"messages":' + b"[" * 1000 + b"]" * 1000 + b"}",
+    body(output_config={"format": {"type": "json_schema", "schema": {"$ref": "file:///etc/hostname"}}}),
+    body(output_config={"format": {"type": "json_schema", "schema": {"$ref": "http://127.0.0.1:1/internal"}}}),
+]
+
+
+def test_a_sample_of_wrong_parts_through_a_daemon(daemon: Callable[..., Harness]) -> None:
+    """What the edge lets through must start a process, too; drawn through a relay by the thousand in `test_edge`."""
+    url = daemon().url
+    right = ask("echo on") | {
+        "stop_sequences": ["END"],
+        "temperature": 0.5,
+        "top_k": 3,
+        "system": "s",
+        "metadata": {"user_id": "u"},
+    }
+    chance = random.Random(7)
+    sample = [(shapes.wronged(right, chance.randbytes(8)), path) for _ in range(12) for path in (MESSAGES, CHAT, COUNT)]
+    found = []
+    for data, path in [*sample, *((story, path) for story in STORIES for path in (MESSAGES, CHAT))]:
+        status, headers, answer = post(url, data, path)
+        found.append(status)
+        assert status == 200 or 400 <= status < 500, (data[:200], answer)
+        assert headers["content-type"].startswith("application/json"), data[:200]
+        assert ("error" in json.loads(answer)) is (status != 200)
+    assert {200, 400, 404} <= set(found)
+    assert 200 not in found[len(sample) :: 2]
     assert text_of(post(url, ask("echo on"))[2]) == "on"
 
 

@@ -12,6 +12,7 @@ SEEDS = (
     b'{"hook_event_name":"UserPromptSubmit","prompt":"x","session_id":"s"}',
     b'{"type":"assistant","message":{"id":"m","model":"m","content":[{"type":"text","text":"x"}],"usage":{}}}\n',
     b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}]}',
+    b'{"model":"m","messages":[{"role":"user","content":5}]}',
     b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{}}}',
     b"content-length: 5\r\n\r\nhello",
     b"\x81\x85\x00\x00\x00\x00hello",

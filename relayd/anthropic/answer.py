@@ -12,6 +12,7 @@ from relayd.errors import ApiError
 
 ALPHABET = string.digits + string.ascii_letters
 JSON_TYPE = "application/json"
+COUNT_MAX = 2**53  # of tokens: what every client's numbers hold
 # Fields of a message that SDK types declare as always present (api.md, section 4).
 NULL_FIELDS = ("container", "diagnostics", "stop_details")
 
@@ -23,7 +24,11 @@ def new_id(prefix: str) -> str:
 
 @dataclass(frozen=True)
 class Usage:
-    """Token counts of one message, Claude Code's own numbers. `fields` is the API's usage object."""
+    """Token counts of one message, Claude Code's own numbers.
+
+    `fields` is the API's usage object as it was told. What of it is of another type than the API's own counts as not told:
+    whoever reads `as_json` finds numbers where numbers belong.
+    """
 
     fields: dict[str, Any] = field(default_factory=dict)
 
@@ -41,7 +46,22 @@ class Usage:
             "inference_geo": "not_available",
             "speed": "standard",
         }
-        return base | {k: v for k, v in self.fields.items() if k in base and v is not None}
+        return base | {name: _as_told(self.fields[name], base[name]) for name in base if name in self.fields}
+
+
+def _as_told(value: Any, default: Any) -> Any:
+    """A field of a usage object, or the default if it is of another type; one without a default is an object of counts."""
+    if isinstance(default, str):
+        return value if isinstance(value, str) else default
+    if isinstance(default, int):
+        return value if _is_count(value) else default
+    if not isinstance(value, dict):
+        return default
+    return (default or {}) | {name: count for name, count in value.items() if _is_count(count)}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= COUNT_MAX
 
 
 @dataclass(frozen=True)

@@ -32,25 +32,33 @@ PASSED = (
     "mcp_tool_use",
     "mcp_tool_result",
 )
+IN_DOCUMENTS = ("text", "image")
+TAG_SHOWN_CHARS = 80
 UNSEEN = ("cache_control", "caller", "parsed_output")
 
 
 def content(value: Any, path: str) -> list[Block]:
     """The blocks of a message: a string counts as one text block. Raises ApiError 400."""
-    items = checks.listing([{"type": "text", "text": value}] if isinstance(value, str) else value, path)
-    return [block(item, f"{path}.{number}") for number, item in enumerate(items) if value]
+    if isinstance(value, str):
+        value = [{"type": "text", "text": value}] if value else []
+    return _blocks(value, path, tuple(CHECKS))
 
 
-def block(value: Any, path: str) -> Block:
-    """One checked, cleaned block."""
+def _blocks(value: Any, path: str, kinds: tuple[str, ...]) -> list[Block]:
+    return [_block(item, f"{path}.{number}", kinds) for number, item in enumerate(checks.listing(value, path))]
+
+
+def _block(value: Any, path: str, kinds: tuple[str, ...]) -> Block:
+    """One checked, cleaned block of these kinds. No kind may stand within itself, so that nothing nests without end."""
     value = checks.mapping(value, path)
     kind = checks.text(checks.field(value, "type", path), f"{path}.type")
-    check = CHECKS.get(kind)
-    if check is None:
-        tags = ", ".join(f"'{k}'" for k in CHECKS)
-        raise invalid(f"{path}: Input tag '{kind}' found using 'type' does not match any of the expected tags: {tags}")
+    if kind not in kinds:
+        tags = ", ".join(f"'{k}'" for k in kinds)
+        raise invalid(
+            f"{path}: Input tag '{kind[:TAG_SHOWN_CHARS]}' found using 'type' does not match any of the expected tags: {tags}"
+        )
     found = cleaned(value)
-    check(found, path)
+    CHECKS[kind](found, path)
     return found
 
 
@@ -98,7 +106,9 @@ def _source(value: Any, path: str, kinds: tuple[str, ...], media_types: tuple[st
     elif kind == "text":
         checks.text(checks.field(source, "data", path), f"{path}.data")
     else:
-        content(checks.field(source, "content", path), f"{path}.content")
+        inner = checks.field(source, "content", path)
+        if not isinstance(inner, str):
+            _blocks(inner, f"{path}.content", IN_DOCUMENTS)
 
 
 def _base64(source: Block, path: str, media_types: tuple[str, ...]) -> None:
@@ -132,10 +142,10 @@ def _tool_result(value: Block, path: str) -> None:
 
 
 def _inner(value: Any, path: str) -> Block:
-    """A block of a tool result: a text of white space is fine there."""
+    """A block of a tool result: any that does not belong to a turn of its own. A text of white space is fine there."""
     if isinstance(value, dict) and value.get("type") == "text" and isinstance(value.get("text"), str) and value["text"]:
         return cleaned(value)
-    return block(value, path)
+    return _block(value, path, IN_RESULTS)
 
 
 def _passed(value: Block, path: str) -> None:
@@ -151,3 +161,4 @@ CHECKS: dict[str, Callable[[Block, str], None]] = {
     "tool_result": _tool_result,
     **dict.fromkeys(PASSED, _passed),
 }
+IN_RESULTS = tuple(kind for kind in CHECKS if kind not in ("tool_result", "tool_use", "thinking", "redacted_thinking"))

@@ -1,12 +1,18 @@
-"""Small checks that speak the API's own error texts (`path: message`). Pure; used by `blocks` and `request`."""
+"""Small checks that speak the API's own error texts (`path: message`). Pure; used by `edge`, `blocks`, `request` and `openai`.
+
+JSON gives every type in every place, and integers of any width: a check takes any value and returns one of its type, or raises.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from relayd import codec
 from relayd.errors import invalid
 
 MISSING = object()
+INTEGER_MAX = 2**63 - 1  # JSON can be written with no wider ones
+ITEMS_MAX = 100_000  # of one list: the API's own limit for messages, and what can be looked through without a pause
 
 
 def field(value: dict[str, Any], name: str, path: str) -> Any:
@@ -29,14 +35,16 @@ def text(value: Any, path: str) -> str:
     return value
 
 
-def integer(value: Any, path: str, minimum: int | None = None) -> int:
-    """`value` as an integer (3.0 counts, as for the API), or 400."""
+def integer(value: Any, path: str, minimum: int, maximum: int = INTEGER_MAX) -> int:
+    """`value` as an integer of this range (3.0 counts, as for the API), or 400. 1e20 is an integer: hence the range."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise invalid(f"{path}: Input should be a valid integer")
-    if minimum is not None and value < minimum:
+    if value < minimum:
         raise invalid(f"{path}: Input should be greater than or equal to {minimum}")
+    if value > maximum:
+        raise invalid(f"{path}: Input should be less than or equal to {maximum}")
     return value
 
 
@@ -47,10 +55,17 @@ def boolean(value: Any, path: str) -> bool:
     return value
 
 
+def flag(value: Any, path: str) -> bool:
+    """The same, where null or nothing means no."""
+    return value is not None and boolean(value, path)
+
+
 def listing(value: Any, path: str) -> list[Any]:
-    """`value` as a list, or 400."""
+    """`value` as a list of at most ITEMS_MAX, or 400."""
     if not isinstance(value, list):
         raise invalid(f"{path}: Input should be a valid list")
+    if len(value) > ITEMS_MAX:
+        raise invalid(f"{path}: List should have at most {ITEMS_MAX} items after validation, not {len(value)}")
     return value
 
 
@@ -63,8 +78,14 @@ def mapping(value: Any, path: str) -> dict[str, Any]:
 
 def one_of(value: Any, allowed: tuple[str, ...], path: str) -> str:
     """`value` as one of `allowed`, or 400 listing them."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         quoted = [f"'{a}'" for a in allowed]
         choices = quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
         raise invalid(f"{path}: Input should be {choices}")
-    return str(value)
+    return value
+
+
+def shallow(value: Any, path: str) -> None:
+    """400 for a value that nests so deeply that it could not be written as JSON again, inside what it travels in."""
+    if codec.is_too_deep(value):
+        raise invalid(f"{path}: nested too deeply: at most {codec.DEPTH_MAX} levels")

@@ -7,33 +7,30 @@ send new ones all the time; what cannot be honoured is listed in `ignored` and t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from typing import Any
 
 from relayd import codec
-from relayd.anthropic import blocks, checks, structured, tools
+from relayd.anthropic import blocks, checks, edge, structured, tools
 from relayd.anthropic.blocks import Block
+from relayd.anthropic.edge import SAMPLING, ModelName, TokenCount
 from relayd.anthropic.tools import Choice, Tool
 from relayd.errors import invalid
 
 VERSION_OLD = "2023-06-01"
 VERSION_NEW = "2026-10-21"  # refuses the sampling parameters, even at their defaults
 CACHE = "cache_control"
-SAMPLING = ("temperature", "top_p", "top_k")
 # Every other field that a request has is named as ignored: SDKs send new ones all the time.
 HONOURED = (
     *("model", "max_tokens", "messages", "system", "stream", "thinking", "output_config", "output_format"),
     *("stop_sequences", *SAMPLING, "tools", "tool_choice", "thread", "mcp_servers"),
 )
 HONOURED_OUTPUT = ("effort", "format")
-NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # names of fields are told in a header
-IGNORED_MAX = 20
 BREAKPOINTS_MAX = 4
-STOP_MAX = 4096  # stop sequences of one request, in characters of JSON: they travel in the environment
-SCHEMA_MAX_BYTES = 96 * 1024  # it travels in the environment
+IDS_SHOWN = 10  # of tool calls without results
+BLOCKS_MAX = 100_000  # of one request, inner ones included
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 THINKING_KINDS = ("adaptive", "enabled", "disabled", "between_tools")
 THINKING_DISPLAYS = ("summarized", "omitted", "updates")
@@ -72,8 +69,8 @@ class MessagesRequest:
     `schema` is the JSON schema of `output_config.format`.
     """
 
-    model: str
-    max_tokens: int
+    model: ModelName
+    max_tokens: TokenCount
     messages: tuple[Message, ...]
     system: tuple[str, ...] = ()
     stream: bool = False
@@ -102,8 +99,9 @@ def parse(value: dict[str, Any], version: str, held: Held = Held()) -> MessagesR
 
     `held` is what relayd keeps of the conversation already: `value` then brings only what is new.
     """
-    model = _model(checks.field(value, "model", ""))
-    max_tokens = checks.integer(checks.field(value, "max_tokens", ""), "max_tokens", minimum=1)
+    checks.shallow(value, "body")
+    model = edge.model(checks.field(value, "model", ""))
+    max_tokens = edge.tokens(checks.field(value, "max_tokens", ""), "max_tokens")
     messages = _messages(checks.field(value, "messages", ""), version, held.messages)
     _refuse_unsupported(value)
     given, unheard = tools.tools(value.get("tools"))
@@ -113,23 +111,16 @@ def parse(value: dict[str, Any], version: str, held: Held = Held()) -> MessagesR
         max_tokens=max_tokens,
         messages=messages,
         system=_system(value.get("system")) or held.system,
-        stream=checks.boolean(value.get("stream") or False, "stream"),
+        stream=checks.flag(value.get("stream"), "stream"),
         thinking=_thinking(value.get("thinking"), max_tokens),
         effort=_effort(value.get("output_config")),
-        stop_sequences=_stop_sequences(value.get("stop_sequences")),
+        stop_sequences=edge.stop_sequences(value.get("stop_sequences")),
         sampling=_sampling(value, version),
         tools=offered,
         choice=tools.choice(value.get("tool_choice"), offered),
         schema=_schema(value),
         ignored=_ignored(value, unheard),
     )
-
-
-def _model(value: Any) -> str:
-    model = checks.text(value, "model")
-    if not model:
-        raise invalid("model: String should have at least 1 character")
-    return model
 
 
 def _ignored(value: dict[str, Any], unheard: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,13 +130,7 @@ def _ignored(value: dict[str, Any], unheard: tuple[str, ...]) -> tuple[str, ...]
     marks = sum(1 for _ in _cache_marks(value))
     if marks > BREAKPOINTS_MAX:
         raise invalid(f"A maximum of {BREAKPOINTS_MAX} blocks with cache_control may be provided. Found {marks}.")
-    names = [*found, *unheard, *([CACHE] if marks else [])]
-    return told(names)
-
-
-def told(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of fields as they may stand in a header."""
-    return tuple(name for name in names if NAME.fullmatch(name))[:IGNORED_MAX]
+    return edge.header_names([*found, *unheard, *([CACHE] if marks else [])])
 
 
 def _cache_marks(value: dict[str, Any]) -> Iterator[Any]:
@@ -174,6 +159,8 @@ def _messages(value: Any, version: str, held: tuple[Message, ...]) -> tuple[Mess
     items = checks.listing(value, "messages")
     if not items:
         raise invalid("messages: at least one message is required")
+    if sum(map(_count, items)) > BLOCKS_MAX:
+        raise invalid(f"messages: at most {BLOCKS_MAX} content blocks in all")
     given = [_message(item, number, number == len(items) - 1, version) for number, item in enumerate(items)]
     merged = _merged(given)
     if held and not (len(merged) > len(held) and merged[0] == held[0]):  # else it is the full history, not what is new
@@ -181,6 +168,14 @@ def _messages(value: Any, version: str, held: tuple[Message, ...]) -> tuple[Mess
     _check_order(merged)
     _check_tool_pairs(merged)
     return merged
+
+
+def _count(value: Any) -> int:
+    """How many blocks an item of anything has: its own, and those within these."""
+    if not isinstance(value, dict):
+        return 0
+    content = value.get("content")
+    return _count(value.get("source")) + (len(content) + sum(map(_count, content)) if isinstance(content, list) else 0)
 
 
 def _merged(given: list[tuple[str, list[Block]]]) -> tuple[Message, ...]:
@@ -210,7 +205,7 @@ def _check_order(messages: tuple[Message, ...]) -> None:
 def _message(value: Any, number: int, last: bool, version: str) -> tuple[str, list[Block]]:
     path = f"messages.{number}"
     message = checks.mapping(value, path)
-    role = checks.field(message, "role", path)
+    role = checks.text(checks.field(message, "role", path), f"{path}.role")
     if role not in ("user", "assistant", "system"):
         raise invalid(f'messages: Unexpected role "{role}". Allowed roles are "user" or "assistant".')
     content = blocks.content(checks.field(message, "content", path), f"{path}.content")
@@ -239,20 +234,21 @@ def _check_tool_pairs(messages: tuple[Message, ...]) -> None:
     for number, message in enumerate(messages):
         path = f"messages.{number}.content"
         first = takewhile(lambda b: b["type"] == "tool_result", message.content)
-        answered = [b["tool_use_id"] for b in first]
+        answered = {b["tool_use_id"] for b in first}
         missing = [i for i in open_ids if i not in answered]
         if missing:
             raise invalid(
                 f"messages.{number - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-                f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the next message."
+                f"{', '.join(missing[:IDS_SHOWN])}. "
+                "Each `tool_use` block must have a corresponding `tool_result` block in the next message."
             )
-        _check_results(message, open_ids, path)
+        _check_results(message, frozenset(open_ids), path)
         open_ids = [b["id"] for b in message.content if b["type"] == "tool_use"]
         if len(set(open_ids)) < len(open_ids):
             raise invalid(f"messages.{number}: `tool_use` ids must be unique")
 
 
-def _check_results(message: Message, open_ids: list[str], path: str) -> None:
+def _check_results(message: Message, open_ids: frozenset[str], path: str) -> None:
     seen = set()
     for index, block in enumerate(message.content):
         if block["type"] != "tool_result":
@@ -296,7 +292,7 @@ def _thinking(value: Any, max_tokens: int) -> Thinking:
     if kind != "enabled":
         return Thinking(kind, display=shown)
     path = "thinking.enabled.budget_tokens"
-    budget = checks.integer(checks.field(thinking, "budget_tokens", "thinking.enabled"), path, minimum=1024)
+    budget = edge.tokens(checks.field(thinking, "budget_tokens", "thinking.enabled"), path, minimum=1024)
     if budget >= max_tokens:
         raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`.")
     return Thinking(kind, budget, shown)
@@ -309,49 +305,28 @@ def _effort(value: Any) -> str:
     return "" if effort is None else checks.one_of(effort, EFFORTS, "output_config.effort")
 
 
-def _stop_sequences(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    found = []
-    for number, item in enumerate(checks.listing(value, "stop_sequences")):
-        text = checks.text(item, f"stop_sequences.{number}")
-        if not text.strip():
-            raise invalid("stop_sequences: each stop sequence must contain non-whitespace")
-        found.append(text)
-    if sum(map(len, found)) > STOP_MAX:
-        raise invalid(f"stop_sequences: together at most {STOP_MAX} characters")
-    return tuple(found)
-
-
 def _sampling(value: dict[str, Any], version: str) -> tuple[tuple[str, float], ...]:
     """The sampling parameters that were given. The newer API version refuses them, even at their defaults."""
     found = []
     for name in SAMPLING:
         if name in value and version == VERSION_NEW:
             raise invalid(f"{name}: Extra inputs are not permitted")
-        number = value.get(name)
-        if number is None:
-            continue
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise invalid(f"{name}: Input should be a valid number")
-        if name != "top_k" and not 0 <= number <= 1:
-            raise invalid(f"{name}: range: 0..1")
-        found.append((name, number))
+        if value.get(name) is not None:
+            found.append((name, edge.sampling(name, value[name])))
     return tuple(found)
 
 
 def _schema(value: dict[str, Any]) -> dict[str, Any] | None:
     """The JSON schema of a structured output; `output_format` is its older name."""
-    found = checks.mapping(value.get("output_config") or {}, "output_config").get("format")
+    config = value.get("output_config")
+    found = None if config is None else checks.mapping(config, "output_config").get("format")
     name = "output_config.format" if found is not None else "output_format"
     given = found if found is not None else value.get("output_format")
     if given is None:
         return None
     format_ = checks.mapping(given, name)
     checks.one_of(checks.field(format_, "type", name), ("json_schema",), f"{name}.type")
-    schema = checks.mapping(checks.field(format_, "schema", name), f"{name}.schema")
-    if len(codec.dump(schema)) > SCHEMA_MAX_BYTES:
-        raise invalid("Schema is too complex for compilation.")
+    schema = edge.schema(checks.field(format_, "schema", name), f"{name}.schema")
     structured.check(schema, f"{name}.schema")
     return schema
 

@@ -7,17 +7,16 @@ Texts of errors are the API's own.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from relayd.anthropic import checks
+from relayd.anthropic import checks, edge
+from relayd.anthropic.edge import ToolName
 from relayd.errors import invalid
 
-NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-NAME_MAX = 112  # Claude Code puts a prefix before it, and the API's limit of 128 is for both
 # Other fields of a custom tool have no way through Claude Code; `cache_control` is its own business.
 HONOURED = ("type", "name", "description", "input_schema", "cache_control")
+NAME_SHOWN_CHARS = 80
 CHOICES = ("auto", "any", "tool", "none")
 
 
@@ -25,7 +24,7 @@ CHOICES = ("auto", "any", "tool", "none")
 class Tool:
     """A tool of the client. `input_schema` is the JSON schema as it came."""
 
-    name: str
+    name: ToolName
     description: str
     input_schema: dict[str, Any]
 
@@ -63,17 +62,15 @@ def tools(value: Any) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
 
 
 def _refuse_typed(items: list[dict[str, Any]]) -> None:
-    typed = [f"{item['type']}" for item in items if item.get("type") not in (None, "custom")]
+    typed = [
+        checks.text(item["type"], f"tools.{n}.type") for n, item in enumerate(items) if item.get("type") not in (None, "custom")
+    ]
     if typed:
         raise invalid(f"tools: not supported by relayd: {', '.join(dict.fromkeys(typed))}. Only custom tools can be used.")
 
 
 def _tool(item: dict[str, Any], path: str) -> Tool:
-    name = checks.text(checks.field(item, "name", path), f"{path}.name")
-    if not NAME.fullmatch(name):
-        raise invalid(f"{path}.name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'")
-    if len(name) > NAME_MAX:
-        raise invalid(f"{path}.name: relayd supports tool names of up to {NAME_MAX} characters")
+    name = edge.tool_name(checks.field(item, "name", path), f"{path}.name")
     description = item.get("description")
     schema = checks.mapping(checks.field(item, "input_schema", path), f"{path}.input_schema")
     if checks.field(schema, "type", f"{path}.input_schema") != "object":
@@ -89,10 +86,10 @@ def choice(value: Any, known: tuple[Tool, ...]) -> Choice:
         raise invalid("tool_choice may only be specified while providing tools.")
     given = checks.mapping(value, "tool_choice")
     kind = checks.one_of(checks.field(given, "type", "tool_choice"), CHOICES, "tool_choice.type")
-    parallel = not checks.boolean(given.get("disable_parallel_tool_use") or False, "tool_choice.disable_parallel_tool_use")
+    parallel = not checks.flag(given.get("disable_parallel_tool_use"), "tool_choice.disable_parallel_tool_use")
     if kind != "tool":
         return Choice(kind, "", parallel)
     name = checks.text(checks.field(given, "name", "tool_choice.tool"), "tool_choice.tool.name")
     if name not in [t.name for t in known]:
-        raise invalid(f"tool_choice: Tool '{name}' not found in provided tools")
+        raise invalid(f"tool_choice: Tool '{name[:NAME_SHOWN_CHARS]}' not found in provided tools")
     return Choice(kind, name, parallel)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from relayd import codec
+from relayd.claude import told
+
+INDEX_MAX = 1_000_000  # pieces of one message
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,22 @@ BLOCK = b'{"decision":"block","reason":"relayd: this is not the text that was se
 
 def read(body: bytes) -> HookFact | None:
     """The fact in a payload; None for events that are not used. Raises ValueError if it is malformed."""
-    value = codec.parse(body)
-    try:
-        name = value["hook_event_name"]
-        if name == "MessageDisplay":
-            return Displayed(str(value["message_id"]), int(value["index"]), bool(value["final"]), str(value["delta"]))
-        if name == "Stop":
-            return Stopped(str(value.get("last_assistant_message") or ""))
-        if name == "UserPromptSubmit":
-            return Submitted(str(value["prompt"]), str(value["session_id"]))
-        if name == "StopFailure":
-            details, text = value.get("error_details") or "", value.get("last_assistant_message") or ""
-            return TurnFailed(str(value.get("error") or ""), str(details), str(text))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"hook payload without {error}") from error
+    value = told.mapping(codec.parse(body), "payload")
+    name = told.text(value.get("hook_event_name"), "hook_event_name")
+    if name == "MessageDisplay":
+        return _displayed(value)
+    if name == "Stop":
+        return Stopped(told.any_text(value.get("last_assistant_message")))
+    if name == "UserPromptSubmit":
+        return Submitted(told.text(value.get("prompt"), "prompt"), told.text(value.get("session_id"), "session_id"))
+    if name == "StopFailure":
+        texts = (value.get(field) for field in ("error", "error_details", "last_assistant_message"))
+        return TurnFailed(*map(told.any_text, texts))
     return None
+
+
+def _displayed(value: dict[str, Any]) -> Displayed:
+    index = told.count(value.get("index"), "index", INDEX_MAX)
+    texts = (told.text(value.get(name), name) for name in ("message_id", "delta"))
+    message_id, delta = texts
+    return Displayed(message_id, index, value.get("final") is True, delta)

@@ -12,11 +12,12 @@ import re
 from dataclasses import dataclass
 
 from relayd import codec
-from relayd.anthropic import models
+from relayd.anthropic import edge, models
 from relayd.anthropic.models import Does
 from relayd.anthropic.request import MessagesRequest, Thinking
 from relayd.anthropic.tools import Choice
 from relayd.claude import environment, mcp
+from relayd.errors import invalid
 
 # A tool call may stay open as long as the client needs; relayd has limits of its own.
 TOOL_ENV = {
@@ -31,7 +32,11 @@ HOOK_EVENTS = ("MessageDisplay", "Stop", "StopFailure", "UserPromptSubmit")
 
 @dataclass(frozen=True)
 class LaunchKey:
-    """What a process is bound to from its start; a call needs a process with its own key."""
+    """What a process is bound to from its start; a call needs a process with its own key.
+
+    Raises ValueError for a model or a count that no command line should see, wherever it comes from: a request is told
+    so by `edge` before, a file of an earlier run is not read.
+    """
 
     model: str
     max_tokens: int
@@ -42,6 +47,12 @@ class LaunchKey:
     tools: bool = False
     choice: Choice = Choice()
     schema: str = ""  # JSON
+
+    def __post_init__(self) -> None:
+        if not edge.is_model(self.model):
+            raise ValueError(f"no model's name: {self.model[: edge.MODEL_SHOWN_CHARS]!r}")
+        if not 0 < self.max_tokens <= edge.TOKENS_MAX or not 0 <= self.thinking.budget <= edge.TOKENS_MAX:
+            raise ValueError(f"no count of tokens: {self.max_tokens}, {self.thinking.budget}")
 
     def __str__(self) -> str:
         thinking = ":".join(str(part) for part in (self.thinking.kind, self.thinking.budget, self.thinking.display) if part)
@@ -134,6 +145,13 @@ def key_of(request: MessagesRequest) -> LaunchKey:
         choice=request.choice,
         schema=codec.dump(request.schema).decode() if request.schema is not None else "",
     )
+
+
+def check(request: MessagesRequest) -> None:
+    """Raises ApiError 400 for a request whose parameters no command line or environment of this system can hold."""
+    key = key_of(request)
+    if not all(map(edge.is_carried, (key.model, *_key_env(key).values()))):
+        raise invalid("output_config, stop_sequences: together too large to be handed to Claude Code on this system")
 
 
 def project_directory(config_dir: str, cwd: str) -> str:

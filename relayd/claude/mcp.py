@@ -14,6 +14,7 @@ from typing import Any
 from relayd import codec
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.tools import Tool
+from relayd.claude import told
 
 SERVER = "client"
 PREFIX = f"mcp__{SERVER}__"
@@ -26,12 +27,15 @@ RESULT_MAX_CHARS = 400_000  # a longer result would be written to a file and onl
 LIST_META = {"anthropic/maxResultSizeChars": 1_000_000_000}
 
 
+RpcId = str | int | float | None
+
+
 @dataclass(frozen=True)
 class ToolCalled:
     """Claude Code asks for a tool to be run; `rpc_id` is what the answer must name."""
 
     tool_use_id: str
-    rpc_id: Any
+    rpc_id: RpcId
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Asked:
     """A request that is answered at once: `result`, or an error if it is None."""
 
     method: str
-    rpc_id: Any
+    rpc_id: RpcId
     params: dict[str, Any]
 
 
@@ -53,16 +57,23 @@ McpFact = ToolCalled | Asked | Notified
 
 def read(body: bytes) -> McpFact:
     """The fact in a body. Raises ValueError if it is malformed."""
-    value = codec.parse(body)
-    try:
-        method, params = str(value["method"]), value.get("params") or {}
-        if "id" not in value:
-            return Notified()
-        if method == "tools/call":
-            return ToolCalled(str(params["_meta"][TOOL_USE_ID]), value["id"])
-        return Asked(method, value["id"], params)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"MCP message without {error}") from error
+    value = told.mapping(codec.parse(body), "message")
+    method = told.text(value.get("method"), "method")
+    params = told.mapping(value.get("params") or {}, "params")
+    if "id" not in value:
+        return Notified()
+    rpc_id = _rpc_id(value["id"])
+    if method == "tools/call":
+        meta = told.mapping(params.get("_meta"), "_meta")
+        return ToolCalled(told.text(meta.get(TOOL_USE_ID), TOOL_USE_ID), rpc_id)
+    return Asked(method, rpc_id, params)
+
+
+def _rpc_id(value: Any) -> RpcId:
+    """What an answer repeats: JSON-RPC knows texts and numbers."""
+    if value is not None and not isinstance(value, (str, int, float)):
+        raise ValueError("id: not a text or a number")
+    return value
 
 
 def listing(asked: Asked, tools: tuple[Tool, ...]) -> bytes:
@@ -73,7 +84,8 @@ def listing(asked: Asked, tools: tuple[Tool, ...]) -> bytes:
 def answer(asked: Asked) -> bytes:
     """The answer to everything but tool calls and the question for tools."""
     if asked.method == "initialize":
-        version = str(asked.params.get("protocolVersion") or PROTOCOL)
+        version = asked.params.get("protocolVersion")
+        version = version if isinstance(version, str) and version else PROTOCOL
         about = {"name": "relayd", "version": "1"}
         return _result(asked.rpc_id, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about})
     if asked.method == "ping":
@@ -92,13 +104,13 @@ def _listed(tool: Tool) -> dict[str, Any]:
     }
 
 
-def result(rpc_id: Any, block: Block) -> bytes:
+def result(rpc_id: RpcId, block: Block) -> bytes:
     """The answer to a tool call. `block` is a tool_result that `is_exact` has let through."""
     content = [{"type": "text", "text": text} for text in _texts(block) or []]
     return _result(rpc_id, {"content": content, "isError": bool(block.get("is_error"))})
 
 
-def _result(rpc_id: Any, value: dict[str, Any]) -> bytes:
+def _result(rpc_id: RpcId, value: dict[str, Any]) -> bytes:
     return codec.dump({"jsonrpc": "2.0", "id": rpc_id, "result": value})
 
 
@@ -119,7 +131,7 @@ def _texts(block: Block) -> list[str] | None:
     content = block.get("content") or []
     if isinstance(content, str):
         return [content]
-    if any(set(b) != {"type", "text"} for b in content):
+    if any(b["type"] != "text" or len(b) != 2 for b in content):
         return None
     return [b["text"] for b in content]
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd import codec
+from relayd.claude import told
 
 MAIN_SOURCE = "repl_main_thread"
+DIGITS_MAX = 15  # of a count: the answer's usage is written with it
 
 
 @dataclass(frozen=True)
@@ -38,35 +40,42 @@ WireFact = RequestDone | RequestFailed
 
 def read(body: bytes) -> list[WireFact]:
     """The facts in one export. Raises ValueError if it is malformed."""
-    value = codec.parse(body)
-    try:
-        records = [
-            record
-            for resource in value.get("resourceLogs", [])
-            for scope in resource.get("scopeLogs", [])
-            for record in scope.get("logRecords", [])
-        ]
-        return [fact for record in records if (fact := _fact(_attributes(record))) is not None]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"telemetry without {error}") from error
+    records = [
+        record
+        for resource in _inner(codec.parse(body), "resourceLogs")
+        for scope in _inner(resource, "scopeLogs")
+        for record in _inner(scope, "logRecords")
+    ]
+    return [fact for record in records if (fact := _fact(_attributes(record))) is not None]
 
 
-def _attributes(record: dict[str, Any]) -> dict[str, Any]:
-    return {a["key"]: next(iter(a["value"].values()), None) for a in record.get("attributes", [])}
+def _inner(value: Any, name: str) -> list[Any]:
+    return told.listing(told.mapping(value, "export").get(name, []), name)
 
 
-def _fact(found: dict[str, Any]) -> WireFact | None:
+def _attributes(record: Any) -> dict[str, str | int]:
+    """The attributes that are texts or numbers, which those of the facts are."""
+    found: dict[str, str | int] = {}
+    for item in _inner(record, "attributes"):
+        attribute = told.mapping(item, "attribute")
+        value = next(iter(told.mapping(attribute.get("value"), "value").values()), None)
+        if isinstance(value, (str, int)):
+            found[told.text(attribute.get("key"), "key")] = value
+    return found
+
+
+def _fact(found: dict[str, str | int]) -> WireFact | None:
     if found.get("query_source") != MAIN_SOURCE:
         return None
-    request_id = str(found.get("request_id") or "")
+    request_id = told.any_text(found.get("request_id"))
     if found.get("event.name") == "api_request":
-        return RequestDone(str(found.get("model") or ""), _usage(found), request_id)
+        return RequestDone(told.any_text(found.get("model")), _usage(found), request_id)
     if found.get("event.name") == "api_error":
-        return RequestFailed(_number(found.get("status_code")), str(found.get("error") or ""), request_id)
+        return RequestFailed(_number(found.get("status_code")), told.any_text(found.get("error")), request_id)
     return None
 
 
-def _usage(found: dict[str, Any]) -> dict[str, Any]:
+def _usage(found: dict[str, str | int]) -> dict[str, Any]:
     return {
         "input_tokens": _number(found.get("input_tokens")),
         "output_tokens": _number(found.get("output_tokens")),
@@ -80,5 +89,6 @@ def _usage(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> int:
-    text = str(value)
-    return int(text) if text.isdecimal() else 0
+    """A count, which protobuf's JSON writes as a text; 0 for what is none."""
+    text = str(value) if isinstance(value, (str, int)) else ""
+    return int(text) if text.isdecimal() and len(text) <= DIGITS_MAX else 0

@@ -12,9 +12,13 @@ from typing import Any
 
 from relayd import codec
 from relayd.anthropic.blocks import Block
+from relayd.claude import told
 
 LINE_MAX_BYTES = 64 * 1024 * 1024
 SYNTHETIC_MODEL = "<synthetic>"  # lines that Claude Code wrote itself, such as API errors
+LATEST_S = 4_102_444_800  # the year 2100, in unix seconds
+# Texts that a block of a kind must have.
+TEXTS = {"text": ("text",), "thinking": ("thinking",), "redacted_thinking": ("data",), "tool_use": ("id", "name")}
 SKIPPED = (b'{"type":"api-request', b'{"type":"file-history', b'{"type":"atis')
 
 
@@ -55,56 +59,88 @@ class TranscriptReader:
     """Collects lines across reads."""
 
     def __init__(self) -> None:
-        self._pending = b""
+        self._pending: list[bytes] = []  # pieces of a line whose end has not come
+        self._size = 0
         self.skipped = 0
 
     def __repr__(self) -> str:
-        return f"<TranscriptReader pending={len(self._pending)} skipped={self.skipped}>"
+        return f"<TranscriptReader pending={self._size} skipped={self.skipped}>"
 
     def feed(self, data: bytes) -> list[Entry]:
         """Entries of the lines that `data` completes, in order. Never raises."""
-        *lines, self._pending = (self._pending + data).split(b"\n")
-        if len(self._pending) > LINE_MAX_BYTES:
-            self._pending = b""
-            self.skipped += 1
+        *ends, rest = data.split(b"\n")
+        lines = []
+        for end in ends:
+            lines.append(b"".join((*self._pending, end)))
+            self._pending, self._size = [], 0
+        self._keep(rest)
         return [entry for line in lines if (entry := self._entry(line)) is not None]
+
+    def _keep(self, piece: bytes) -> None:
+        """The beginning of a line, joined once its end comes: a long one comes in many pieces."""
+        self._pending.append(piece)
+        self._size += len(piece)
+        if self._size > LINE_MAX_BYTES:
+            self._pending, self._size = [], 0
+            self.skipped += 1
 
     def _entry(self, line: bytes) -> Entry | None:
         if not line or line.startswith(SKIPPED):
             return None
         try:
             return _read(codec.parse(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except ValueError:
             self.skipped += 1
             return None
 
 
-def _read(value: dict[str, Any]) -> Entry | None:
+def _read(line: Any) -> Entry | None:
+    value = told.mapping(line, "line")
     if value.get("isSidechain"):
         return None
     kind = value.get("type")
     if kind == "assistant":
-        return _assistant(value, value["message"])
+        return _assistant(value, told.mapping(value.get("message"), "message"))
     if kind == "user":
-        content = value["message"]["content"]
-        blocks = content if isinstance(content, list) else []
-        return UserLine(tuple(b["tool_use_id"] for b in blocks if b.get("type") == "tool_result"))
+        content = told.mapping(value.get("message"), "message").get("content")
+        blocks = [told.mapping(b, "block") for b in content] if isinstance(content, list) else []
+        return UserLine(tuple(told.text(b.get("tool_use_id"), "id") for b in blocks if b.get("type") == "tool_result"))
     return None
 
 
 def _assistant(value: dict[str, Any], message: dict[str, Any]) -> Entry:
-    blocks = tuple(message["content"])
+    if codec.is_too_deep(message):
+        raise ValueError("message: nested too deeply")
+    blocks = tuple(_block(told.mapping(b, "block")) for b in told.listing(message.get("content"), "content"))
     if message.get("model") == SYNTHETIC_MODEL or value.get("isApiErrorMessage"):
-        resets_at = (value.get("quotaLimits") or {}).get("resetsAt")
-        text = "".join(b.get("text", "") for b in blocks)
-        return ErrorLine(str(value.get("error") or ""), text, int(resets_at) if resets_at else None)
+        text = "".join(told.any_text(b.get("text")) for b in blocks)
+        return ErrorLine(told.any_text(value.get("error")), text, _resets_at(value.get("quotaLimits")))
+    usage = message.get("usage")
     return AssistantLine(
-        message_id=message["id"],
-        model=message["model"],
+        message_id=told.word(message.get("id"), "id"),
+        model=told.word(message.get("model"), "model"),
         blocks=blocks,
-        stop_reason=message.get("stop_reason"),
-        stop_sequence=message.get("stop_sequence"),
+        stop_reason=None if message.get("stop_reason") is None else told.word(message["stop_reason"], "stop_reason"),
+        stop_sequence=told.text_or_none(message.get("stop_sequence"), "stop_sequence"),
         stop_details=message.get("stop_details"),
-        usage=message.get("usage") or {},
-        request_id=str(value.get("requestId") or ""),
+        usage=usage if isinstance(usage, dict) else {},
+        request_id=told.any_text(value.get("requestId")),
     )
+
+
+def _block(block: Block) -> Block:
+    """A block in which everything is there that the core and the encoders look for."""
+    kind = told.text(block.get("type"), "type")
+    for name in TEXTS.get(kind, ()):
+        told.text(block.get(name), name)
+    if kind == "tool_use":
+        told.mapping(block.get("input"), "input")
+    if kind == "thinking":
+        told.text(block.get("signature", ""), "signature")
+    return block
+
+
+def _resets_at(limits: Any) -> int | None:
+    """The end of a usage limit, in unix seconds, if it is one of these years."""
+    found = limits.get("resetsAt") if isinstance(limits, dict) else None
+    return int(found) if isinstance(found, (int, float)) and 0 < found < LATEST_S else None

@@ -79,6 +79,7 @@ class Call:
         self.route = encoder.route
         self._encoder = encoder
         self._constraint = output_constraints.constraint(request)
+        self._validated = ""  # what a schema's check has said; empty before it
         self._orders: list[Action] = []
         self._held_back: list[Part] = []  # parts of an answer that must be checked before any of it is shown
 
@@ -127,7 +128,11 @@ class Call:
 
     def problem(self, answer: Answer) -> str:
         """How the answer breaks its constraint; empty if it does not."""
-        return output_constraints.problem(self.request, answer) if self._constraint else ""
+        if not self._constraint:
+            return ""
+        verdict = output_constraints.judge(self.request, answer)
+        self._validated = "validated" if verdict.whole else "not validated"
+        return verdict.problem
 
     def insist(self) -> None:
         """Throw the answer away and ask for the same again, with an instruction."""
@@ -223,8 +228,9 @@ class Call:
             emulated.append(f"{self._constraint} (if needed)")
         if emulated:
             headers.append(("x-relayd-emulated", ", ".join(emulated)))
-        if self.request.schema is not None and self.answer is not None:
-            headers.append(("x-relayd-output-format", "instructed, validated" if self.retries else "native, validated"))
+        if self.request.schema is not None:
+            how = "instructed" if self.retries else "native"
+            headers.append(("x-relayd-output-format", f"{how}, {self._validated}" if self._validated else how))
         return headers
 
     def _ping_timer(self, now: float) -> Action:

@@ -35,6 +35,9 @@ class CallTable:
     def __repr__(self) -> str:
         return f"<CallTable {len(self.by_number)} queued={len(self.queue)}>"
 
+    def __len__(self) -> int:
+        return len(self.by_number)
+
     def next_number(self) -> int:
         """A number for a call, never used before."""
         self._numbers += 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd.errors import invalid
+from relayd.http.messages import text_of
 
 SESSION_HEADERS = ("x-relayd-session", "x-ir-session-id")
 NAME_MAX_CHARS = 128
@@ -34,11 +35,16 @@ def name_of(headers: Mapping[str, str], value: dict[str, Any]) -> Name | None:
     thread = value.get("thread")
     if len(given) > 1 or (given and thread is not None):
         raise invalid("a request can name one conversation only: a session by header, or a thread")
-    for text in given:
+    for text in map(_as_sent, given):
         if not 0 < len(text) <= NAME_MAX_CHARS or not text.isprintable():
             raise invalid(f"x-relayd-session: must be 1 to {NAME_MAX_CHARS} printable characters")
         return Name(SESSION, text)
     return _thread(thread, value) if thread is not None else None
+
+
+def _as_sent(value: str) -> str:
+    """A header's value, which HTTP hands on as Latin-1, in the letters of the client."""
+    return text_of(value.encode("latin-1", "replace"))
 
 
 def _thread(thread: Any, value: dict[str, Any]) -> Name:

@@ -13,6 +13,7 @@ from relayd import codec
 from relayd.anthropic import structured
 from relayd.anthropic.answer import Answer
 from relayd.anthropic.request import MessagesRequest
+from relayd.anthropic.structured import Verdict
 
 # An answer that ended so may be cut short; the API hands it out as well.
 CUT = ("max_tokens", "refusal", "model_context_window_exceeded", "stop_sequence")
@@ -25,17 +26,17 @@ def constraint(request: MessagesRequest) -> str:
     return "output_config.format" if request.schema is not None else ""
 
 
-def problem(request: MessagesRequest, answer: Answer) -> str:
-    """How the answer breaks the constraint; empty if it does not."""
+def judge(request: MessagesRequest, answer: Answer) -> Verdict:
+    """How the answer breaks the constraint, if it does, and whether all of the constraint was judged."""
     if answer.stop_reason in CUT:
-        return ""
+        return Verdict()
     called = [b["name"] for b in answer.content if b["type"] == "tool_use"]
     if request.choice.is_forced:
         fits = request.choice.name in called if request.choice.name else bool(called)
-        return "" if fits else "the answer does not call the tool that tool_choice asks for"
+        return Verdict("" if fits else "the answer does not call the tool that tool_choice asks for")
     if request.schema is None or called:
-        return ""
-    return structured.problem(request.schema, "".join(b["text"] for b in answer.content if b["type"] == "text"))
+        return Verdict()
+    return structured.verdict(request.schema, "".join(b["text"] for b in answer.content if b["type"] == "text"))
 
 
 def insist(request: MessagesRequest) -> MessagesRequest:

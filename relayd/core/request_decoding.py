@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from relayd.anthropic import answer as answers
+from relayd.anthropic import edge
 from relayd.anthropic import request as requests
 from relayd.anthropic.request import Held, MessagesRequest
 from relayd.anthropic.sse import StreamEncoder
-from relayd.claude import compose
+from relayd.claude import compose, launch
 from relayd.config import Config
 from relayd.core import conversation_names
 from relayd.core.conversation_names import Name
@@ -46,6 +47,7 @@ class DecodedRequest:
         request = requests.parse(self.value, self.version, held)
         request = replace(request, ignored=(*request.ignored, *self.ignored), emulated=self.emulated)
         compose.check(request)
+        launch.check(request)
         if config.strict and request.ignored:
             raise invalid(f"{', '.join(request.ignored)}: cannot be honoured (strict is on)")
         return request
@@ -66,11 +68,10 @@ def read(request: HttpRequest, is_chat: bool, config: Config) -> DecodedRequest:
     value = requests.document(body)
     name = conversation_names.name_of(request.headers, value)
     if is_chat:
-        options = value.get("stream_options")
-        with_usage = isinstance(options, dict) and options.get("include_usage") is True
-        ignored = requests.told(decode.ignored(value))
+        ignored = edge.header_names(decode.ignored(value))
         emulated = ("response_format",) if decode.is_emulated(value) else ()
-        return DecodedRequest(decode.to_messages(value), requests.VERSION_OLD, name, True, with_usage, ignored, emulated)
+        messages, with_usage = decode.to_messages(value), decode.wants_usage(value)
+        return DecodedRequest(messages, requests.VERSION_OLD, name, True, with_usage, ignored, emulated)
     return DecodedRequest(value, request.headers.get("anthropic-version", requests.VERSION_OLD), name)
 
 

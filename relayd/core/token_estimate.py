@@ -63,14 +63,13 @@ def _block(block: Block) -> float:
     if kind == "image":
         return IMAGE_TOKENS
     if kind == "document":
-        return _document(block.get("source") or {})
+        return _document(block["source"])
     if kind == "tool_result" and isinstance(block.get("content"), list):
         return sum(_block(b) for b in block["content"])
     return len(codec.dump(block)) / CHARS_PER_TOKEN
 
 
 def _document(source: dict[str, Any]) -> float:
-    data = source.get("data") or ""
-    if source.get("type") == "base64":
-        return PAGE_TOKENS * max(1, len(data) / PAGE_CHARS / 10)
-    return len(data) / CHARS_PER_TOKEN or PAGE_TOKENS
+    if source["type"] == "base64":
+        return PAGE_TOKENS * max(1, len(source["data"]) / PAGE_CHARS / 10)
+    return len(source["data"]) / CHARS_PER_TOKEN if source["type"] == "text" else PAGE_TOKENS

@@ -22,6 +22,14 @@ class HttpRequest:
         return f"<HttpRequest {self.method} {self.path} body={len(self.body)}>"
 
 
+def text_of(raw: bytes) -> str:
+    """Bytes of a header or a path as text: UTF-8, as every client of today sends it, or Latin-1, as HTTP once had it."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A request that is answered with an error before anybody has looked at its body.

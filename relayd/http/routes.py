@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from relayd.errors import ApiError
+from relayd.http.messages import text_of
 
 # name: (methods, path pattern, what it is). Internal ones are for relayd's own Claude Code processes.
 ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
@@ -14,7 +15,7 @@ ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "chat": (("POST",), r"/v1/chat/completions", "The same for OpenAI clients."),
     "count": (("POST",), r"/v1/messages/count_tokens", "An estimate of input tokens."),
     "sessions": (("GET",), r"/v1/sessions", "The sticky sessions."),
-    "session": (("GET", "DELETE"), r"/v1/sessions/(?P<name>[^/]{1,400})", "One sticky session, or its end."),
+    "session": (("GET", "DELETE"), r"/v1/sessions/(?P<name>[^/]{1,1536})", "One sticky session, or its end."),
     "models": (("GET",), r"/v1/models", "The models list, with the API's pagination; OpenAI clients read it too."),
     "model": (("GET",), r"/v1/models/(?P<name>[\w.:-]{1,128})", "One model, by id or alias."),
     "health": (("GET",), r"/v1/health", "Whether calls can be answered, and what the pool does."),
@@ -60,18 +61,10 @@ def match(method: str, path: str) -> Route:
         if found:
             _check_method(method, methods)
             groups = found.groupdict()
-            return Route(name, groups.get("secret") or "", _unquoted(groups.get("name") or ""))
+            return Route(name, groups.get("secret") or "", text_of(unquote_to_bytes(groups.get("name") or "")))
     raise ApiError(404, "Not Found")
 
 
 def _check_method(method: str, methods: tuple[str, ...]) -> None:
     if method not in methods and not (method == "HEAD" and "GET" in methods):
         raise ApiError(405, "Method Not Allowed", headers={"allow": ", ".join(methods)})
-
-
-def _unquoted(text: str) -> str:
-    """A part of a path as its client meant it: UTF-8, as URLs have it, or else Latin-1, as header values may be."""
-    try:
-        return unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        return unquote(text, "latin-1")
