@@ -18,6 +18,7 @@ from relayd.core.actions import Mode
 from relayd.runtime.children import Children
 from relayd.runtime.files import PIECE_BYTES, remove_in_order
 from relayd.runtime.loop import Loop
+from relayd.runtime.pty_posix import Pty
 from relayd.runtime.slot import SESSIONS_NAME, Slot
 from tests.helpers import until
 
@@ -180,3 +181,29 @@ def test_keys_wait_for_the_conversation_that_they_load(tmp_path: pathlib.Path) -
     assert isinstance(fact, ev.TranscriptGrew)
     assert fact.data == b"the answer\n"
     bench.end()
+
+
+def test_what_a_failed_start_says_quotes_no_command_line(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason goes to the client and into the log; the texts of exceptions may hold anything."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("SECRET-WORDS")
+
+    monkeypatch.setattr(Pty, "spawn", fail)
+    bench = Bench(tmp_path, Mode.PROMPT)
+    (fact,) = bench.seen(ev.SpawnFailed)
+    assert isinstance(fact, ev.SpawnFailed)
+    assert fact.reason.startswith("RuntimeError at runtime/slot.py:")
+    remove_in_order(bench.slot.remove())
+    bench.loop.close()
+
+
+@pytest.mark.parametrize("script", ["echo \0", "\ud800", "x" * 200_000])
+def test_what_cannot_be_executed_is_a_start_that_failed_and_no_second_daemon(tmp_path: pathlib.Path, script: str) -> None:
+    """A NUL in `model` reached argv: a forked copy of the daemon went on, and ran its clean-up (`test_spawning.py`)."""
+    bench = Bench(tmp_path, Mode.PROMPT, script)
+    assert len(bench.seen(ev.SpawnFailed)) == 1
+    assert not bench.seen(ev.SlotSpawned)
+    assert bench.children.reap() == []
+    remove_in_order(bench.slot.remove())
+    bench.loop.close()

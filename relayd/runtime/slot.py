@@ -15,6 +15,7 @@ from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Mode
+from relayd.faults import describe
 from relayd.runtime.children import Children
 from relayd.runtime.files import PiecewiseFile, remove_in_order, write_private
 from relayd.runtime.gate import Gate
@@ -66,8 +67,11 @@ class Slot:
         try:
             launch = self._order.launch
             pid = self._pty.spawn(list(launch.argv), launch.env, launch.cwd, self._config.rows, self._config.columns)
-        except Exception as error:  # ptyprocess reports a failed exec as a plain Exception of many kinds
+        except (OSError, ValueError) as error:  # these name a file at most
             self._emit(ev.SpawnFailed(self.name, f"{type(error).__name__}: {error}"))
+            return False
+        except Exception as error:  # pywinpty's own, or a bug: its text may quote the command line
+            self._emit(ev.SpawnFailed(self.name, describe(error)))
             return False
         self._children.add(self.name, pid)
         with contextlib.suppress(OSError):
