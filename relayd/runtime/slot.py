@@ -83,9 +83,8 @@ class Slot:
         paths = self._order.paths
         os.makedirs(os.path.dirname(paths.transcript), mode=0o700, exist_ok=True)
         os.makedirs(paths.directory, mode=0o700, exist_ok=True)
-        write_private(
-            f"{paths.directory}/{SESSIONS_NAME}", "\n".join(paths.sessions).encode()
-        )  # before there is any file of theirs
+        # Before there is any file of theirs.
+        write_private(f"{paths.directory}/{SESSIONS_NAME}", "\n".join(paths.sessions).encode())
         if self._order.mode is Mode.GATE:
             Gate.make(paths.prompt)
         for path, data in self._order.launch.files.items():
