@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relayd import __version__, daemon
@@ -92,12 +92,15 @@ def _place(command: argparse.ArgumentParser) -> None:
     command.add_argument("--claude", metavar="PATH", help="the claude to run (default: the first on PATH)")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The console script. Returns the exit code."""
+def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None = None) -> int:
+    """The console script. Returns the exit code.
+
+    `fixed` are other values for limits that no file, variable or flag can set: see `doctor/under_test.py`.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a Windows pipe knows few characters: the others are escaped
             stream.reconfigure(errors="backslashreplace")
-    options = parser().parse_args(arguments)
+    options = parser().parse_args(arguments, argparse.Namespace(fixed=fixed))
     try:
         return _run(options)
     except ConfigError as error:

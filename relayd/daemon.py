@@ -1,6 +1,6 @@
 """The daemon's life around the loop: directories, lock, sweep, port, ready line, end.
 
-Called by `cli.py`. Everything it finds out about the machine goes into `Surroundings`; the core asks
+Called by `cli.py`. Everything it finds out about the machine goes into `Host`; the core asks
 nothing by itself.
 """
 
@@ -23,9 +23,10 @@ from functools import partial
 from relayd import __version__, verdict
 from relayd.claude import announced, environment, history, launch
 from relayd.claude.capabilities import Capabilities
-from relayd.config import Config
+from relayd.config import AT_START, Config
 from relayd.core import events as ev
-from relayd.core.pool import Surroundings, load_keys
+from relayd.core.host import Host
+from relayd.core.launch_keys import load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans, system
@@ -41,11 +42,6 @@ ASSET_TYPES = {
     "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8",
 }
-# Knobs that a running daemon cannot change.
-BOUND_TO_START = (
-    *("host", "port", "claude", "state_dir", "token_file", "telemetry", "allowed_origins", "rate_probe_s"),
-    *("log_level", "log_format", "recent_calls_max", "accepts_per_turn", "typing", "kept"),
-)
 OnReady = Callable[[str], None] | None
 Reader = Callable[[], Config] | None
 RECORDS_NAME = "recent-calls.jsonl"
@@ -203,7 +199,7 @@ def _serve_locked(
     base, notes = environment.child_environment(environ, port)
     for note in notes:
         log("warning", note)
-    near = Surroundings(
+    near = Host(
         claude=claude,
         state_dir=places.state,
         config_dir=config_dir,
@@ -217,12 +213,9 @@ def _serve_locked(
         unix_time=_unix_time(),
         token=read_token(token_path(config, environ)),
         assets=_assets(),
-        gated=can.gated,
         mover=shutil.which("mv", path=os.defpath) or "" if system.HAS_FIFOS else "",
-        no_tools=can.no_tools,
+        capabilities=can,
     )
-    if not can.typing:
-        config = dataclasses.replace(config, typing=False)
     relay = Relay(config, near, load_keys(_read(places.keys)), port)
     in_terminal = sys.stderr is not None and sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else _reloader(config, read, log)
@@ -234,7 +227,7 @@ def _serve_locked(
     server.run()
     if not prompts.forget_all():
         log("warning", "Claude Code's list of prompts was locked: what relayd has typed goes at the next start")
-    log("info", f"relayd ended after {relay.served} calls")
+    log("info", f"relayd ended after {relay.calls.served} calls")
     return EXIT_OK
 
 
@@ -257,11 +250,11 @@ def _reloader(config: Config, read: Reader, log: Log) -> Callable[[], Config | N
         except ConfigError as error:
             log("error", f"the configuration stays as it was: {error}")
             return None
-        bound = [name for name in BOUND_TO_START if getattr(found, name) != getattr(config, name)]
+        bound = [name for name in AT_START if getattr(found, name) != getattr(config, name)]
         if bound:
             log("warning", f"needs a restart: {', '.join(bound)}")
         log("info", "the configuration was read anew")
-        return dataclasses.replace(found, **{name: getattr(config, name) for name in BOUND_TO_START})
+        return dataclasses.replace(found, **{name: getattr(config, name) for name in AT_START})
 
     return reload
 

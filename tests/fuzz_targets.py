@@ -12,7 +12,7 @@ from relayd.anthropic import request
 from relayd.claude import history, hooks, mcp, screens, telemetry
 from relayd.claude.transcript import TranscriptReader
 from relayd.config import Config
-from relayd.core.intake import read
+from relayd.core.request_decoding import read
 from relayd.errors import ApiError
 from relayd.http.http1 import Connection
 from relayd.http.messages import HttpRequest

@@ -15,7 +15,9 @@ from relayd import __version__, verdict
 from relayd.claude.capabilities import Capabilities
 from relayd.cli import parser
 from relayd.commands import completion
+from relayd.config import KEYS
 from relayd.daemon import examined
+from relayd.doctor import under_test
 from relayd.doctor.harness import Harness
 from relayd.runtime.files import write_whole
 from relayd.runtime.server import fingerprint
@@ -76,6 +78,12 @@ def test_a_token_is_made_used_and_removed(daemon: Callable[..., Harness], tmp_pa
     assert relayd(tmp_path, "token", "show").returncode == 111
 
 
+def test_what_the_harness_sets_is_not_read_by_the_command_that_users_run(tmp_path: pathlib.Path) -> None:
+    done = relayd(tmp_path, "config", "show", "--json", **{under_test.VARIABLE: "no JSON"})
+    assert done.returncode == 0
+    assert set(json.loads(done.stdout)) == set(KEYS)
+
+
 def test_the_configuration_is_shown_and_checked(tmp_path: pathlib.Path) -> None:
     file = tmp_path / ".config/relayd/relayd.toml"
     assert relayd(tmp_path, "config", "path").stdout.strip() == str(file)
@@ -84,7 +92,8 @@ def test_the_configuration_is_shown_and_checked(tmp_path: pathlib.Path) -> None:
     file.write_text("idle = 3\n")
     shown = json.loads(relayd(tmp_path, "config", "show", "--json", RELAYD_MAX="9").stdout)
     assert (shown["idle"], shown["max"]) == (3, 9)
-    assert any(line.split() == ["idle", "3", "changed"] for line in relayd(tmp_path, "config", "show").stdout.splitlines())
+    lines = [line.split(maxsplit=4) for line in relayd(tmp_path, "config", "show").stdout.splitlines()]
+    assert ["idle", "3", "not", "2", "whole number from 0 to 100"] in lines
     file.write_text("idel = 3\n")
     wrong = relayd(tmp_path, "config", "check")
     assert (wrong.returncode, wrong.stderr) == (100, "relayd: unknown key idel; did you mean idle?\n")
@@ -198,7 +207,7 @@ def test_output_that_a_pipe_cannot_encode_is_escaped(daemon: Callable[..., Harne
     """Seen on Windows, whose pipes are cp1252: a traceback at the first character that it does not know."""
     harness = daemon(silence_limit_s=1, term_limit_s=0.3)
     post(harness.url, ask("echo x"), x_relayd_session="talk")
-    shown = relayd(tmp_path, "config", "show", PYTHONIOENCODING="ascii", RELAYD_WARM_MODEL="grün", **at(harness))
+    shown = relayd(tmp_path, "config", "show", PYTHONIOENCODING="ascii", RELAYD_TOKEN_FILE="/grün", **at(harness))
     assert (shown.returncode, "gr\\xfcn" in shown.stdout) == (0, True), shown.stderr
 
 

@@ -73,7 +73,7 @@ def test_calls_of_one_session_run_in_order_and_others_beside_them() -> None:
     world = Client(**QUIET)
     first, second, third = world.say("a", "s"), world.say("b", "s"), world.say("c", "s")
     other = world.say("x", "t")
-    assert len(world.relay.calls) == 2
+    assert len(world.relay.calls.by_number) == 2
     world.done(other)
     world.done(first, "A")
     world.done(second, "B")

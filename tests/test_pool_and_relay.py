@@ -9,15 +9,17 @@ from relayd.claude.announced import Machine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.core.pool import Surroundings, dump_keys, load_keys
+from relayd.core.host import Host
+from relayd.core.launch_keys import dump_keys, load_keys
 from relayd.core.relay import Relay
-from relayd.core.transitions import State
+from relayd.core.session.states import State
+from relayd.core.timers import CallDue, CallTimer, RelayDue, RelayTimer, SlotDue, SlotTimer
 from relayd.http.messages import HttpRequest
 
 HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
 HEADING = "Claude Code v2.1.330\x1b]0;✳ Claude Code\x07".encode()
 MACHINE = Machine("linux", "bash", "Linux 6")
-NEAR = Surroundings(
+NEAR = Host(
     "/bin/claude",
     "/state",
     "/claude",
@@ -35,7 +37,7 @@ NEAR = Surroundings(
 class World:
     """A relay with a clock, its orders so far, and shorthands for facts."""
 
-    def __init__(self, near: Surroundings = NEAR, **flags: Any) -> None:
+    def __init__(self, near: Host = NEAR, **flags: Any) -> None:
         self.config = Config(**({"typing": False, "kept": 0} | flags))
         self.relay = Relay(self.config, near, [], 7421)
         self.now = 100.0
@@ -58,13 +60,13 @@ class World:
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.tell(ev.TimerFired(("relay", "", "refill")))
+        self.tell(ev.TimerFired(RelayTimer(RelayDue.REFILL)))
 
     def boot(self) -> None:
         for session in list(self.relay.pool.sessions.values()):
             if session.state is State.SPAWNING:
                 self.tell(ev.SlotSpawned(session.slot, 1))
-                if session.birth.mode is do.Mode.PROMPT:
+                if session.spec.mode is do.Mode.PROMPT:
                     self.tell(ev.PtyOutput(session.slot, HEADING))
                 else:
                     self.tell(ev.GateOpened(session.slot))
@@ -74,7 +76,7 @@ class World:
         self.tell(ev.PtyClosed(slot))
 
     def hook(self, slot: str, **value: Any) -> list[do.Action]:
-        birth = self.relay.pool.sessions[slot].birth
+        birth = self.relay.pool.sessions[slot].spec
         secret, value = birth.secret, {"session_id": birth.conversation} | value
         self.clients += 1
         return self.tell(
@@ -105,7 +107,7 @@ class World:
         return sorted(s.state.value for s in self.relay.pool.sessions.values())
 
     def slot_of(self, client: int) -> str:
-        call = next(c for c in self.relay.calls.values() if c.client == client)
+        call = next(c for c in self.relay.calls.by_number.values() if c.client == client)
         assert call.slot
         return call.slot
 
@@ -136,12 +138,12 @@ def test_a_key_that_nobody_waits_for_is_started_cold_and_then_kept_warm() -> Non
 def test_calls_beyond_the_limit_wait_in_order_and_get_their_turn() -> None:
     world = World(max=2, idle=1)
     clients = [world.ask(str(n)) for n in range(4)]
-    assert [c.stage.value for c in world.relay.calls.values()] == ["held", "held", "queued", "queued"]
+    assert [c.stage.value for c in world.relay.calls.by_number.values()] == ["held", "held", "queued", "queued"]
     world.boot()
     slot = world.slot_of(clients[0])
     world.finish(slot)
     world.die(slot)
-    assert [c.stage.value for c in world.relay.calls.values()] == ["held", "held", "queued"]
+    assert [c.stage.value for c in world.relay.calls.by_number.values()] == ["held", "held", "queued"]
     assert world.slot_of(clients[2])
 
 
@@ -151,20 +153,20 @@ def test_a_free_process_of_another_key_makes_room() -> None:
     world.ask(model="claude-opus-5-5")
     assert sorted(world.states()) == ["killing", "waiting"]
     world.die(next(s.slot for s in world.relay.pool.sessions.values() if s.state is State.KILLING))
-    assert [c.stage.value for c in world.relay.calls.values()] == ["held"]
+    assert [c.stage.value for c in world.relay.calls.by_number.values()] == ["held"]
 
 
 def test_a_full_queue_and_a_long_wait_are_529_with_retry_after() -> None:
     world = World(max=1, idle=0, queue_max=1)
     first, second, third = world.ask(), world.ask(), world.ask()
     assert world.answer(third)[0] == 529
-    number = next(n for n, c in world.relay.calls.items() if c.client == second)
-    world.tell(ev.TimerFired(("call", str(number), "queue")))
+    number = next(n for n, c in world.relay.calls.by_number.items() if c.client == second)
+    world.tell(ev.TimerFired(CallTimer(number, CallDue.QUEUE)))
     status, error = world.answer(second)
     assert (status, error["error"]["type"]) == (529, "overloaded_error")
     headers = next(o.headers for o in world.orders if isinstance(o, do.Respond) and o.client == second)
     assert dict(headers)["retry-after"]
-    assert first in [c.client for c in world.relay.calls.values()]
+    assert first in [c.client for c in world.relay.calls.by_number.values()]
 
 
 def test_old_and_outdated_processes_are_replaced() -> None:
@@ -196,12 +198,12 @@ def test_a_client_that_leaves_frees_its_place_in_the_queue_or_its_process() -> N
     world = World(max=1, idle=0)
     first, second = world.ask(), world.ask()
     world.tell(ev.ClientLeft(second))
-    assert not world.relay.queue
+    assert not world.relay.calls.queue
     world.boot()
     slot = world.slot_of(first)
     world.tell(ev.ClientLeft(first))
     assert world.relay.pool.sessions[slot].state is State.KILLING
-    assert not world.relay.calls
+    assert not world.relay.calls.by_number
 
 
 def test_hooks_with_a_wrong_secret_or_body_change_nothing() -> None:
@@ -211,7 +213,7 @@ def test_hooks_with_a_wrong_secret_or_body_change_nothing() -> None:
     world.tell(ev.RequestArrived(99, HttpRequest("POST", path, "", HEADERS, b"{}")))
     assert world.answer(99)[0] == 404
     slot = next(iter(world.relay.pool.sessions))
-    secret = world.relay.pool.sessions[slot].birth.secret
+    secret = world.relay.pool.sessions[slot].spec.secret
     for client, body in enumerate((b"nonsense", b"[]", b'{"hook_event_name":"Stop"}'), start=200):
         world.tell(ev.RequestArrived(client, HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, body)))
     assert world.answer(200)[0] == 400
@@ -252,15 +254,15 @@ def test_a_held_stream_gives_a_real_status_to_an_early_error_and_an_event_to_a_l
     world.hook(
         slots[early], hook_event_name="StopFailure", error="server_error", last_assistant_message="API Error: 529 Overloaded"
     )
-    world.tell(ev.TimerFired(("slot", slots[early], "lag")))
+    world.tell(ev.TimerFired(SlotTimer(slots[early], SlotDue.LAG)))
     assert world.answer(early)[0] == 529
-    number = next(str(n) for n, c in world.relay.calls.items() if c.client == late)
-    world.tell(ev.TimerFired(("call", number, "hold")))
+    number = next(n for n, c in world.relay.calls.by_number.items() if c.client == late)
+    world.tell(ev.TimerFired(CallTimer(number, CallDue.HOLD)))
     assert [o.status for o in world.orders if isinstance(o, do.StartStream) and o.client == late] == [200]
     world.hook(
         slots[late], hook_event_name="StopFailure", error="server_error", last_assistant_message="API Error: 529 Overloaded"
     )
-    world.tell(ev.TimerFired(("slot", slots[late], "lag")))
+    world.tell(ev.TimerFired(SlotTimer(slots[late], SlotDue.LAG)))
     sent = b"".join(o.data for o in world.orders if isinstance(o, do.SendChunk) and o.client == late)
     assert sent.count(b"event: error") == 1
     assert any(isinstance(o, do.EndStream) and o.client == late for o in world.orders)
@@ -272,8 +274,8 @@ def test_a_silent_stream_is_kept_alive_by_pings() -> None:
     client = world.ask(stream=True)
     slot = world.slot_of(client)
     world.hook(slot, hook_event_name="MessageDisplay", message_id="u", index=0, final=False, delta="a\n")
-    number = next(str(n) for n, c in world.relay.calls.items() if c.client == client)
-    orders = world.tell(ev.TimerFired(("call", number, "ping")))
+    number = next(n for n, c in world.relay.calls.by_number.items() if c.client == client)
+    orders = world.tell(ev.TimerFired(CallTimer(number, CallDue.PING)))
     assert b"event: ping" in b"".join(o.data for o in orders if isinstance(o, do.SendChunk))
 
 
@@ -300,7 +302,7 @@ def test_shutdown_does_not_wait_for_ever() -> None:
     client = world.ask()
     slot = world.slot_of(client)
     world.tell(ev.ShutdownAsked())
-    world.tell(ev.TimerFired(("relay", "", "force")))
+    world.tell(ev.TimerFired(RelayTimer(RelayDue.FORCE)))
     assert world.answer(client)[0] == 500
     world.die(slot)
     assert any(isinstance(o, do.Finish) for o in world.orders)
@@ -346,6 +348,6 @@ def test_late_facts_about_the_dead_change_nothing() -> None:
         ev.PtyOutput(slot, b"x"),
         ev.ChildExited(slot, 0),
         ev.TranscriptGrew(slot, b"x"),
-        ev.TimerFired(("slot", slot, "state")),
+        ev.TimerFired(SlotTimer(slot, SlotDue.STATE)),
     ):
         assert not [o for o in world.tell(late) if isinstance(o, do.RemoveSlot)]

@@ -21,10 +21,13 @@ from relayd.claude.telemetry import RequestDone
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.core.birth import Birth
-from relayd.core.session import Session
-from relayd.core.transitions import TABLE, State
-from relayd.core.turn import Failed, Finished
+from relayd.core.session import typed
+from relayd.core.session.record import Session
+from relayd.core.session.spec import SessionSpec
+from relayd.core.session.states import DYING, LIVE, State
+from relayd.core.session.table import TABLE, drive
+from relayd.core.session.turn import Failed, Finished
+from relayd.core.timers import SlotDue, SlotTimer
 from relayd.errors import Refused
 
 KEY = LaunchKey("claude-sonnet-4-5", 100)
@@ -38,7 +41,7 @@ TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I 
 
 def session(config: Config | None = None, mode: do.Mode = do.Mode.GATE) -> Session:
     conversation = "slot-1" if mode is not do.Mode.PROMPT else "talk-1"
-    birth = Birth(
+    birth = SessionSpec(
         "slot-1", conversation, "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, mode, lambda name, now: SCENE
     )
     return Session(birth, config or Config(kept=0), 0.0)
@@ -47,7 +50,7 @@ def session(config: Config | None = None, mode: do.Mode = do.Mode.GATE) -> Sessi
 def feed(s: Session, *events: Any, now: float = 1.0) -> list[do.Action]:
     orders: list[do.Action] = []
     for event in events:
-        orders += s.handle(event, now)
+        orders += drive(s, event, now)
     return orders
 
 
@@ -67,31 +70,38 @@ def running() -> Session:
 
 
 def test_the_table_is_whole() -> None:
-    """Every state has a row, every target is a state, every effect is callable, and each state leads to the end."""
+    """Every state has a row, each entry stands under its own event, and from each state a way leads to the end."""
     assert set(TABLE) == set(State)
-    for row in TABLE.values():
-        for target, effect in row.values():
-            assert target in State
-            assert callable(getattr(Session, f"_{effect}"))
     for start in State:
+        assert all(entry.event is event for event, entry in TABLE[start].items())
         reached, todo = {start}, [start]
         while todo:
-            for target, _ in TABLE[todo.pop()].values():
-                if target not in reached:
-                    reached.add(target)
-                    todo.append(target)
+            for entry in TABLE[todo.pop()].values():
+                if entry.state is not None and entry.state not in reached:
+                    reached.add(entry.state)
+                    todo.append(entry.state)
         assert State.DEAD in reached
 
 
-def test_every_state_takes_what_the_runtime_can_say_at_any_time() -> None:
-    late = {ev.PtyOutput, ev.PtyClosed, ev.ChildExited, ev.DeadlinePassed, ev.TurnAbandoned, ev.Retired, ev.DialogSettled}
-    for state in State:
-        assert late <= set(TABLE[state]), f"{state} lacks {late - set(TABLE[state])}"
+def test_every_live_state_takes_what_can_come_at_any_time() -> None:
+    """The runtime loses fds and children whenever it wants, deadlines pass, clients leave, the pool changes its mind."""
+    anytime = {ev.PtyOutput, ev.PtyClosed, ev.ChildExited, ev.SlotBroke, ev.DeadlinePassed, ev.TurnAbandoned, ev.Retired}
+    for state in LIVE:
+        assert anytime <= set(TABLE[state]), f"{state} lacks {anytime - set(TABLE[state])}"
+
+
+@pytest.mark.parametrize("state", DYING)
+def test_a_dying_process_ignores_facts_that_come_late(state: State) -> None:
+    s = session()
+    s.state = state
+    for late in (ev.GateOpened("slot-1"), ev.TurnEnded(), ev.Retired("room"), ev.HookArrived(Stopped("x"))):
+        assert drive(s, late, 1.0) == []
+        assert s.state is state
 
 
 def test_an_event_that_a_state_does_not_list_is_refused_by_name() -> None:
     with pytest.raises(Refused, match=r"spawning.*MessageBrought"):
-        session().handle(ev.MessageBrought(1, keys("hi"), streams=False), 0.0)
+        drive(session(), ev.MessageBrought(1, keys("hi"), streams=False), 0.0)
 
 
 @pytest.mark.parametrize("sign", [ev.HookArrived(Stopped("x")), ev.WireArrived(DONE)])
@@ -146,7 +156,7 @@ def test_a_client_that_leaves_in_the_turn_interrupts_it() -> None:
     orders = feed(s, ev.TurnAbandoned())
     assert s.state is State.INTERRUPTING
     assert of(orders, do.WritePty) == [do.WritePty("slot-1", b"\x1b")]
-    orders = feed(s, ev.DeadlinePassed("state"))
+    orders = feed(s, ev.DeadlinePassed(SlotDue.STATE))
     assert s.state is State.KILLING
     assert of(orders, do.SignalChild)
 
@@ -157,7 +167,7 @@ def test_our_own_workspace_is_trusted_key_by_key() -> None:
     feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST))
     orders = feed(s, ev.PtyOutput("slot-1", TRUST.format(WORKSPACE).encode()))
     assert not of(orders, do.WritePty)
-    assert of(orders, do.SetTimer)[-1].key == ("slot", "slot-1", "dialog")
+    assert of(orders, do.SetTimer)[-1].key == SlotTimer("slot-1", SlotDue.DIALOG)
     orders = feed(s, ev.DialogSettled())
     assert of(orders, do.WritePty) == [do.WritePty("slot-1", b"\x1b[B")]
     feed(s, ev.PtyOutput("slot-1", b"\x1b[3;1H   No, exit \r\n \xe2\x9d\xaf Yes, I trust this folder"))
@@ -226,7 +236,7 @@ def test_a_process_may_die_in_any_state_and_in_either_order(first: Any, state: s
 def test_each_state_has_a_named_deadline(prepare: Callable[[Session], Any], status: int, words: str) -> None:
     s = session()
     prepare(s)
-    s.handle(ev.DeadlinePassed("state"), 100.0)
+    drive(s, ev.DeadlinePassed(SlotDue.STATE), 100.0)
     assert s.state is State.KILLING
     error = s.parts[0].error  # type: ignore[union-attr]
     assert error.status == status
@@ -235,28 +245,28 @@ def test_each_state_has_a_named_deadline(prepare: Callable[[Session], Any], stat
 
 def test_a_turn_that_only_redraws_its_screen_ends_at_the_turn_limit() -> None:
     s = running()
-    s.handle(ev.PtyOutput("slot-1", b"spinner"), 590.0)
-    s.handle(ev.DeadlinePassed("state"), 602.0)
+    drive(s, ev.PtyOutput("slot-1", b"spinner"), 590.0)
+    drive(s, ev.DeadlinePassed(SlotDue.STATE), 602.0)
     assert "turn_limit_s" in s.parts[0].error.message  # type: ignore[union-attr]
 
 
 def test_one_that_ignores_term_gets_kill_and_one_that_ignores_kill_is_given_up() -> None:
     s = running()
-    feed(s, ev.TurnAbandoned(), ev.DeadlinePassed("state"))
-    orders = feed(s, ev.DeadlinePassed("state"))
+    feed(s, ev.TurnAbandoned(), ev.DeadlinePassed(SlotDue.STATE))
+    orders = feed(s, ev.DeadlinePassed(SlotDue.STATE))
     assert of(orders, do.SignalChild) == [do.SignalChild("slot-1", "KILL")]
     feed(s, ev.ChildExited("slot-1", -9))
-    feed(s, ev.DeadlinePassed("state"))
+    feed(s, ev.DeadlinePassed(SlotDue.STATE))
     assert s.state is State.DEAD
 
 
 def test_waiting_for_the_transcript_has_one_deadline_that_is_not_put_off() -> None:
     s = running()
     orders = feed(s, ev.HookArrived(Stopped("text")))
-    assert [o.at for o in of(orders, do.SetTimer) if o.key[2] == "lag"] == [1.0 + Config().transcript_lag_s]
+    assert [o.at for o in of(orders, do.SetTimer) if o.key.due is SlotDue.LAG] == [1.0 + Config().transcript_lag_s]
     orders = feed(s, busy(), now=3.0)
-    assert not [o for o in of(orders, do.SetTimer) if o.key[2] == "lag"]
-    feed(s, ev.DeadlinePassed("lag"))
+    assert not [o for o in of(orders, do.SetTimer) if o.key.due is SlotDue.LAG]
+    feed(s, ev.DeadlinePassed(SlotDue.LAG))
     assert "without writing its answer" in s.parts[0].error.message  # type: ignore[union-attr]
 
 
@@ -282,7 +292,7 @@ def test_results_that_claude_code_never_asks_for_go_to_another_process(asked: bo
     call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
     feed(s, line("assistant", id="m1", model="m", content=[call], stop_reason="tool_use", usage={}))
     assert s.state is State.RUNNING
-    feed(s, ev.ToolCalled(9, mcp.ToolCalled("toolu_1", 1)) if asked else ev.DeadlinePassed("lag"))
+    feed(s, ev.ToolCalled(9, mcp.ToolCalled("toolu_1", 1)) if asked else ev.DeadlinePassed(SlotDue.LAG))
     assert s.state is State.PARKED
     s.parts.clear()
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "it"}
@@ -345,7 +355,7 @@ def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
     orders = feed(s, ev.MessageBrought(2, keys("more"), True))
     assert (s.state, s.call) == (State.TYPING, 2)
     assert of(orders, do.WritePty) == [do.WritePty("slot-1", prompt.keys("more"))]
-    assert [s.admits(Submitted(*told)) for told in (("more", "slot-1"), ("more ", "slot-1"), ("more", "other"))] == [
+    assert [typed.admits(s, Submitted(*told)) for told in (("more", "slot-1"), ("more ", "slot-1"), ("more", "other"))] == [
         True,
         False,
         False,
@@ -356,7 +366,7 @@ def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
     assert s.state is State.KEPT
     assert of(orders, do.ForgetPrompts)
     assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["so"]
-    assert not s.admits(Submitted("more", "slot-1"))
+    assert not typed.admits(s, Submitted("more", "slot-1"))
 
 
 def test_what_keys_cannot_carry_is_brought_by_the_editor_and_sent_once_it_is_in_the_prompt() -> None:
@@ -370,7 +380,7 @@ def test_what_keys_cannot_carry_is_brought_by_the_editor_and_sent_once_it_is_in_
     assert not of(feed(s, ev.PtyOutput("slot-1", b"\x1b[?2004l\x1b[2J" + prompt.EDITOR_LEFT[:half])), do.SetTimer)
     for painted, is_sent in ((prompt.EDITOR_LEFT[half:] + b"\x1b[38;3H", False), ("❯ a".encode(), True)):
         (timer,) = of(feed(s, ev.PtyOutput("slot-1", painted), now=1.1), do.SetTimer)
-        assert (timer.key, timer.at < 1.2) == (("slot", "slot-1", "enter"), True)
+        assert (timer.key, timer.at < 1.2) == (SlotTimer("slot-1", SlotDue.PROMPT), True)
         assert (enter in feed(s, ev.PromptSettled(), now=1.1)) is is_sent
     assert enter not in feed(s, ev.PtyOutput("slot-1", b"busy"), ev.PromptSettled(), now=1.2)
     assert enter in feed(s, ev.PromptSettled(), now=2.3)  # it was not taken
@@ -431,7 +441,7 @@ def test_a_text_that_waits_for_the_conversation_is_not_brought_once_more() -> No
 def test_without_a_sign_of_the_editors_text_enter_is_pressed_in_the_end() -> None:
     s = answered()
     orders = feed(s, ev.MessageBrought(2, Draft("a\ttab", Way.EDITOR), True))
-    assert [t.at for t in of(orders, do.SetTimer) if t.key[2] == "enter"] == [2.0]
+    assert [t.at for t in of(orders, do.SetTimer) if t.key.due is SlotDue.PROMPT] == [2.0]
     assert do.WritePty("slot-1", prompt.ENTER) in feed(s, ev.PromptSettled(), now=2.0)
 
 
@@ -466,7 +476,12 @@ def test_lines_of_the_answer_before_are_not_taken_for_the_next_one() -> None:
 
 @pytest.mark.parametrize(
     "event",
-    [ev.HookArrived(Submitted("mor", "slot-1")), ev.DeadlinePassed("state"), ev.Retired("room"), ev.ChildExited("slot-1", 1)],
+    [
+        ev.HookArrived(Submitted("mor", "slot-1")),
+        ev.DeadlinePassed(SlotDue.STATE),
+        ev.Retired("room"),
+        ev.ChildExited("slot-1", 1),
+    ],
 )
 def test_a_message_that_was_not_taken_can_still_be_replayed(event: Any) -> None:
     s = answered()
@@ -479,13 +494,13 @@ def test_a_message_that_was_not_taken_can_still_be_replayed(event: Any) -> None:
 
 def test_a_kept_process_ends_when_its_time_is_over_and_says_nothing() -> None:
     s = answered()
-    orders = feed(s, ev.DeadlinePassed("state"))
+    orders = feed(s, ev.DeadlinePassed(SlotDue.STATE))
     assert (s.state, s.parts) == (State.KILLING, [])
     assert of(orders, do.SignalChild)
 
 
 def test_a_prompt_that_nobody_typed_is_not_admitted_and_ends_the_turn() -> None:
     s = running()
-    assert not s.admits(Submitted("", "slot-1"))
+    assert not typed.admits(s, Submitted("", "slot-1"))
     feed(s, ev.HookArrived(Submitted("hello", "slot-1")))
     assert [p.error.status for p in s.parts if isinstance(p, Failed)] == [500]

@@ -12,7 +12,7 @@ from relayd.claude.hooks import Displayed, Stopped, TurnFailed
 from relayd.claude.launch import LaunchKey
 from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, ErrorLine, UserLine
-from relayd.core.turn import BlockShown, Failed, Finished, Part, TextShown, Turn, Wait
+from relayd.core.session.turn import BlockShown, Failed, Finished, Part, TextShown, Turn, Wait
 
 OFF = LaunchKey("claude-sonnet-4-5", 100)
 ON = LaunchKey("claude-sonnet-4-5", 4000, Thinking("enabled", 2000))

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 
 from relayd.anthropic.request import Message
 from relayd.claude import history, prompt
+from relayd.claude.capabilities import Capabilities
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.relay import Relay
-from relayd.core.transitions import State
-from relayd.doctor import warm_turns
+from relayd.core.session.states import State
+from relayd.core.timers import SlotDue, SlotTimer
 from relayd.http.messages import HttpRequest
 from relayd.runtime.forget import PromptHistory
+from tests.lab import warm_turns
 from tests.test_pool_and_relay import HEADERS, HEADING, NEAR, World
 
 
@@ -184,7 +186,7 @@ def first_turn(**flags: Any) -> tuple[World, str]:
 def test_the_next_message_goes_to_the_process_that_has_answered() -> None:
     world, slot = first_turn()
     client = conversation(world, "one", "two", "three")
-    assert (world.slot_of(client), world.relay.calls[2].road) == (slot, "warm")
+    assert (world.slot_of(client), world.relay.calls.by_number[2].road.value) == (slot, "warm")
     reply = world.hook(slot, hook_event_name="UserPromptSubmit", prompt="three")
     assert json.loads(next(o.body for o in reply if hasattr(o, "body"))) == {}
     world.tell(ev.TranscriptGrew(slot, b'{"type":"user","message":{"content":"three"}}\n'))
@@ -218,7 +220,7 @@ def test_a_text_that_claude_code_has_changed_is_blocked_and_the_call_replayed() 
     assert json.loads(next(o.body for o in reply if hasattr(o, "body")))["decision"] == "block"
     assert world.relay.pool.sessions[slot].state is State.KILLING
     other = world.slot_of(client)
-    assert (other != slot, world.relay.calls[2].road) == (True, "waiting")
+    assert (other != slot, world.relay.calls.by_number[2].road.value) == (True, "waiting")
     world.finish(other, "four")
     assert world.answer(client)[0] == 200
 
@@ -269,7 +271,7 @@ def test_a_new_day_is_told_so_the_conversation_is_replayed() -> None:
 
 def test_a_hook_without_its_prompt_is_refused() -> None:
     world, slot = first_turn()
-    secret = world.relay.pool.sessions[slot].birth.secret
+    secret = world.relay.pool.sessions[slot].spec.secret
     request = HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, b'{"hook_event_name":"UserPromptSubmit"}')
     orders = world.tell(ev.RequestArrived(99, request))
     assert [o.status for o in orders if hasattr(o, "status")] == [400]
@@ -292,7 +294,7 @@ def test_long_conversations_are_replayed() -> None:
     world = world_of()
     for count, mode in ((79, do.Mode.PROMPT), (81, do.Mode.GATE)):
         slot = world.slot_of(conversation(world, *[f"message {n}" for n in range(count)]))
-        assert world.relay.pool.sessions[slot].birth.mode is mode
+        assert world.relay.pool.sessions[slot].spec.mode is mode
 
 
 def blocks(*kinds: str) -> list[dict[str, Any]]:
@@ -341,7 +343,7 @@ def test_the_editor_is_used_where_there_is_one() -> None:
         world = World(dataclasses.replace(NEAR, mover=mover), typing=True)
         world.boot()
         slot = world.slot_of(conversation(world, "a\ttab"))
-        birth = world.relay.pool.sessions[slot].birth
+        birth = world.relay.pool.sessions[slot].spec
         assert birth.mode is mode
         assert birth.launch.env.get("EDITOR") == (f"{mover} -f ../slots/{slot}/message" if mover else None)
 
@@ -361,7 +363,7 @@ def test_a_history_that_was_not_loaded_is_not_spoken_to() -> None:
     world.tell(ev.PtyOutput(slot, BUSY))
     reply = world.hook(slot, hook_event_name="UserPromptSubmit", prompt="one", session_id=slot)
     assert json.loads(reply[0].body)["decision"] == "block"
-    assert world.relay.calls[1].road == "waiting"
+    assert world.relay.calls.by_number[1].road.value == "waiting"
     world.finish(world.slot_of(client), "two")
     assert world.answer(client)[0] == 200
 
@@ -370,7 +372,7 @@ def test_a_process_that_does_not_take_the_keys_loses_the_call_to_another() -> No
     world = world_of()
     client = conversation(world, "one")
     slot = world.slot_of(client)
-    world.tell(ev.TimerFired(("slot", slot, "state")))
+    world.tell(ev.TimerFired(SlotTimer(slot, SlotDue.STATE)))
     assert world.relay.pool.sessions[slot].state is State.KILLING
     assert world.slot_of(client) != slot
 
@@ -382,7 +384,7 @@ def test_a_claude_code_that_takes_no_keys_is_soon_left_alone() -> None:
         client = conversation(world, "one")
         slot = world.slot_of(client)
         assert world.relay.pool.sessions[slot].state is State.LOADING
-        world.tell(ev.TimerFired(("slot", slot, "state")))
+        world.tell(ev.TimerFired(SlotTimer(slot, SlotDue.STATE)))
         world.die(slot)
         other = world.slot_of(client)
         world.boot()
@@ -390,7 +392,7 @@ def test_a_claude_code_that_takes_no_keys_is_soon_left_alone() -> None:
         world.wait(0.1)
         world.boot()
     assert [o.level for o in world.orders if isinstance(o, do.Log) and "all calls are replayed" in o.text] == ["warning"]
-    assert world.relay.pool.sessions[world.slot_of(conversation(world, "one"))].birth.mode is do.Mode.GATE
+    assert world.relay.pool.sessions[world.slot_of(conversation(world, "one"))].spec.mode is do.Mode.GATE
     world.wait(0.1)
     world.boot()
     assert "ready" not in world.states()
@@ -404,7 +406,7 @@ def test_a_claude_code_that_takes_no_keys_is_soon_left_alone() -> None:
 
 def test_versions_that_ignore_the_prompt_in_a_transcript_are_never_typed_into() -> None:
     world = World(typing=True, kept=2)
-    prompt_slot = next(s.slot for s in world.relay.pool.sessions.values() if s.birth.mode is do.Mode.PROMPT)
+    prompt_slot = next(s.slot for s in world.relay.pool.sessions.values() if s.spec.mode is do.Mode.PROMPT)
     world.tell(ev.SlotSpawned(prompt_slot, 1))
     world.tell(ev.PtyOutput(prompt_slot, HEADING.replace(b"330", b"257")))
     assert world.relay.pool.sessions[prompt_slot].state is State.KILLING
@@ -413,12 +415,12 @@ def test_versions_that_ignore_the_prompt_in_a_transcript_are_never_typed_into() 
     slot = world.slot_of(conversation(world, "one"))
     world.finish(slot, "two")
     assert world.slot_of(conversation(world, "one", "two", "three")) != slot
-    assert {s.birth.mode for s in world.relay.pool.sessions.values()} == {do.Mode.GATE}
+    assert {s.spec.mode for s in world.relay.pool.sessions.values()} == {do.Mode.GATE}
 
 
 def test_without_fifos_processes_wait_at_their_prompt() -> None:
-    near = dataclasses.replace(NEAR, gated=False)
+    near = dataclasses.replace(NEAR, capabilities=Capabilities(gated=False))
     config = Config(idle=2)
     relay = Relay(config, near, [], 7421)
     relay.start(100.0)
-    assert [s.birth.mode for s in relay.pool.sessions.values()] == [do.Mode.PROMPT] * 2
+    assert [s.spec.mode for s in relay.pool.sessions.values()] == [do.Mode.PROMPT] * 2

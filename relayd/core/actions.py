@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from relayd.claude.launch import Launch, SlotPaths
+from relayd.core.timers import Timer
 
 Headers = list[tuple[str, str]]
 
@@ -138,7 +139,7 @@ class RemoveSlot:
 class SetTimer:
     """(Re)set a timer; `at` is monotonic seconds."""
 
-    key: tuple[str, ...]
+    key: Timer
     at: float
 
 
@@ -146,7 +147,7 @@ class SetTimer:
 class CancelTimer:
     """Forget a timer, if it is set."""
 
-    key: tuple[str, ...]
+    key: Timer
 
 
 @dataclass(frozen=True)

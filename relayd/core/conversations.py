@@ -1,15 +1,19 @@
-"""The conversations that relayd keeps for its clients: sticky sessions and message threads. Pure.
+"""The conversations that relayd stores for its clients: sticky sessions and message threads. Pure.
 
-A conversation is data, not a process: it survives its process, and a parked turn goes on if there is one.
-A sticky session is named by the client and takes its calls one after the other; a thread is named by the
-id of its latest answer and each id can be continued once. What was used longest ago goes first when there
-are too many or too much. Nothing is written to disk. Owned by `core/relay.py`.
+A conversation is data, not a process: it survives its process, and a parked turn goes on if there is one. A sticky
+session is named by the client and takes its calls one after the other; a thread is named by the id of its latest
+answer, and each id can be continued once. Nothing is written to disk. Owned by `core/dispatcher.py`.
+
+A call holds a *lease* from its start to its end. Whoever deletes a session meanwhile takes its name away: a lease that
+has lost its name changes nothing any more, and the next call of that name begins a new conversation.
+
+No operation looks at more than it changes: conversations stand in the order of their last use, one line for each kind
+since their limits differ; what waits, and what may go on, stands in lists of its own.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,106 +22,122 @@ from relayd.anthropic import blocks
 from relayd.anthropic.answer import Answer
 from relayd.anthropic.request import Held, Message, MessagesRequest
 from relayd.config import Config
-from relayd.errors import ApiError, invalid, overloaded
-
-SESSION_HEADERS = ("x-relayd-session", "x-ir-session-id")
-NAME_MAX_CHARS = 128
-THREAD = "thread"
-SESSION = "session"
-
-
-@dataclass(frozen=True)
-class Name:
-    """What a conversation is found by: a client's session id, or the id of a thread's latest answer (empty: a new thread)."""
-
-    kind: str
-    id: str
+from relayd.core.conversation_names import NEW_THREAD, SESSION, THREAD, Name
+from relayd.core.request_decoding import DecodedRequest
+from relayd.core.timers import CallDue, CallTimer
+from relayd.errors import ApiError, overloaded
 
 
 @dataclass
 class Conversation:
-    """One conversation. `held` is None for a thread that was continued: only its name is kept."""
+    """One conversation, which is also the lease of the call that runs in it. `held` is None for a thread that was continued."""
 
+    name: Name
     held: Held | None = field(default_factory=Held)
     model: str = ""
     size_bytes: int = 0
     created: float = 0.0
     used: float = 0.0
     busy: bool = False
-    waiting: deque[Any] = field(default_factory=deque)
+    waiting: OrderedDict[int, Waiting] = field(default_factory=OrderedDict)  # by number
 
     def __repr__(self) -> str:
         messages = len(self.held.messages) if self.held else 0
         return f"<Conversation messages={messages} bytes={self.size_bytes} busy={self.busy} waiting={len(self.waiting)}>"
 
 
-def name_of(headers: Mapping[str, str], value: dict[str, Any]) -> Name | None:
-    """The conversation that a request names, by header or by its `thread`. Raises ApiError 400."""
-    given = {headers[h] for h in SESSION_HEADERS if h in headers}
-    thread = value.get("thread")
-    if len(given) > 1 or (given and thread is not None):
-        raise invalid("a request can name one conversation only: a session by header, or a thread")
-    for text in given:
-        if not 0 < len(text) <= NAME_MAX_CHARS or not text.isprintable():
-            raise invalid(f"x-relayd-session: must be 1 to {NAME_MAX_CHARS} printable characters")
-        return Name(SESSION, text)
-    return _thread(thread, value) if thread is not None else None
+@dataclass(frozen=True)
+class Waiting:
+    """A call that comes after the running one of its sticky session."""
 
+    number: int
+    client: int
+    decoded: DecodedRequest
+    request_id: str
+    arrived: float  # monotonic seconds
+    created: int  # the same in Unix seconds
 
-def _thread(thread: Any, value: dict[str, Any]) -> Name:
-    kind = thread.get("type") if isinstance(thread, dict) else None
-    if kind == "create":
-        return Name(THREAD, "")
-    if kind != "continue":
-        raise invalid("thread.type: Input should be 'create' or 'continue'")
-    previous = thread.get("previous_message_id")
-    if not isinstance(previous, str) or not previous:
-        raise invalid("thread.continue.previous_message_id: Field required")
-    for field_name in ("system", "tools"):
-        if value.get(field_name):
-            raise invalid(f"{field_name}: must be absent when a thread is continued")
-    return Name(THREAD, previous)
+    @property
+    def timer(self) -> CallTimer:
+        """The timer that ends its patience."""
+        return CallTimer(self.number, CallDue.TURN)
 
 
 class Conversations:
-    """See the module's text. `begin` … `finish` or `release` around each call."""
+    """See the module's text. `begin`, then `finish` or `release`, around each call."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._kept: OrderedDict[Name, Conversation] = OrderedDict()  # the one used longest ago first
+        self._stored: dict[str, OrderedDict[str, Conversation]] = {SESSION: OrderedDict(), THREAD: OrderedDict()}
         self._size_bytes = 0
-        self._orphans: list[Any] = []  # calls that waited for a session that was deleted
+        self._ready: deque[Conversation] = deque()  # they are free, and calls wait for them
+        self._orphans: deque[Waiting] = deque()  # calls that waited for a session that was deleted
+        self._waiting: dict[int, Conversation] = {}  # where a call waits, by its number
+        self._waiting_clients: dict[int, int] = {}  # number of the call that waits, by client
 
     def __repr__(self) -> str:
-        return f"<Conversations {len(self._kept)} bytes={self._size_bytes}>"
+        return f"<Conversations {self._count} bytes={self._size_bytes}>"
+
+    @property
+    def _count(self) -> int:
+        return sum(map(len, self._stored.values()))
 
     def reconfigure(self, config: Config) -> None:
-        """Other knobs from now on."""
+        """Use another configuration from now on."""
         self._config = config
 
+    # Calls that wait for an earlier one
+
     def is_busy(self, name: Name) -> bool:
-        """True if a call of this session runs: the next has to wait."""
-        found = self._kept.get(name)
-        return found is not None and found.busy and name.kind == SESSION
+        """True if a call of this session runs, or others wait: the next has to wait, too."""
+        found = self._stored[SESSION].get(name.id) if name.kind == SESSION else None
+        return found is not None and (found.busy or bool(found.waiting))
 
-    def wait(self, name: Name, item: Any) -> None:
-        """Remember a call that comes after the running one. Raises ApiError 529 if too many do."""
-        waiting = self._kept[name].waiting
-        if len(waiting) >= self._config.queue_max:
+    def wait(self, name: Name, call: Waiting) -> None:
+        """Remember a call of a busy session. Raises ApiError 529 if too many do."""
+        found = self._stored[SESSION][name.id]
+        if len(found.waiting) >= self._config.queue_max:
             raise overloaded("Overloaded: too many calls are waiting for this session", 10)
-        waiting.append(item)
+        found.waiting[call.number] = call
+        self._waiting[call.number] = found
+        self._waiting_clients[call.client] = call.number
 
-    def ready(self) -> list[Any]:
-        """Calls whose session has come free, at most one of each, or was deleted."""
-        orphans, self._orphans = self._orphans, []
-        free = [c for c in self._kept.values() if c.waiting and not c.busy]
-        return orphans + [c.waiting.popleft() for c in free]
+    def next_ready(self) -> Waiting | None:
+        """A call whose session has come free or was deleted; the next of the same session comes when that has ended."""
+        if self._orphans:
+            return self._orphans.popleft()
+        while self._ready:
+            found = self._ready.popleft()
+            if found.waiting and not found.busy:
+                self._ready.append(found)  # if the call is refused, the next one's turn has come; else `begin` makes it busy
+                return self._took(found.waiting.popitem(last=False)[1])
+        return None
 
-    def held(self, name: Name) -> Held:
-        """What is kept. Raises ApiError with the code that SDK helpers act on."""
-        if name == Name(THREAD, ""):
+    def _took(self, call: Waiting) -> Waiting:
+        self._waiting.pop(call.number, None)
+        self._waiting_clients.pop(call.client, None)
+        return call
+
+    def stop_waiting(self, number: int) -> Waiting | None:
+        """A call waits no longer. None if it does not wait."""
+        found = self._waiting.get(number)
+        return self._took(found.waiting.pop(number)) if found is not None else None
+
+    def forget_client(self, client: int) -> Waiting | None:
+        """A client has left: its call waits no longer. None if it does not wait."""
+        return self.stop_waiting(self._waiting_clients.get(client, 0))
+
+    def stop_all_waiting(self) -> list[Waiting]:
+        """No call waits any longer."""
+        return [call for number in list(self._waiting) if (call := self.stop_waiting(number)) is not None]
+
+    # One call after the other
+
+    def held(self, name: Name | None, now: float) -> Held:
+        """What is stored, for a request that names a conversation. Raises ApiError with the code that SDK helpers act on."""
+        if name is None or name == NEW_THREAD:
             return Held()
-        found = self._kept.get(name)
+        found = self._find(name, now)
         if found is None:
             if name.kind == THREAD:
                 raise ApiError(404, "thread: not found", details={"error_code": "thread_not_found"})
@@ -128,65 +148,85 @@ class Conversations:
             raise _thread_error("thread_continue_in_flight", "thread: this message is being continued")
         return found.held
 
-    def begin(self, name: Name, now: float) -> None:
-        """A call of this conversation starts."""
-        if name != Name(THREAD, ""):
-            self._touch(name, now).busy = True
+    def begin(self, name: Name, now: float) -> Conversation:
+        """A call of this conversation starts; its lease."""
+        if name == NEW_THREAD:
+            return Conversation(name, created=now, used=now, busy=True)
+        lease = self._touch(name, now)
+        lease.busy = True
+        return lease
 
-    def finish(self, name: Name, message_id: str, request: MessagesRequest, answer: Answer, now: float) -> None:
-        """The call was answered: keep the conversation with its answer."""
+    def finish(self, lease: Conversation, message_id: str, request: MessagesRequest, answer: Answer, now: float) -> None:
+        """The call was answered: store the conversation with its answer, unless it was deleted meanwhile."""
         content = tuple(blocks.cleaned(b) for b in answer.content)
         said = (Message("assistant", content),) if content else ()
         held = Held(request.system, request.tools, (*request.messages, *said))
-        if name.kind == THREAD:
-            if name.id:
-                self._store(name, None, 0)
-                self._kept[name].busy = False
-            name = Name(THREAD, message_id)
-        elif name not in self._kept:  # deleted meanwhile
+        if lease.name.kind == THREAD:
+            self._store(lease, None, 0)
+            self._end(lease)
+            lease = self._touch(Name(THREAD, message_id), now)
+        elif not self._is_stored(lease):
             return
-        found = self._touch(name, now)
-        found.model, found.busy = request.model, False
-        self._store(name, held, _size(held))
-        self._make_room(name)
+        lease.model = request.model
+        self._touch(lease.name, now)
+        self._store(lease, held, _size(held))
+        self._end(lease)
+        self._make_room(lease)
 
-    def release(self, name: Name) -> None:
+    def release(self, lease: Conversation) -> None:
         """The call has failed: the conversation stays as it was before."""
-        found = self._kept.get(name)
-        if found:
-            found.busy = False
-            if name.kind == SESSION and found.held == Held() and not found.waiting:
-                del self._kept[name]
+        self._end(lease)
+        if self._is_stored(lease) and lease.name.kind == SESSION and lease.held == Held() and not lease.waiting:
+            self._remove(lease)
 
-    def forget_client(self, client: int) -> None:
-        """A client that waited for its turn has left. Waiting items start with the client's number."""
-        for found in self._kept.values():
-            if found.waiting:
-                found.waiting = deque(item for item in found.waiting if item[0] != client)
+    def _end(self, lease: Conversation) -> None:
+        lease.busy = False
+        if lease.waiting:
+            self._ready.append(lease)
 
-    def expire(self, now: float) -> None:
-        """Forget what was not used for too long."""
-        for name, found in list(self._kept.items()):
-            limit = self._config.thread_idle_s if name.kind == THREAD else self._config.session_idle_s
-            if not found.busy and not found.waiting and now - found.used > limit:
-                self._remove(name)
+    # Time
 
-    def names(self) -> list[str]:
+    def expire(self, now: float) -> float | None:
+        """Forget what was not used for too long. When to look again, or None."""
+        looks = []
+        for kind, stored in self._stored.items():
+            limit = self._limit_s(kind)
+            while stored:
+                oldest = next(iter(stored.values()))
+                if now - oldest.used <= limit:
+                    looks.append(oldest.used + limit)
+                    break
+                if oldest.busy or oldest.waiting:  # it is in use now
+                    self._touch(oldest.name, now)
+                else:
+                    self._remove(oldest)
+        return min(looks, default=None)
+
+    def _limit_s(self, kind: str) -> float:
+        return self._config.thread_idle_s if kind == THREAD else self._config.session_idle_s
+
+    # What the API tells and takes of sessions
+
+    def names(self, now: float) -> list[str]:
         """Ids of the sticky sessions, the latest first."""
-        return [name.id for name in reversed(self._kept) if name.kind == SESSION]
+        self.expire(now)
+        return list(reversed(self._stored[SESSION]))
 
     def delete(self, session_id: str) -> None:
         """Forget a sticky session; the calls that wait for it start afresh. Raises ApiError 404."""
-        self._orphans += self._find(session_id).waiting
-        self._remove(Name(SESSION, session_id))
+        found = self._known(session_id)
+        for call in found.waiting.values():
+            self._orphans.append(self._took(call))
+        found.waiting.clear()
+        self._remove(found)
 
     def totals(self) -> dict[str, int]:
-        """How much is kept."""
-        return {"kept": len(self._kept), "bytes": self._size_bytes}
+        """How much is stored."""
+        return {"kept": self._count, "bytes": self._size_bytes}
 
     def describe(self, session_id: str, now: float) -> dict[str, Any]:
         """A sticky session without its contents. Raises ApiError 404."""
-        found = self._find(session_id)
+        found = self._known(session_id)
         return {
             "type": "session",
             "id": session_id,
@@ -199,33 +239,53 @@ class Conversations:
             "idle_s": round(now - found.used, 3),
         }
 
-    def _find(self, session_id: str) -> Conversation:
-        found = self._kept.get(Name(SESSION, session_id))
+    def _known(self, session_id: str) -> Conversation:
+        found = self._stored[SESSION].get(session_id)
         if found is None:
             raise ApiError(404, f"session: {session_id}")
         return found
 
-    def _touch(self, name: Name, now: float) -> Conversation:
-        found = self._kept.setdefault(name, Conversation(created=now))
-        found.used = now
-        self._kept.move_to_end(name)
+    def _find(self, name: Name, now: float) -> Conversation | None:
+        found = self._stored[name.kind].get(name.id)
+        if found is not None and not found.busy and now - found.used > self._limit_s(name.kind):
+            self._remove(found)
+            return None
         return found
 
-    def _store(self, name: Name, held: Held | None, size_bytes: int) -> None:
-        found = self._kept[name]
-        self._size_bytes += size_bytes - found.size_bytes
-        found.held, found.size_bytes = held, size_bytes
+    def _is_stored(self, lease: Conversation) -> bool:
+        return self._stored[lease.name.kind].get(lease.name.id) is lease
 
-    def _make_room(self, latest: Name) -> None:
-        for name, found in list(self._kept.items()):
-            small = self._size_bytes <= self._config.conversations_max_bytes
-            if small and len(self._kept) <= self._config.conversations_max:
+    def _touch(self, name: Name, now: float) -> Conversation:
+        stored = self._stored[name.kind]
+        found = stored.setdefault(name.id, Conversation(name, created=now))
+        found.used = now
+        stored.move_to_end(name.id)
+        return found
+
+    def _store(self, lease: Conversation, held: Held | None, size_bytes: int) -> None:
+        if self._is_stored(lease):
+            self._size_bytes += size_bytes - lease.size_bytes
+        lease.held, lease.size_bytes = held, size_bytes
+
+    def _make_room(self, latest: Conversation) -> None:
+        """Forget what was used longest ago until there are few enough, and they are small enough."""
+        while self._is_too_much():
+            lines = [self._removable(stored, latest) for stored in self._stored.values()]
+            oldest = min((c for c in lines if c is not None), key=lambda c: c.used, default=None)
+            if oldest is None:
                 return
-            if not found.busy and not found.waiting and name != latest:
-                self._remove(name)
+            self._remove(oldest)
 
-    def _remove(self, name: Name) -> None:
-        self._size_bytes -= self._kept.pop(name).size_bytes
+    def _removable(self, stored: OrderedDict[str, Conversation], latest: Conversation) -> Conversation | None:
+        return next((c for c in stored.values() if c is not latest and not c.busy and not c.waiting), None)
+
+    def _is_too_much(self) -> bool:
+        return self._size_bytes > self._config.conversations_max_bytes or self._count > self._config.conversations_max
+
+    def _remove(self, found: Conversation) -> None:
+        if self._is_stored(found):
+            del self._stored[found.name.kind][found.name.id]
+            self._size_bytes -= found.size_bytes
 
 
 def _thread_error(code: str, message: str) -> ApiError:
@@ -233,5 +293,7 @@ def _thread_error(code: str, message: str) -> ApiError:
 
 
 def _size(held: Held) -> int:
-    """About how much memory the contents take."""
-    return sum(len(codec.dump(b)) for m in held.messages for b in m.content) + sum(map(len, held.system))
+    """About how much memory the contents take, in bytes: texts, blocks and tools."""
+    blocks_bytes = sum(len(codec.dump(b)) for m in held.messages for b in m.content)
+    tools_bytes = sum(len(codec.dump(t.input_schema)) + len(t.description) + len(t.name) for t in held.tools)
+    return blocks_bytes + tools_bytes + sum(map(len, held.system))

@@ -1,4 +1,8 @@
-"""Facts, in the past tense: everything that can happen to the core. Imports only the values they carry."""
+"""Facts, in the past tense: everything that can happen to the core.
+
+`Event` is what the runtime tells the hub; `SlotEvent` the part of it that is about one process; `SessionEvent` what a
+session takes, which adds what one part of the core tells another. Imports only the values that they carry.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from relayd.claude.capabilities import Capabilities
 from relayd.claude.hooks import HookFact
 from relayd.claude.prompt import Draft
 from relayd.claude.telemetry import WireFact
+from relayd.core.timers import SlotDue, Timer
 from relayd.errors import ApiError
 from relayd.http.messages import HttpRequest
 
@@ -120,7 +125,7 @@ class HandOverFailed:
 
 @dataclass(frozen=True)
 class SlotBroke:
-    """The runtime met an error while it did something for this process, which may still run: its gate is gone, an order failed."""
+    """The runtime met an error on behalf of this process, which may still run: its gate is gone, an order failed."""
 
     slot: str
     reason: str
@@ -130,7 +135,7 @@ class SlotBroke:
 class TimerFired:
     """A timer set with `SetTimer` is due."""
 
-    key: tuple[str, ...]
+    key: Timer
 
 
 @dataclass(frozen=True)
@@ -271,7 +276,17 @@ class ScreenBlocked:
 class DeadlinePassed:
     """A deadline of the session's state has passed."""
 
-    name: str
+    due: SlotDue
+
+
+@dataclass(frozen=True)
+class ForgetDue:
+    """The session has rested for a moment with its answer on disk."""
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """The process has survived every KILL."""
 
 
 @dataclass(frozen=True)
@@ -279,3 +294,44 @@ class Retired:
     """The pool does not want this process any more."""
 
     reason: str
+
+
+SlotEvent = (
+    SlotSpawned | SpawnFailed | SlotBroke | GateOpened | PtyOutput | PtyClosed | ChildExited | TranscriptGrew | HandOverFailed
+)
+Event = (
+    SlotEvent
+    | RequestArrived
+    | RequestRefused
+    | ClientLeft
+    | FrameArrived
+    | ViewerCaughtUp
+    | TimerFired
+    | ClaudeChanged
+    | ShutdownAsked
+)
+SessionEvent = (
+    SlotEvent
+    | TurnAssigned
+    | TurnAbandoned
+    | HookArrived
+    | WireArrived
+    | ToolCalled
+    | ToolsAsked
+    | TurnParked
+    | ResultsBrought
+    | PromptReached
+    | TurnKept
+    | MessageBrought
+    | PromptSettled
+    | PromptRefused
+    | TurnSeen
+    | TurnEnded
+    | TrustAsked
+    | DialogSettled
+    | ScreenBlocked
+    | DeadlinePassed
+    | ForgetDue
+    | GivenUp
+    | Retired
+)

@@ -1,6 +1,6 @@
 """What the daemon tells about itself: health, status, sessions of processes, metrics. Values in, JSON or text out. Pure.
 
-Called by `core/relay.py`. States, counts and times only; no prompt, no answer, no secret.
+Called by `core/admin_api.py`. States, counts and times only; no prompt, no answer, no secret.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from relayd.core.journal import BUCKETS_S, Histogram, Journal
-from relayd.core.session import Session
-from relayd.core.transitions import State
+from relayd.core.session.record import Session
+from relayd.core.session.states import State
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 RECENT_SHOWN = 50
@@ -70,7 +70,7 @@ def metrics(journal: Journal, sessions: list[Session], facts: dict[str, float]) 
     lines += [f'relayd_processes{{state="{state.value}"}} {found.get(state.value, 0)}' for state in State]
     for name, value in facts.items():
         kind = "counter" if name.endswith("_total") else "gauge"
-        lines += [*_family(f"relayd_{name}", kind, f"{name.replace('_', ' ')}."), f"relayd_{name} {value:g}"]
+        lines += [*_family(f"relayd_{name}", kind, f"{name.replace('_', ' ')}."), f"relayd_{name} {value!r}"]
     for name, histogram, text in (
         ("relayd_queue_seconds", journal.queue, "From a call's arrival to its process."),
         ("relayd_first_byte_seconds", journal.first, "From a call's arrival to the first part of its answer."),
@@ -91,5 +91,5 @@ def _histogram(name: str, histogram: Histogram) -> Iterator[str]:
     for bound, count in zip((*BUCKETS_S, None), histogram.counts, strict=True):
         total += count
         yield f'{name}_bucket{{le="{bound if bound is not None else "+Inf"}"}} {total}'
-    yield f"{name}_sum {histogram.sum_s:g}"
+    yield f"{name}_sum {histogram.sum_s!r}"
     yield f"{name}_count {total}"

@@ -17,10 +17,11 @@ from typing import Any
 from relayd import codec
 from relayd.core import actions as do
 from relayd.core.actions import Action
-from relayd.core.session import Session
+from relayd.core.session.record import Session
+from relayd.core.timers import RelayDue, RelayTimer
 
 TICK_S = 1.0
-TIMER = ("relay", "", "viewers")
+TIMER = RelayTimer(RelayDue.VIEWERS)
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Viewers:
         if session is None:
             return [_frame(viewer.client, {"type": "terminal", "slot": viewer.slot, "gone": True})] if viewer.slot else []
         screen = {"columns": session.screen.columns, "rows": session.screen.height}
-        data = base64.b64encode(session.tape.read()).decode()
+        data = base64.b64encode(session.display.replay()).decode()
         return [_frame(viewer.client, {"type": "terminal", "slot": viewer.slot, "reset": True, "data": data} | screen)]
 
 

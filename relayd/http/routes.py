@@ -31,6 +31,7 @@ ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "mcp": (("POST",), r"/mcp/(?P<secret>[\w-]{16,64})", "Internal: the client's tools, as Claude Code calls them."),
     "telemetry": (("POST",), r"/telemetry/(?P<secret>[\w-]{16,64})/v1/logs", "Internal: usage and API errors."),
 }
+CHAT_PATH = "/v1/chat/completions"  # its clients read errors in OpenAI's shape
 INTERNAL = ("hooks", "mcp", "telemetry")
 # Without the token: nothing to see, a secret of its own in the path, or the token in the first message.
 OPEN = ("hello", "page", "live", *INTERNAL)

@@ -1,7 +1,7 @@
 """POST /v1/chat/completions: a body's JSON object to the one that the Messages API would get. Pure.
 
 What is checked here is only what has no counterpart there; the rest is checked as any other request.
-Called by `core/intake.py`. Fields that mean nothing to these models are dropped, as Anthropic's own
+Called by `core.request_decoding.py`. Fields that mean nothing to these models are dropped, as Anthropic's own
 compatible endpoint does it, and named.
 """
 

@@ -14,10 +14,10 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
-Key = tuple[str, ...]
+Key = Hashable  # a timer's name
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 SPIN_LIMIT = 200  # ready so often in a row without moving a byte: a bug or a dead peer
 STALL_S = 1.0  # a turn that lost more than this was stopped, or starved, or blocked; less is what deadlines are for

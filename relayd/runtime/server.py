@@ -21,6 +21,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.relay import Relay
+from relayd.core.timers import CallTimer, RelayTimer, SlotTimer
 from relayd.runtime.channel import Channel
 from relayd.runtime.channel import Stage as ChannelStage
 from relayd.runtime.children import Children
@@ -142,6 +143,10 @@ class Server:
     # What the loop tells
 
     def _timer(self, key: Key, now: float) -> None:
+        if isinstance(key, (SlotTimer, CallTimer, RelayTimer)):
+            self._facts.append(ev.TimerFired(key))
+            return
+        assert isinstance(key, tuple)
         kind, name, what = key
         if kind == "channel":
             channel = self._channels.get(int(name))
@@ -161,8 +166,6 @@ class Server:
             self._check_binary(now)
         elif kind == "listener":
             self._listener.wake()
-        else:
-            self._facts.append(ev.TimerFired(key))
 
     def _signal(self, number: int, now: float) -> None:
         if number in ENDING or (number == HANG_UP and self._reload is None):  # a terminal was closed

@@ -1,0 +1,103 @@
+"""How a request becomes a call: checked against what is stored and known, given its road, started or queued. Pure.
+
+Owned by `core/relay.py`. Everything that is refused here is refused before a process is touched. A call of a sticky
+session waits for the one before it, for a bounded time.
+"""
+
+from __future__ import annotations
+
+from relayd.claude.capabilities import Capabilities
+from relayd.config import Config
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core import roads
+from relayd.core.actions import Action
+from relayd.core.call import Call, Road
+from relayd.core.call_table import CallTable
+from relayd.core.conversations import Conversations, Waiting
+from relayd.core.driver import Driver
+from relayd.core.pool import Pool
+from relayd.core.rate_limit import RateLimits
+from relayd.errors import internal, invalid, overloaded
+
+RETRY_SOON_S = 5  # after a restart
+RETRY_LATER_S = 10  # when processes come free
+
+
+class Admission:
+    """See the module's text."""
+
+    def __init__(
+        self,
+        config: Config,
+        capabilities: Capabilities,
+        pool: Pool,
+        calls: CallTable,
+        conversations: Conversations,
+        limits: RateLimits,
+        driver: Driver,
+    ) -> None:
+        self._can = capabilities
+        self._config = config
+        self._pool = pool
+        self._calls = calls
+        self._conversations = conversations
+        self._limits = limits
+        self._driver = driver
+
+    def __repr__(self) -> str:
+        return f"<Admission {self._calls!r}>"
+
+    def reconfigure(self, config: Config) -> None:
+        """Use another configuration from now on."""
+        self._config = config
+
+    def updated(self, capabilities: Capabilities) -> None:
+        """`claude` has been updated."""
+        self._can = capabilities
+
+    def admit(self, asked: Waiting, now: float) -> list[Action]:
+        """A request for an answer has come. Raises ApiError."""
+        if self._calls.is_closed:
+            raise overloaded("relayd is shutting down", RETRY_SOON_S)
+        name = asked.decoded.name
+        if name is not None and self._conversations.is_busy(name):
+            self._conversations.wait(name, asked)
+            return [do.SetTimer(asked.timer, now + self._config.queue_wait_s)]
+        return self.start(asked, now)
+
+    def start(self, asked: Waiting, now: float) -> list[Action]:
+        """Nothing comes before it any more. Raises ApiError."""
+        if self._calls.is_closed:
+            raise overloaded("relayd is shutting down", RETRY_SOON_S)
+        decoded = asked.decoded
+        request = decoded.request(self._conversations.held(decoded.name, now), self._config)
+        if self._can.refusal:
+            raise internal(self._can.refusal)
+        if request.tools and self._can.no_tools:
+            raise invalid(self._can.no_tools)
+        self._limits.admit(request.model, now)
+        choice = roads.choose(request, self._pool, self._config, now)
+        if isinstance(choice, roads.GetProcess) and len(self._calls.queue) >= self._config.queue_max:
+            raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", RETRY_LATER_S)
+        encoder = decoded.encoder(request, asked.created)
+        call = Call(asked.number, asked.client, asked.request_id, request, encoder, self._config, asked.arrived)
+        self._calls.add(call)
+        if decoded.name is not None:
+            call.lease = self._conversations.begin(decoded.name, now)
+        return [do.CancelTimer(asked.timer), *self._take(call, choice, now)]
+
+    def _take(self, call: Call, choice: roads.Choice, now: float) -> list[Action]:
+        match choice:
+            case roads.Resume(session):
+                results = ev.ResultsBrought(call.number, call.request.tool_results, call.request.stream)
+                return call.started(session.slot, Road.PARKED, now) + self._driver.drive(session, results, now)
+            case roads.TypeNext(session, draft):
+                message = ev.MessageBrought(call.number, draft, call.request.stream)
+                return call.started(session.slot, Road.WARM, now) + self._driver.drive(session, message, now)
+            case roads.GetProcess(draft, outdated):
+                call.draft = draft
+                orders = self._calls.enqueue(call, now)
+                if outdated is not None:
+                    orders += self._driver.drive(outdated, ev.Retired("its conversation went another way"), now)
+                return orders

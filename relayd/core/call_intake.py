@@ -1,0 +1,107 @@
+"""Takes the requests that ask for an answer: decoded, admitted, or turned away with an error and a record. Pure.
+
+Owned by `core/http_api.py`. It holds nothing itself: a call that must wait for an earlier one of its sticky session is
+with the conversations, and comes back here when its turn has come or its patience has ended.
+"""
+
+from __future__ import annotations
+
+from relayd.config import Config
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core import request_decoding
+from relayd.core.actions import Action
+from relayd.core.admission import Admission
+from relayd.core.call_table import CallTable
+from relayd.core.conversations import Conversations, Waiting
+from relayd.core.driver import Driver
+from relayd.core.replies import error_reply
+from relayd.errors import ApiError, internal, overloaded
+from relayd.faults import describe
+
+RETRY_AFTER_S = 10
+
+
+class CallIntake:
+    """See the module's text."""
+
+    def __init__(
+        self,
+        config: Config,
+        calls: CallTable,
+        conversations: Conversations,
+        admission: Admission,
+        driver: Driver,
+    ) -> None:
+        self._config = config
+        self._calls = calls
+        self._conversations = conversations
+        self._admission = admission
+        self._driver = driver
+
+    def __repr__(self) -> str:
+        return f"<CallIntake {self._calls!r}>"
+
+    def reconfigure(self, config: Config) -> None:
+        """Use another configuration from now on."""
+        self._config = config
+
+    def ask(self, event: ev.RequestArrived, is_chat: bool, request_id: str, now: float) -> list[Action]:
+        """A request for an answer has come."""
+        client = event.client
+        try:
+            decoded = request_decoding.read(event.request, is_chat, self._config)
+            asked = Waiting(self._calls.next_number(), client, decoded, request_id, now, self._calls.unix_time(now))
+            return self._admission.admit(asked, now)
+        except Exception as error:
+            return self._turn_away(client, error, request_id, is_chat, now)
+
+    def take_ready(self, now: float) -> list[Action]:
+        """Calls whose sticky session has come free."""
+        orders: list[Action] = []
+        while (asked := self._conversations.next_ready()) is not None:
+            try:
+                orders += self._admission.start(asked, now)
+            except Exception as error:
+                orders.append(do.CancelTimer(asked.timer))
+                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.is_chat, now)
+        return orders
+
+    def give_up_waiting(self, number: int, now: float) -> list[Action]:
+        """A call has waited too long for the one before it in its sticky session."""
+        asked = self._conversations.stop_waiting(number)
+        if asked is None:
+            return []
+        error = overloaded("Overloaded: the calls before this one of its session have not ended in time", RETRY_AFTER_S)
+        return self._turn_away(asked.client, error, asked.request_id, asked.decoded.is_chat, now)
+
+    def client_left(self, client: int) -> list[Action]:
+        """A client has left; its call may be waiting."""
+        asked = self._conversations.forget_client(client)
+        return [do.CancelTimer(asked.timer)] if asked is not None else []
+
+    def turn_away_waiting(self, error: ApiError, now: float) -> list[Action]:
+        """The daemon ends: calls that still wait for a session get this error."""
+        orders: list[Action] = []
+        for asked in self._conversations.stop_all_waiting():
+            orders.append(do.CancelTimer(asked.timer))
+            orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.is_chat, now)
+        return orders
+
+    def _turn_away(self, client: int, error: Exception, request_id: str, is_chat: bool, now: float) -> list[Action]:
+        """End a request with an error: the client's own, or one of ours for a bug. Never raises."""
+        call = self._calls.by_client.get(client)
+        if call is not None:  # it was admitted, and a bug came after that
+            return self._driver.fail_call(call, error, now)
+        orders: list[Action] = []
+        if not isinstance(error, ApiError):
+            orders.append(do.Log("error", f"{request_id} met a bug: {describe(error)}"))
+            error = internal("Internal server error")
+        try:
+            orders.append(error_reply(client, error, request_id, is_chat))
+        except Exception as second:
+            orders += [do.Log("error", f"{request_id} met a bug: {describe(second)}"), do.CloseClient(client)]
+        try:
+            return orders + self._calls.refused(request_id, "chat" if is_chat else "messages", error, now)
+        except Exception as second:
+            return [*orders, do.Log("error", f"{request_id} could not be written down: {describe(second)}")]

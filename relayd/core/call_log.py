@@ -1,0 +1,45 @@
+"""What is kept of a call that has ended: counted in the journal, recorded in a file, logged. Metadata only. Pure.
+
+Used by `core/call_table.py` alone, so that each call is written down once.
+"""
+
+from __future__ import annotations
+
+from relayd import codec
+from relayd.core import actions as do
+from relayd.core.actions import Action
+from relayd.core.call import Call
+from relayd.core.journal import CLIENT_LEFT, CallRecord, Journal, tokens_of
+from relayd.errors import ApiError
+
+
+def ended(journal: Journal, call: Call, unix: float, now: float) -> list[Action]:
+    """A call has ended. `unix` is the time of its arrival in Unix seconds."""
+    answer = call.answer
+    record = CallRecord(
+        at=unix,
+        id=call.request_id,
+        route=call.route,
+        model=call.request.model,
+        stream=call.request.stream,
+        status=CLIENT_LEFT if call.status is None else call.status,
+        error=call.error,
+        road=call.road.value if call.road else "",
+        queue_s=call.started_at - call.arrived,
+        first_s=call.first_at - call.arrived,
+        total_s=now - call.arrived,
+        stop_reason=answer.stop_reason if answer else "",
+        tokens=tokens_of(answer.usage.as_json()) if answer else {},
+    )
+    return _write(journal, record)
+
+
+def refused(journal: Journal, request_id: str, route: str, error: ApiError, unix: float) -> list[Action]:
+    """A request was turned away before it became a call."""
+    return _write(journal, CallRecord(unix, request_id, route, status=error.status, error=error.kind))
+
+
+def _write(journal: Journal, record: CallRecord) -> list[Action]:
+    journal.ended(record)
+    fields = {k: v for k, v in record.as_json().items() if v not in ("", 0, 0.0, {}) and k != "at"}
+    return [do.Record(codec.dump(record.as_json()) + b"\n"), do.Log("info", "call", fields)]

@@ -1,0 +1,74 @@
+"""The calls that run, by number and by client, and the queue of those that need a process. Pure.
+
+A call is in the table from its admission until its last byte is ordered or its client has left; whoever takes it out
+gives its conversation back and writes its record, in one place. Shared by the parts of the core that handle calls.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from relayd.core import call_log
+from relayd.core.actions import Action
+from relayd.core.call import Call
+from relayd.core.conversations import Conversations
+from relayd.core.host import Host
+from relayd.core.journal import Journal
+from relayd.errors import ApiError
+
+
+class CallTable:
+    """See the module's text. `is_closed`: the daemon ends, and no call is admitted any more."""
+
+    def __init__(self, host: Host, conversations: Conversations, journal: Journal) -> None:
+        self.by_number: dict[int, Call] = {}
+        self.by_client: dict[int, Call] = {}
+        self.queue: deque[int] = deque()
+        self.served = 0
+        self.is_closed = False
+        self.has_new_need = False  # a call has come into the queue since the scheduler looked
+        self._host = host
+        self._conversations = conversations
+        self._journal = journal
+        self._numbers = 0
+
+    def __repr__(self) -> str:
+        return f"<CallTable {len(self.by_number)} queued={len(self.queue)}>"
+
+    def next_number(self) -> int:
+        """A number for a call, never used before."""
+        self._numbers += 1
+        return self._numbers
+
+    def add(self, call: Call) -> None:
+        """A call is admitted."""
+        self.by_number[call.number] = call
+        self.by_client[call.client] = call
+
+    def enqueue(self, call: Call, now: float, first: bool = False) -> list[Action]:
+        """The call needs a process. `first`: it had one, and comes before all others."""
+        if first:
+            self.queue.appendleft(call.number)
+        else:
+            self.queue.append(call.number)
+        self.has_new_need = True
+        return call.queued(now)
+
+    def remove(self, call: Call, now: float) -> list[Action]:
+        """The call has ended: forget it, give its conversation back, write its record."""
+        self.by_number.pop(call.number, None)
+        self.by_client.pop(call.client, None)
+        if call.number in self.queue:
+            self.queue.remove(call.number)
+        if call.lease is not None:
+            self._conversations.release(call.lease)
+            call.lease = None
+        return call_log.ended(self._journal, call, self._host.unix_time(call.arrived), now)
+
+    def refused(self, request_id: str, route: str, error: ApiError, now: float) -> list[Action]:
+        """A request was turned away before it became a call: write that down."""
+        return call_log.refused(self._journal, request_id, route, error, self._host.unix_time(now))
+
+    def unix_time(self, now: float) -> int:
+        """Unix seconds."""
+        return int(self._host.unix_time(now))

@@ -1,0 +1,87 @@
+"""What becomes of the parts of an answer: they go to the client, or the call goes to another process. Pure.
+
+Owned by `core/driver.py`. An answer that breaks its constraint, and a failure that another process may mend, lead back
+to the queue; every other failure is the client's to know. What an answer teaches (rate limits, tokens, the conversation)
+is stored here.
+"""
+
+from __future__ import annotations
+
+from relayd.anthropic.answer import Answer
+from relayd.config import Config
+from relayd.core.actions import Action
+from relayd.core.call import Call
+from relayd.core.call_table import CallTable
+from relayd.core.conversations import Conversations
+from relayd.core.host import Host
+from relayd.core.rate_limit import RateLimits
+from relayd.core.roads import may_replay
+from relayd.core.session.turn import Failed, Finished, Part
+from relayd.core.token_estimate import TokenEstimate
+from relayd.errors import internal
+
+
+class Delivery:
+    """See the module's text."""
+
+    def __init__(
+        self,
+        config: Config,
+        host: Host,
+        calls: CallTable,
+        conversations: Conversations,
+        limits: RateLimits,
+        estimate: TokenEstimate,
+    ) -> None:
+        self._config = config
+        self._host = host
+        self._calls = calls
+        self._conversations = conversations
+        self._limits = limits
+        self._estimate = estimate
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self._calls!r}>"
+
+    def reconfigure(self, config: Config) -> None:
+        """Use another configuration from now on."""
+        self._config = config
+
+    def deliver(self, call: Call, part: Part, now: float) -> list[Action]:
+        """A part of the call's turn."""
+        if isinstance(part, Failed):
+            return self._failed(call, part, now)
+        if isinstance(part, Finished):
+            return self._finished(call, part, now)
+        return call.part(part, now)
+
+    def _failed(self, call: Call, part: Failed, now: float) -> list[Action]:
+        if may_replay(call, part):
+            return self._replay(call, now)
+        if part.error.resets_at:
+            part.error.retry_after_s = max(1, part.error.resets_at - int(self._host.unix_time(now)))
+        self._limits.failed(call.request.model, part.error, now)
+        return call.part(part, now)
+
+    def _finished(self, call: Call, part: Finished, now: float) -> list[Action]:
+        self._limits.passed(call.request.model)
+        self._estimate.learn(call.request, part.answer.usage)
+        problem = call.problem(part.answer)
+        if problem and call.retries < self._config.answer_retries:
+            call.insist()
+            return self._replay(call, now)
+        if problem:
+            return call.fail(internal(f"the answer does not keep to what was asked for: {problem}"), now)
+        self._store(call, part.answer, now)
+        return call.part(part, now)
+
+    def _replay(self, call: Call, now: float) -> list[Action]:
+        """Let another process have the whole conversation; nothing of it is typed this time."""
+        call.draft = None
+        call.replays += 1
+        return self._calls.enqueue(call, now, first=True)
+
+    def _store(self, call: Call, answer: Answer, now: float) -> None:
+        lease, call.lease = call.lease, None
+        if lease is not None:
+            self._conversations.finish(lease, call.message_id(answer), call.request, answer, now)

@@ -1,0 +1,123 @@
+"""The one door to a session: an event goes in, and everything that follows from it for its call comes out. Pure.
+
+Whoever wants something of a session (the runtime by its facts, the scheduler, admission, shutdown) comes here, so
+that no part of an answer is ever left behind. An exception costs the session that it happened in and the call that this
+session works for; the client gets one well-formed error. Owned by `core/relay.py`.
+"""
+
+from __future__ import annotations
+
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.actions import Action
+from relayd.core.call import Call, Stage
+from relayd.core.call_table import CallTable
+from relayd.core.delivery import Delivery
+from relayd.core.pool import Pool
+from relayd.core.session import table
+from relayd.core.session.record import Session
+from relayd.core.session.states import State
+from relayd.core.session.turn import Failed, Part
+from relayd.errors import ApiError, internal
+from relayd.faults import describe
+
+
+class Driver:
+    """See the module's text. `has_changes`: a session's state or call has changed since the scheduler looked."""
+
+    def __init__(self, pool: Pool, calls: CallTable, delivery: Delivery) -> None:
+        self.has_changes = False
+        self._pool = pool
+        self._calls = calls
+        self._delivery = delivery
+
+    def __repr__(self) -> str:
+        return f"<Driver {self._pool!r} {self._calls!r}>"
+
+    def drive(self, session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
+        """Apply an event to a session; the orders for the runtime. Never raises."""
+        call = self._calls.by_number.get(session.call) if session.call is not None else None
+        before = (session.state, session.call)
+        try:
+            orders = table.drive(session, event, now)
+        except Exception as error:
+            orders = self._fail(session, error, now)
+        parts, session.parts = session.parts, []
+        if call is not None and call.slot == session.slot:
+            orders += self._deliver(call, parts, now)
+        orders += self._keep_books(session, parts, now)
+        self.has_changes = self.has_changes or before != (session.state, session.call)
+        return orders
+
+    def _deliver(self, call: Call, parts: list[Part], now: float) -> list[Action]:
+        orders: list[Action] = []
+        try:
+            for part in parts:
+                orders += self._delivery.deliver(call, part, now)
+            if call.stage is Stage.DONE:
+                self._calls.served += 1
+                orders += self._calls.remove(call, now)
+        except Exception as error:
+            orders += self.fail_call(call, error, now)
+        return orders
+
+    def _keep_books(self, session: Session, parts: list[Part], now: float) -> list[Action]:
+        """What the pool learns from the session."""
+        orders: list[Action] = []
+        try:
+            orders += self._pool.learn(session, now)
+            if session.handed_over is None:
+                failures = [part for part in parts if isinstance(part, Failed)]
+                orders += [self._pool.failed_unused(session.key, part.error.message, now) for part in failures]
+        except Exception as error:
+            orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
+        if session.state is State.DEAD:
+            self._pool.gone(session)
+        return orders
+
+    def abandon(self, call: Call, now: float) -> list[Action]:
+        """The call's client has left: its process need not go on."""
+        orders = call.close()
+        orders += self._calls.remove(call, now)
+        return orders + self._abandon_process(call, now)
+
+    def end_call(self, call: Call, error: ApiError, now: float) -> list[Action]:
+        """End a call with an error, and its process, if it has one. Never raises."""
+        try:
+            orders = call.fail(error, now)
+            orders += self._calls.remove(call, now)
+        except Exception as bug:
+            return self.fail_call(call, bug, now)
+        return orders + self._abandon_process(call, now)
+
+    def fail_call(self, call: Call, error: Exception, now: float) -> list[Action]:
+        """A bug met the call: its client gets an error, as far as that is still possible, and its process is given up.
+
+        Never raises. What a second bug takes from the client is a well-formed end; then the connection is closed.
+        """
+        orders: list[Action] = [do.Log("error", f"{call.request_id} met a bug: {describe(error)}")]
+        try:
+            orders += call.fail(internal("Internal server error"), now)
+        except Exception:
+            orders += [do.CloseClient(call.client), *call.close()]
+        try:
+            orders += self._calls.remove(call, now)
+        except Exception as second:
+            orders.append(do.Log("error", f"{call.request_id} could not be written down: {describe(second)}"))
+        return orders + self._abandon_process(call, now)
+
+    def _abandon_process(self, call: Call, now: float) -> list[Action]:
+        session = self._pool.sessions.get(call.slot or "")
+        if session is None or session.call != call.number:
+            return []
+        return self.drive(session, ev.TurnAbandoned(), now)
+
+    def fail_session(self, session: Session, error: Exception, now: float) -> list[Action]:
+        """A bug was met elsewhere on behalf of the session: it ends, and its call with it. Never raises."""
+        return self.drive(session, ev.SlotBroke(session.slot, describe(error)), now)
+
+    def _fail(self, session: Session, error: Exception, now: float) -> list[Action]:
+        """A bug met the session, which may be half-updated: it ends here, and its call with it."""
+        log = do.Log("error", f"the session {session.slot} met a bug: {describe(error)}")
+        session.parts = [Failed(internal("Internal server error"))]
+        return [log, *table.fail(session, now)]

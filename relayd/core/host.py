@@ -1,0 +1,30 @@
+"""What the core must know of the machine and the installation. Pure data, made by `daemon.py` at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from relayd.claude.announced import Machine
+from relayd.claude.capabilities import Capabilities
+
+
+@dataclass(frozen=True)
+class Host:
+    """`timestamp`, `today` and `unix_time` map monotonic seconds to wall time."""
+
+    claude: str
+    state_dir: str
+    config_dir: str
+    workspace: str
+    base_url: str
+    environment: dict[str, str]
+    telemetry: bool
+    machine: Machine
+    timestamp: Callable[[float], str]
+    today: Callable[[float], str]
+    unix_time: Callable[[float], float]
+    token: str = ""  # what clients must send, if it is set
+    assets: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)  # the dashboard's files: content type and bytes
+    mover: str = ""  # the path of `mv`, if there is one: messages may come by the editor
+    capabilities: Capabilities = Capabilities()  # what `claude` can do at the start; updates come by event

@@ -1,0 +1,98 @@
+"""Answers HTTP requests: who may ask, which route it is, and which part of the core takes it. Pure.
+
+Owned by `core/relay.py`. Calls go to the intake, Claude Code's own requests to the callbacks, small questions to the
+admin API, pages to the dashboard's files; what goes wrong on the way becomes an error in the client's shape. A new
+endpoint is a line in `http/routes.py` and a case in `_route`.
+"""
+
+from __future__ import annotations
+
+from relayd.anthropic.answer import new_id
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.actions import Action
+from relayd.core.admin_api import AdminApi
+from relayd.core.call_intake import CallIntake
+from relayd.core.callbacks import Callbacks
+from relayd.core.pages import Pages
+from relayd.core.replies import error_reply
+from relayd.errors import ApiError, internal
+from relayd.faults import describe
+from relayd.http import guard, routes
+
+
+class HttpApi:
+    """See the module's text. `origins` are those of web pages that may use the daemon."""
+
+    def __init__(
+        self,
+        port: int,
+        token: str,
+        origins: frozenset[str],
+        intake: CallIntake,
+        callbacks: Callbacks,
+        admin: AdminApi,
+        pages: Pages,
+    ) -> None:
+        self._port = port
+        self._token = token
+        self._origins = origins
+        self._intake = intake
+        self._callbacks = callbacks
+        self._admin = admin
+        self._pages = pages
+        self._page_origins: dict[int, str] = {}  # connections of web pages that may use the daemon, with their origins
+
+    def __repr__(self) -> str:
+        return f"<HttpApi port={self._port}>"
+
+    def answer(self, event: ev.RequestArrived, now: float) -> list[Action]:
+        """A complete request has come."""
+        request_id = new_id("req_01")
+        try:
+            return self._route(event, request_id, now)
+        except ApiError as error:
+            return [error_reply(event.client, error, request_id, event.request.path.startswith(routes.CHAT_PATH))]
+        except Exception as error:
+            log = do.Log("error", f"{request_id} met a bug: {describe(error)}")
+            return [log, error_reply(event.client, internal("Internal server error"), request_id)]
+
+    def _route(self, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
+        request = event.request
+        page = guard.check(request.method, request.headers, self._port, self._origins)
+        if page:
+            self._page_origins[event.client] = page
+        if request.method == "OPTIONS":
+            return [do.Respond(event.client, 204, [("request-id", request_id)], b"")]
+        route = routes.match(request.method, request.path)
+        if self._token and route.name not in routes.OPEN:
+            guard.check_token(request.headers, self._token)
+        match route.name:
+            case "messages" | "chat":
+                return self._intake.ask(event, route.name == "chat", request_id, now)
+            case "hooks":
+                return self._callbacks.hook(route.secret, event, request_id, now)
+            case "telemetry":
+                return self._callbacks.telemetry(route.secret, event, request_id, now)
+            case "mcp":
+                return self._callbacks.mcp(route.secret, event, request_id, now)
+            case "page":
+                return self._pages.file(event.client, route.argument, request_id)
+            case "live":
+                return self._pages.live(event, now)
+            case _:
+                return self._admin.answer(event, route, request_id, now)
+
+    def refuse(self, event: ev.RequestRefused) -> list[Action]:
+        """The framing of a request was wrong."""
+        return [error_reply(event.client, ApiError(event.status, event.message), new_id("req_01"))]
+
+    def client_left(self, client: int) -> None:
+        """A connection has ended."""
+        self._page_origins.pop(client, None)
+
+    def mark_pages(self, orders: list[Action]) -> None:
+        """Answers to a web page's requests say that the page may read them."""
+        for order in orders if self._page_origins else ():
+            if isinstance(order, (do.Respond, do.StartStream)) and order.client in self._page_origins:
+                order.headers.extend(guard.page_headers(self._page_origins[order.client]))

@@ -1,0 +1,22 @@
+"""Whole answers as orders: JSON, and errors in the shape that the client speaks. Pure."""
+
+from __future__ import annotations
+
+from relayd import codec
+from relayd.anthropic import answer as answers
+from relayd.anthropic.answer import JSON_TYPE
+from relayd.core import actions as do
+from relayd.errors import ApiError
+from relayd.openai import encode
+
+
+def json_reply(client: int, body: bytes, request_id: str) -> do.Respond:
+    """200 with a JSON body."""
+    return do.Respond(client, 200, [("content-type", JSON_TYPE), ("request-id", request_id)], body)
+
+
+def error_reply(client: int, error: ApiError, request_id: str, is_chat: bool = False) -> do.Respond:
+    """An error in the shape of the Messages API, or of OpenAI's."""
+    body = encode.error_body(error, request_id) if is_chat else codec.dump(answers.error_json(error, request_id))
+    headers = [("content-type", JSON_TYPE), ("request-id", request_id), *answers.error_headers(error)]
+    return do.Respond(client, error.status, headers, body)

@@ -1,0 +1,116 @@
+"""Which road a call takes into Claude Code, and what becomes of it when that fails. Pure decisions; nothing is done here.
+
+Replay is always right: a fresh process gets the whole conversation as its transcript. The faster roads must give the
+same answer, and are taken only where that can be shown beforehand:
+
+1. *parked*: the request brings results for exactly the tool calls that a session waits for, and its system prompt, tools
+   and history are that session's. If they are not, the session is ended and the conversation replayed.
+2. *warm*: a session holds exactly this conversation but for the last message, which is one text that may be typed.
+3. Else the call waits for a process, and says whether one at its prompt will do (*ready*): the conversation must be short
+   enough to load, and the last message must be one that arrives exactly when typed.
+
+When a process is lost, another may answer, if nothing of an answer was shown and nothing of one came; or if the process
+held the conversation or got it by keys, when nothing has reached the model that the client would miss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relayd.anthropic.request import MessagesRequest
+from relayd.claude import mcp, prompt
+from relayd.claude.launch import key_of
+from relayd.claude.prompt import Draft
+from relayd.config import Config
+from relayd.core.actions import Mode
+from relayd.core.call import Call, Road, Stage
+from relayd.core.launch_keys import Kind
+from relayd.core.pool import Pool
+from relayd.core.session.digest import ConversationDigest
+from relayd.core.session.record import Session
+from relayd.core.session.states import State
+from relayd.core.session.turn import Failed
+
+REPLAYS_MAX = 1  # of a call whose process showed nothing; one that fails again has another cause
+
+
+@dataclass(frozen=True)
+class Resume:
+    """The session is parked for these tool results."""
+
+    session: Session
+
+
+@dataclass(frozen=True)
+class TypeNext:
+    """The session holds this conversation; type the next message."""
+
+    session: Session
+    draft: Draft
+
+
+@dataclass(frozen=True)
+class GetProcess:
+    """A process must be found. `draft`: what may be typed; `outdated`: a parked session whose conversation went another way."""
+
+    draft: Draft | None
+    outdated: Session | None
+
+
+Choice = Resume | TypeNext | GetProcess
+
+
+def choose(request: MessagesRequest, pool: Pool, config: Config, now: float) -> Choice:
+    """The road of a new call."""
+    parked = _parked_for(request, pool)
+    if parked is not None and _continues(parked, request):
+        return Resume(parked)
+    last = request.messages[-1]
+    draft = prompt.draft(last, pool.has_editor) if pool.types(now) else None
+    if draft is not None and len(last.content) == 1 and parked is None:
+        holder = _holder(request, pool, now)
+        if holder is not None:
+            return TypeNext(holder, draft)
+    is_short = len(request.messages) <= config.typed_messages_max
+    return GetProcess(draft if is_short and prompt.fits(request.messages) else None, parked)
+
+
+def needed(call: Call) -> Kind:
+    """The kind of process that serves a call best."""
+    return key_of(call.request), Mode.PROMPT if call.draft is not None else Mode.GATE
+
+
+def reached(session: Session) -> Road:
+    """The road by which a call reaches a free session."""
+    if session.state is State.READY:
+        return Road.READY
+    return Road.WAITING if session.state is State.WAITING else Road.COLD
+
+
+def may_replay(call: Call, failed: Failed) -> bool:
+    """True if another process may be asked, since nothing that the client would miss has come of this one."""
+    if not failed.lost or call.stage is Stage.DONE or call.has_shown_content:
+        return False
+    return call.needs_keys or (failed.unseen and call.replays < REPLAYS_MAX)
+
+
+def _parked_for(request: MessagesRequest, pool: Pool) -> Session | None:
+    """The session that waits for these tool results."""
+    results = request.tool_results
+    return pool.parked(frozenset(block["tool_use_id"] for block in results)) if results else None
+
+
+def _continues(session: Session, request: MessagesRequest) -> bool:
+    """True if the call goes on just where the session stands, and its results pass Claude Code unchanged."""
+    if session.key != key_of(request) or not all(map(mcp.is_exact, request.tool_results)):
+        return False
+    return session.digest == ConversationDigest.of(request.system, request.tools, request.messages[:-1])
+
+
+def _holder(request: MessagesRequest, pool: Pool, now: float) -> Session | None:
+    """The session that has given the last answer of just this conversation."""
+    candidates = pool.kept(key_of(request), len(request.messages) - 1, now)
+    if not candidates:
+        return None
+    digest = ConversationDigest.of(request.system, request.tools, request.messages[:-1])
+    return next((session for session in candidates if session.digest == digest), None)

@@ -1,0 +1,128 @@
+"""Gives processes to the calls that wait for them, in order of arrival, then lets the pool refill. Pure.
+
+Owned by `core/relay.py`, which asks after each event whether there is anything to do: only an event that frees a
+process or needs one makes the scheduler look, so that the other events cost nothing here. Calls come before the pool's
+wishes, and a start never takes the place that a call needs.
+"""
+
+from __future__ import annotations
+
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core import roads
+from relayd.core.actions import Action, Mode
+from relayd.core.call import Call
+from relayd.core.call_table import CallTable
+from relayd.core.conversations import Conversations
+from relayd.core.driver import Driver
+from relayd.core.launch_keys import dump_keys
+from relayd.core.pool import Plan, Pool
+from relayd.core.session.record import Session
+from relayd.core.timers import RelayDue, RelayTimer
+from relayd.faults import describe
+
+REMEMBERED_KEYS = 4  # launch keys that a restart begins with
+
+
+class Scheduler:
+    """See the module's text."""
+
+    def __init__(self, pool: Pool, calls: CallTable, conversations: Conversations, driver: Driver) -> None:
+        self._pool = pool
+        self._calls = calls
+        self._conversations = conversations
+        self._driver = driver
+        self._was_asked = False
+        self._look_at = 0.0
+        self._remembered: set[object] = set()
+        self._expiry_is_set = False
+
+    def __repr__(self) -> str:
+        return f"<Scheduler {self._calls!r} {self._pool!r}>"
+
+    def ask(self) -> None:
+        """Look again after this event, whatever has changed."""
+        self._was_asked = True
+
+    @property
+    def is_due(self) -> bool:
+        """True if anything has changed since `assign_calls` and `refill` have looked."""
+        return self._was_asked or self._driver.has_changes or self._calls.has_new_need
+
+    def assign_calls(self, now: float) -> list[Action]:
+        """Give each call in the queue its process, as long as there is one. Never raises."""
+        orders: list[Action] = []
+        while self._calls.queue:
+            call = self._calls.by_number[self._calls.queue[0]]
+            try:
+                session, more = self._find(call, now)
+                orders += more
+                if session is None:
+                    break
+                self._calls.queue.popleft()
+                orders += self._assign(call, session, now)
+            except Exception as error:  # the next in the queue shall not suffer from it
+                orders += self._driver.fail_call(call, error, now)
+        self._was_asked = self._calls.has_new_need = False
+        return orders
+
+    def refill(self, now: float) -> list[Action]:
+        """Retire and start what the pool wants, if no call waits; or end, if the daemon ends and nothing is left."""
+        if self._calls.is_closed:
+            self._driver.has_changes = False
+            return [do.Finish()] if not self._pool.sessions else []
+        orders = self._carry_out(self._pool.plan(now), now) if not self._calls.queue else []
+        self._driver.has_changes = False  # what it has done itself needs no second look
+        return orders + self._next_look(now) + self._watch_expiry(now)
+
+    def _carry_out(self, plan: Plan, now: float) -> list[Action]:
+        orders: list[Action] = []
+        for session, reason in plan.retire:
+            orders += self._driver.drive(session, ev.Retired(reason), now)
+        for kind in plan.spawn:
+            try:
+                orders += self._pool.spawn(kind, now)[1]
+            except Exception as error:
+                orders.append(self._pool.failed_unused(kind[0], describe(error), now))
+        return orders
+
+    def _find(self, call: Call, now: float) -> tuple[Session | None, list[Action]]:
+        """A waiting process, a booting one or a new one; else None, and somebody may be told to make room."""
+        key, mode = kind = roads.needed(call)
+        self._pool.use(kind, now)
+        found = self._pool.free(key, by_keys=mode is Mode.PROMPT)
+        if found is not None:
+            return found, []
+        if self._pool.has_room:
+            return self._pool.spawn((key, Mode.GATE), now)
+        victim = self._pool.to_make_room()
+        return None, self._driver.drive(victim, ev.Retired("room for a call"), now) if victim is not None else []
+
+    def _assign(self, call: Call, session: Session, now: float) -> list[Action]:
+        road = roads.reached(session)
+        orders = call.started(session.slot, road, now, session.spec.mode is Mode.PROMPT) + self._remember(now)
+        return orders + self._driver.drive(session, ev.TurnAssigned(call.number, call.request, call.draft), now)
+
+    def _next_look(self, now: float) -> list[Action]:
+        look = self._pool.next_look(now)
+        if now < self._look_at <= look:
+            return []
+        self._look_at = look
+        return [do.SetTimer(RelayTimer(RelayDue.REFILL), look)]
+
+    def _remember(self, now: float) -> list[Action]:
+        """Keep the launch keys used lately for the next start; no word of a call among them."""
+        keys = [key for key in self._pool.keys(now) if key.is_plain][:REMEMBERED_KEYS]
+        if set(keys) == self._remembered:
+            return []
+        self._remembered = set(keys)
+        return [do.Remember(dump_keys(keys))]
+
+    def _watch_expiry(self, now: float) -> list[Action]:
+        return [] if self._expiry_is_set else self.expire(now)
+
+    def expire(self, now: float) -> list[Action]:
+        """Forget conversations that were not used for too long, and set the time of the next look."""
+        look = self._conversations.expire(now)
+        self._expiry_is_set = look is not None
+        return [do.SetTimer(RelayTimer(RelayDue.EXPIRE), look)] if look is not None else []

@@ -1,0 +1,100 @@
+"""The record of one Claude Code process: everything that is known of it, and small helpers for those who act on it.
+
+The record decides nothing. Effects (`life.py`, `running.py`, `typed.py`, `terminal.py`) read and change it; `table.py`
+says which effect an event has in which state, and is the only place that assigns the state and the only way to drive a
+session. Orders for the runtime are returned by the effects; parts of the answer collect in `parts` for the caller.
+"""
+
+from __future__ import annotations
+
+from relayd.claude.launch import LaunchKey
+from relayd.claude.transcript import TranscriptReader
+from relayd.config import Config
+from relayd.core import events as ev
+from relayd.core.actions import Action
+from relayd.core.session.deadlines import Deadlines
+from relayd.core.session.digest import ConversationDigest
+from relayd.core.session.display import Display, Screen
+from relayd.core.session.prompt_input import PromptInput
+from relayd.core.session.spec import SessionSpec
+from relayd.core.session.states import FREE, State
+from relayd.core.session.tool_calls import ToolCalls
+from relayd.core.session.turn import Part, Turn, Wait
+
+
+class Session:
+    """One process. `now` and all times are monotonic seconds."""
+
+    def __init__(self, spec: SessionSpec, config: Config, now: float) -> None:
+        self.spec = spec
+        self.config = config
+        self.state = State.SPAWNING
+        self.since = self.born = now  # `since`: when the state began
+        self.pid: int | None = None
+        self.display = Display(config)
+        self.deadlines = Deadlines(spec.slot)
+        self.dialog_since: float | None = None
+        self.kills = 0  # how often KILL was sent
+        # The call and its conversation
+        self.call: int | None = None
+        self.assigned: ev.TurnAssigned | None = None  # until the conversation is handed over
+        self.handed_over: float | None = None
+        self.digest: ConversationDigest | None = None
+        self.day = ""  # the local date that Claude Code was told
+        # The turn
+        self.turn: Turn | None = None
+        self.reader = TranscriptReader()
+        self.calls = ToolCalls()
+        self.progress = now  # the last sign of life of the turn
+        self.wait = Wait.NOTHING
+        # The prompt
+        self.prompt = PromptInput(spec.slot, config)
+        self.types_exactly: bool | None = None  # what the heading on its screen says of its version
+        self.typed_accepted: bool | None = None  # whether Claude Code took what was typed last, until the pool has heard of it
+        # What follows from the event at hand
+        self.parts: list[Part] = []
+        self.follow_ups: list[ev.SessionEvent] = []
+        self.orders: list[Action] = []  # noted as they are made, so that a bug in an effect loses none of those before
+
+    def __repr__(self) -> str:
+        call = f" call={self.call}" if self.call is not None else ""
+        return f"<Session {self.slot[:8]} {self.state.value} {self.key}{call}>"
+
+    @property
+    def slot(self) -> str:
+        """Its id, which is also the session id of the transcript that it starts with."""
+        return self.spec.slot
+
+    @property
+    def screen(self) -> Screen:
+        """What the terminal shows."""
+        return self.display.screen
+
+    @property
+    def key(self) -> LaunchKey:
+        """What the process is bound to from its start."""
+        return self.spec.key
+
+    @property
+    def is_free(self) -> bool:
+        """True for a process that a call may take: it boots or waits, and no call has it."""
+        return self.state in FREE and self.call is None
+
+    def take_orders(self) -> list[Action]:
+        """The orders so far, and none after that."""
+        orders, self.orders = self.orders, []
+        return orders
+
+    def then(self, event: ev.SessionEvent) -> None:
+        """Have `table.drive` apply `event` after the one at hand."""
+        self.follow_ups.append(event)
+
+    def current_turn(self) -> Turn:
+        """The turn, in a state that has one."""
+        assert self.turn is not None
+        return self.turn
+
+    def current_digest(self) -> ConversationDigest:
+        """The digest of its conversation, in a state in which another call may continue it."""
+        assert self.digest is not None
+        return self.digest

@@ -1,0 +1,28 @@
+"""What a session is made of, as the pool gives it. Pure data; read by `record.Session` and the effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relayd.claude.compose import Scene
+from relayd.claude.launch import Launch, LaunchKey, SlotPaths
+from relayd.core.actions import Mode
+
+
+@dataclass(frozen=True)
+class SessionSpec:
+    """`scene` gives the place and time of the transcript of a session id.
+
+    `conversation` is the session id of its conversation: `slot`, but for a process that loads it.
+    """
+
+    slot: str
+    conversation: str
+    secret: str
+    key: LaunchKey
+    launch: Launch
+    paths: SlotPaths
+    workspace: str
+    mode: Mode
+    scene: Callable[[str, float], Scene]

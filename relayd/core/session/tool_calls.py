@@ -1,0 +1,74 @@
+"""The tools of one session, and its calls: which the answer asked for, which Claude Code waits for, which have results. Pure.
+
+Claude Code asks which tools there are while it boots; a process that waits for its conversation has no answer yet.
+Claude Code may ask before the answer is complete, and for the second call only after the first is answered;
+results come all together. Owned by `record.Session`.
+"""
+
+from __future__ import annotations
+
+from relayd.anthropic.answer import JSON_TYPE
+from relayd.anthropic.blocks import Block
+from relayd.anthropic.tools import Tool
+from relayd.claude import mcp
+from relayd.core import actions as do
+from relayd.core.actions import Action
+
+
+class ToolCalls:
+    """See the module's text."""
+
+    def __init__(self) -> None:
+        self.expected: frozenset[str] = frozenset()
+        self.handed: set[str] = set()  # calls whose results Claude Code has got from us
+        self._open: dict[str, tuple[int, mcp.ToolCalled]] = {}
+        self._results: dict[str, Block] = {}
+        self._tools: tuple[Tool, ...] | None = None
+        self._questions: list[tuple[int, mcp.Asked]] = []
+
+    def __repr__(self) -> str:
+        return f"<ToolCalls expected={len(self.expected)} open={len(self._open)} results={len(self._results)}>"
+
+    def asked(self, client: int, fact: mcp.Asked) -> list[Action]:
+        """Claude Code wants to know the tools."""
+        self._questions.append((client, fact))
+        return self._list()
+
+    def offer(self, tools: tuple[Tool, ...]) -> list[Action]:
+        """The conversation has come, and these with it."""
+        self._tools = tools
+        return self._list()
+
+    def _list(self) -> list[Action]:
+        if self._tools is None:
+            return []
+        questions, self._questions = self._questions, []
+        return [_respond(client, mcp.listing(fact, self._tools)) for client, fact in questions]
+
+    def called(self, client: int, fact: mcp.ToolCalled) -> list[Action]:
+        """Claude Code waits for this result."""
+        self._open[fact.tool_use_id] = (client, fact)
+        return self._answer()
+
+    def expect(self, content: tuple[Block, ...]) -> None:
+        """The answer is complete: these are the calls whose results must come together."""
+        self.expected = frozenset(b["id"] for b in content if b["type"] == "tool_use")
+
+    def bring(self, results: tuple[Block, ...]) -> list[Action]:
+        """The client has run its tools."""
+        self.expected = frozenset()
+        self._results = {b["tool_use_id"]: b for b in results}
+        return self._answer()
+
+    def _answer(self) -> list[Action]:
+        ready = [i for i in self._open if i in self._results]
+        orders: list[Action] = []
+        for tool_use_id in ready:
+            client, fact = self._open.pop(tool_use_id)
+            self.handed.add(tool_use_id)
+            orders.append(_respond(client, mcp.result(fact.rpc_id, self._results.pop(tool_use_id))))
+        return orders
+
+
+def _respond(client: int, body: bytes) -> Action:
+    return do.Respond(client, 200, [("content-type", JSON_TYPE)], body)

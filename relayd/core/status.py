@@ -1,0 +1,84 @@
+"""What the daemon tells of itself: health, status, metrics; states, counts and times only. Pure.
+
+Owned by `core/front.py`; read by the admin API and for dashboards. `core/reports.py` gives the numbers their form.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relayd import __version__
+from relayd.config import Config
+from relayd.core import reports
+from relayd.core.call_table import CallTable
+from relayd.core.conversations import Conversations
+from relayd.core.journal import Journal
+from relayd.core.pool import Pool
+from relayd.core.rate_limit import RateLimits
+
+
+class Status:
+    """See the module's text."""
+
+    def __init__(
+        self,
+        config: Config,
+        pool: Pool,
+        calls: CallTable,
+        conversations: Conversations,
+        journal: Journal,
+        limits: RateLimits,
+    ) -> None:
+        self._config = config
+        self._pool = pool
+        self._calls = calls
+        self._conversations = conversations
+        self._journal = journal
+        self._limits = limits
+
+    def __repr__(self) -> str:
+        return f"<Status {self._journal!r}>"
+
+    def reconfigure(self, config: Config) -> None:
+        """Use another configuration from now on."""
+        self._config = config
+
+    @property
+    def is_available(self) -> bool:
+        """True if a call would be taken now."""
+        return not self._calls.is_closed and len(self._calls.queue) < self._config.queue_max
+
+    def full(self, now: float) -> dict[str, Any]:
+        """Everything that the dashboard and `relayd status` show."""
+        sessions = list(self._pool.sessions.values())
+        found = self.health(now) | {"claude": self._pool.claude, "slots": reports.slots(sessions, now)}
+        found["conversations"] = self._conversations.totals()
+        return found | {"statistics": reports.statistics(self._journal), "recent": reports.recent(self._journal)}
+
+    def health(self, now: float) -> dict[str, Any]:
+        """Whether calls can be answered, in a few facts."""
+        calls = self._calls
+        pool = {
+            "processes": reports.processes(self._pool.sessions.values()),
+            "max": self._config.max,
+            "queued": len(calls.queue),
+            "running": len(calls.by_number),
+        }
+        status = {"status": "ending" if calls.is_closed else "ok", "version": __version__, "served": calls.served}
+        return status | {"pool": pool, "rate_limit": self._limits.describe(now)}
+
+    def metrics(self, now: float) -> bytes:
+        """Everything for Prometheus."""
+        limit = self._limits.describe(now)
+        facts = {
+            "calls_running": len(self._calls.by_number),
+            "calls_queued": len(self._calls.queue),
+            "processes_max": self._config.max,
+            "process_starts_total": self._pool.spawned,
+            "process_failures_total": self._pool.failed,
+            "rate_limited": float(limit["limited"]),
+            "rate_limit_resets_in_seconds": limit["resets_in_s"],
+            "conversations": self._conversations.totals()["kept"],
+            "conversations_bytes": self._conversations.totals()["bytes"],
+        }
+        return reports.metrics(self._journal, list(self._pool.sessions.values()), facts).encode()

@@ -1,0 +1,59 @@
+"""Which kinds of process are kept ready: bounded, and one bad key slows itself alone."""
+
+from __future__ import annotations
+
+from relayd.claude.launch import LaunchKey
+from relayd.core import events as ev
+from relayd.core.launch_keys import KINDS_MAX, Backoff
+from relayd.core.session.states import State
+from tests.test_pool_and_relay import World
+
+
+def test_launch_keys_of_clients_that_came_and_left_are_bounded() -> None:
+    """300 clients with different limits left 300 keys, each kept for a quarter of an hour and each up to 96 KB."""
+    world = World()
+    for number in range(300):
+        world.tell(ev.ClientLeft(world.ask(max_tokens=1000 + number)))
+    assert len(world.relay.pool.keys(world.now)) <= KINDS_MAX
+
+
+def test_a_bad_key_slows_only_itself() -> None:
+    """A model that does not exist backed off the whole pool for a minute: nobody's calls found a process ready."""
+    world = World(idle=2)
+    bad = world.ask(model="no-such-model")
+    slot = world.slot_of(bad)
+    world.die(slot)
+    world.boot()
+    good = world.ask(model="claude-opus-5-5")
+    world.boot()
+    world.finish(world.slot_of(good))
+    world.wait(2.0)
+    ready = [s for s in world.relay.pool.sessions.values() if s.is_free and s.key.model == "claude-opus-5-5"]
+    assert ready
+
+
+def test_a_key_whose_processes_never_start_is_not_kept_ready_any_more() -> None:
+    """A launch key that could not be started was kept, and tried again at each restart."""
+    world = World(idle=1)
+    world.tell(ev.ClientLeft(world.ask(model="no-such-model")))
+    for _ in range(200):
+        for session in list(world.relay.pool.sessions.values()):
+            if session.key.model == "no-such-model":
+                world.die(session.slot)
+            elif session.state is State.SPAWNING:
+                world.boot()
+        world.wait(1.0)
+    assert "no-such-model" not in [key.model for key in world.relay.pool.keys(world.now)]
+    assert any(s.is_free for s in world.relay.pool.sessions.values())
+
+
+def test_pauses_grow_to_a_limit_and_end_with_the_first_success() -> None:
+    backoff, key = Backoff(), LaunchKey("m", 1)
+    pauses = [backoff.failed(key, 0.0)[1] for _ in range(12)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 60.0
+    backoff.served(key)
+    assert backoff.until(key) == 0.0
+    for number in range(3 * KINDS_MAX):
+        backoff.failed(LaunchKey("m", number), 0.0)
+    assert len(backoff._failures) <= KINDS_MAX
