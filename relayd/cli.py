@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -96,6 +97,9 @@ def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None
 
     `fixed` are other values for limits that no file, variable or flag can set: see `doctor/under_test.py`.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a Windows pipe knows few characters: the others are escaped
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments, argparse.Namespace(fixed=fixed))
     try:
         return _run(options)

@@ -148,12 +148,13 @@ def prepare(config: Config, environ: Mapping[str, str]) -> None:
 
 
 def _places(state: str) -> Places:
-    for directory in (state, f"{state}/workspace"):
+    workspace = os.path.join(state, "workspace")  # as the system writes it: Claude Code shows it and lists it so
+    for directory in (state, workspace):
         _make_private(directory)
-    if os.listdir(f"{state}/workspace"):
-        raise StartError(f"relayd: {state}/workspace must be empty: what is in it was not put there by relayd")
+    if os.listdir(workspace):
+        raise StartError(f"relayd: {workspace} must be empty: what is in it was not put there by relayd")
     keys, records = f"{state}/launch-keys.json", f"{state}/{RECORDS_NAME}"
-    return Places(state, f"{state}/slots", f"{state}/workspace", f"{state}/lock", keys, records)
+    return Places(state, f"{state}/slots", workspace, f"{state}/lock", keys, records)
 
 
 def _make_private(directory: str) -> None:

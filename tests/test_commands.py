@@ -201,3 +201,42 @@ def test_a_running_daemon_takes_up_a_new_verdict(daemon: Callable[..., Harness],
     write_whole(f"{harness.state_dir}/{verdict.FILE_NAME}", found.dump())
     assert post(harness.url, ask("echo x"))[0] == 200
     assert sum("has changed" in line for line in harness.log) == 1
+
+
+def test_output_that_a_pipe_cannot_encode_is_escaped(daemon: Callable[..., Harness], tmp_path: pathlib.Path) -> None:
+    """Seen on Windows, whose pipes are cp1252: a traceback at the first character that it does not know."""
+    harness = daemon(silence_limit_s=1, term_limit_s=0.3)
+    post(harness.url, ask("echo x"), x_relayd_session="talk")
+    shown = relayd(tmp_path, "config", "show", PYTHONIOENCODING="ascii", RELAYD_TOKEN_FILE="/grün", **at(harness))
+    assert (shown.returncode, "gr\\xfcn" in shown.stdout) == (0, True), shown.stderr
+
+
+def test_what_a_daemon_says_paints_nothing_on_the_terminal(daemon: Callable[..., Harness], tmp_path: pathlib.Path) -> None:
+    """Raw escapes of a model's name reached the terminal of whoever ran `relayd calls` or `relayd status`."""
+    harness = daemon(idle=1)
+    post(harness.url, ask("echo x", model="m\x1b]0;pwned\x07\u202e"))
+    records = pathlib.Path(harness.state_dir, "recent-calls.jsonl")
+    line = until(lambda: records.exists() and records.read_bytes())
+    with records.open("ab") as file:
+        file.write(json.dumps(json.loads(line.splitlines()[0]) | {"model": "a\x1b[31mb\nc"}).encode() + b"\n" + b'{"at": 1')
+    for command in ("status", "calls", "sessions"):
+        shown = relayd(tmp_path, command, **at(harness))
+        assert shown.returncode == 0, shown.stderr
+        assert all(row.isprintable() for row in shown.stdout.split("\n"))
+    shown = relayd(tmp_path, "calls", **at(harness))
+    assert "a\\x1b[31mb\\nc" in shown.stdout
+    assert shown.stderr.startswith("relayd: 1 line(s) of ")
+    assert json.loads(relayd(tmp_path, "calls", "--json", **at(harness)).stdout)[-1]["model"] == "a\x1b[31mb\nc"
+
+
+def test_no_calls_are_no_rows_and_fewer_than_none_is_wrong_usage(daemon: Callable[..., Harness], tmp_path: pathlib.Path) -> None:
+    """`-n 0` printed all of them."""
+    harness = daemon(idle=0)
+    post(harness.url, ask("echo x"))
+    until(lambda: pathlib.Path(harness.state_dir, "recent-calls.jsonl").exists())
+    assert json.loads(relayd(tmp_path, "calls", "--json", "-n", "0", **at(harness)).stdout) == []
+    assert len(relayd(tmp_path, "calls", "-n", "0", **at(harness)).stdout.splitlines()) == 1
+    assert len(json.loads(relayd(tmp_path, "calls", "--json", "-n", "5", **at(harness)).stdout)) == 1
+    for wrong in ("-1", "x", "9" * 30):
+        done = relayd(tmp_path, "calls", "-n", wrong)
+        assert (done.returncode, "argument -n" in done.stderr) == (100, True)

@@ -143,7 +143,8 @@ def test_a_transcript_that_somebody_has_cut_is_not_answered_from(daemon: Make) -
     answer to that: seen only when fault runs compared the texts of answers."""
     harness = daemon()
     answers: list[tuple[int, dict[str, str], bytes]] = []
-    thread = threading.Thread(target=lambda: answers.append(post(harness.url, ask("slow 0.5 echo well"))))
+    said = "slow 0.5 echo well"
+    thread = threading.Thread(target=lambda: answers.append(post(harness.url, ask(said))))
     thread.start()
     transcripts = pathlib.Path(harness.isolation.config_dir, "projects")
     held = until(lambda: [f for f in transcripts.glob("*/*.jsonl") if b"echo well" in f.read_bytes()])
@@ -151,7 +152,7 @@ def test_a_transcript_that_somebody_has_cut_is_not_answered_from(daemon: Make) -
     thread.join(30)
     until(lambda: any("cut its transcript" in line for line in harness.log))
     status, _, body = answers[0]  # asked again in another process, unless the answer had begun
-    assert (text_of(body) == "slow 0.5 echo well") if status == 200 else (b"cut its transcript" in body)
+    assert (text_of(body) == said) if status == 200 else (b"cut its transcript" in body)
 
 
 def test_the_time_of_day_is_that_of_the_machine_after_it_has_slept(daemon: Make, tmp_path: pathlib.Path) -> None:

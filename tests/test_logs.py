@@ -117,6 +117,27 @@ def test_a_full_pipe_is_not_waited_for_and_what_is_lost_is_told(pipe: Pipe) -> N
     assert pipe.read() == "info: after\n"
 
 
+def test_a_terminal_that_was_stopped_is_not_waited_for_and_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made non-blocking itself, it would be so for the shell, too."""
+    out, given = os.openpty()
+    with open(given, "w", encoding="ascii") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        fd = logs.standard_error()
+        assert (os.get_blocking(given), os.get_blocking(fd)) == (True, False)
+        handler = StderrHandler(fd, False)
+        handler.setFormatter(HumanFormatter())
+        log = Log("info", handler)
+        for _ in range(2000):
+            log("info", "x" * 100)
+        assert log.drain() == logs.RETRY_S
+        while log.drain() is not None:
+            os.read(out, 65536)
+        os.close(out)
+        log("info", "nobody is there any more")
+        assert log.drain() is None
+        os.close(fd)
+
+
 def test_the_end_waits_for_a_slow_reader_but_not_for_ever(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "FLUSH_LIMIT_S", 0.2)
     log = log_to(pipe)

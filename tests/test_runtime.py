@@ -346,6 +346,25 @@ def test_a_gate_whose_reader_dies_says_so(loop: Loop, tmp_path: pathlib.Path) ->
     loop.turn(0)
 
 
+def test_a_gate_that_failed_says_so_once(loop: Loop, tmp_path: pathlib.Path) -> None:
+    """The loop's guard tells a handler that it met an error while it drove it."""
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    failures: list[str] = []
+    gate = Gate(path, loop, failures.append)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    assert gate.try_open()
+    gate.failed()  # nothing was being written
+    assert failures == []
+    gate.send(b"x" * 300_000)
+    gate.failed()
+    gate.failed()
+    assert failures == ["the system prompt's pipe met a bug"]
+    loop.turn(0)
+    assert gate.fileno() < 0
+    os.close(reader)
+
+
 def test_time_in_which_the_daemon_stood_still_is_nobodys() -> None:
     """Stopped for longer than a deadline, it gave up processes whose signs of life it had not read yet."""
     fired: list[tuple[str, ...]] = []

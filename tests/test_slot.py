@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import threading
 import uuid
 
 import pytest
@@ -15,7 +16,9 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Mode
 from relayd.runtime.children import Children
+from relayd.runtime.files import PIECE_BYTES, remove_in_order
 from relayd.runtime.loop import Loop
+from relayd.runtime.pty_posix import Pty
 from relayd.runtime.slot import SESSIONS_NAME, Slot
 from tests.helpers import until
 
@@ -104,3 +107,103 @@ def test_a_slot_records_its_sessions_before_it_makes_their_files(tmp_path: pathl
     assert left[-1] == bench.paths.directory
     assert {bench.paths.placeholder, bench.paths.transcript, *bench.paths.beside} == set(left[:-1])
     bench.end()
+
+
+def test_a_long_conversation_is_written_a_piece_a_turn_and_given_when_it_is_whole(tmp_path: pathlib.Path) -> None:
+    """32 MB were written at once, and all streams stood still meanwhile."""
+    bench = Bench(tmp_path, Mode.GATE, "exec sleep 60")
+    size = 5 * PIECE_BYTES + 1
+    reader = threading.Thread(target=lambda: read.append(pathlib.Path(bench.paths.prompt).read_bytes()))
+    read: list[bytes] = []
+    reader.start()
+    until(lambda: bench.seen(ev.GateOpened))
+    bench.slot.hand_over(b"x" * size, b"the prompt", 0.0)
+    path = pathlib.Path(bench.paths.transcript)
+    sizes = [path.stat().st_size]
+    while sizes[-1] < size:
+        assert bench.slot._gate._out.size == 0, "the gate was written to before the conversation was whole"
+        bench.loop.turn(0.01)
+        sizes.append(path.stat().st_size)
+    assert max(b - a for a, b in zip(sizes, sizes[1:], strict=False)) <= PIECE_BYTES
+    assert len(sizes) == 6
+    until(lambda: bench.seen(ev.GateOpened) and not reader.is_alive())
+    assert read == [b"the prompt"]
+    assert path.read_bytes() == b"x" * size
+    bench.end()
+
+
+def test_a_disk_that_fills_in_the_middle_fails_the_hand_over_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, Mode.PROMPT)
+    fds = len(os.listdir("/proc/self/fd"))
+    bench.slot.hand_over(b"x" * 3 * PIECE_BYTES, b"", 0.0)
+
+    def refuse(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse)
+        bench.slot.timer("write", 0.0)
+    bench.slot.timer("write", 0.0)
+    assert [fact.reason for fact in bench.facts if isinstance(fact, ev.HandOverFailed)] == ["No space left on device"]
+    assert len(os.listdir("/proc/self/fd")) == fds
+    bench.end()
+
+
+def test_a_slot_that_is_removed_in_the_middle_writes_no_more(tmp_path: pathlib.Path) -> None:
+    bench = Bench(tmp_path, Mode.PROMPT)
+    fds = len(os.listdir("/proc/self/fd"))
+    bench.slot.hand_over(b"x" * 3 * PIECE_BYTES, b"", 0.0)
+    assert len(os.listdir("/proc/self/fd")) == fds + 1
+    remove_in_order(bench.slot.remove())
+    bench.slot.timer("write", 0.0)
+    assert not os.path.exists(bench.paths.transcript)
+    bench.end()
+
+
+def test_keys_wait_for_the_conversation_that_they_load(tmp_path: pathlib.Path) -> None:
+    """A process at its prompt gets the keys in the same breath: it must not load half a conversation."""
+    seen = tmp_path / "seen"
+    bench = Bench(
+        tmp_path, Mode.PROMPT, f'stty -echo; read path; wc -c <"$path" >{seen}.new; mv {seen}.new {seen}; exec sleep 60'
+    )
+    bench.slot.hand_over(b"x" * 3 * PIECE_BYTES, b"", 0.0)
+    bench.slot.write(bench.paths.transcript.encode())
+    bench.slot.write(b"\r")
+    until(lambda: bench.loop.turn(0.01) or seen.exists())
+    assert seen.read_text().split() == [str(3 * PIECE_BYTES)]
+    assert not bench.seen(ev.HandOverFailed)
+    assert not bench.seen(ev.TranscriptGrew)
+    with open(bench.paths.transcript, "ab") as file:
+        file.write(b"the answer\n")
+    (fact,) = until(lambda: bench.seen(ev.TranscriptGrew))
+    assert isinstance(fact, ev.TranscriptGrew)
+    assert fact.data == b"the answer\n"
+    bench.end()
+
+
+def test_what_a_failed_start_says_quotes_no_command_line(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason goes to the client and into the log; the texts of exceptions may hold anything."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("SECRET-WORDS")
+
+    monkeypatch.setattr(Pty, "spawn", fail)
+    bench = Bench(tmp_path, Mode.PROMPT)
+    (fact,) = bench.seen(ev.SpawnFailed)
+    assert isinstance(fact, ev.SpawnFailed)
+    assert fact.reason.startswith("RuntimeError at runtime/slot.py:")
+    remove_in_order(bench.slot.remove())
+    bench.loop.close()
+
+
+@pytest.mark.parametrize("script", ["echo \0", "\ud800", "x" * 200_000])
+def test_what_cannot_be_executed_is_a_start_that_failed_and_no_second_daemon(tmp_path: pathlib.Path, script: str) -> None:
+    """A NUL in `model` reached argv: a forked copy of the daemon went on, and ran its clean-up (`test_spawning.py`)."""
+    bench = Bench(tmp_path, Mode.PROMPT, script)
+    assert len(bench.seen(ev.SpawnFailed)) == 1
+    assert not bench.seen(ev.SlotSpawned)
+    assert bench.children.reap() == []
+    remove_in_order(bench.slot.remove())
+    bench.loop.close()

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from relayd.runtime.system import FILE_FLAGS
 
+PIECE_BYTES = 1024 * 1024
+
 
 def write_private(path: str, data: bytes) -> None:
     """(Over)write a file that only this user may read."""
@@ -29,13 +31,42 @@ def write_whole(path: str, data: bytes) -> None:
         raise
 
 
-def replace_private(path: str, data: bytes) -> None:
-    """(Over)write it whatever has come to stand at that path: what cannot be written over is removed."""
-    try:
-        write_private(path, data)
-    except OSError:
-        os.unlink(path)
-        write_private(path, data)
+class PiecewiseFile:
+    """A private file that is written a piece at a time, so that a conversation of 32 MB does not stop the loop.
+
+    It is (over)written whatever has come to stand at that path: what cannot be written over is removed.
+    """
+
+    def __init__(self, path: str, data: bytes) -> None:
+        """Open it. Raises OSError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | FILE_FLAGS
+        try:
+            self._fd = os.open(path, flags, 0o600)
+        except OSError:
+            os.unlink(path)
+            self._fd = os.open(path, flags, 0o600)
+        self._left = memoryview(data)
+
+    def __repr__(self) -> str:
+        return f"<PiecewiseFile left={len(self._left)}>"
+
+    def write_on(self) -> bool:
+        """Write the next piece; True when all is written and the file is closed. Raises OSError, and has closed it then, too."""
+        try:
+            self._left = self._left[os.write(self._fd, self._left[:PIECE_BYTES]) :]
+        except OSError:
+            self.close()
+            raise
+        if self._left:
+            return False
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """Close it, whether all is written or not."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def remove_in_order(paths: Sequence[str]) -> Sequence[str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from relayd.runtime.files import remove_in_order
+from relayd.runtime.system import HAS_OWNERS
 
 GRACE_S = 2.0  # between TERM and KILL, for all together
 STEP_S = 0.02
@@ -55,7 +56,9 @@ def birth(pid: int) -> str:
     except OSError:
         if os.path.isdir("/proc/self"):
             return ""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # Windows has no `ps`: there nothing is swept
+    if not HAS_OWNERS:  # Windows has no `ps`, or one that does not know this: there no process is swept
+        return ""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         look = ["ps", "-o", "lstart=", "-p", str(pid)]
         return subprocess.run(look, capture_output=True, text=True, check=False, timeout=LOOK_LIMIT_S).stdout.strip()
     return ""

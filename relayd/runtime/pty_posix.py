@@ -24,8 +24,6 @@ from relayd.runtime.loop import READ, WRITE, Loop
 OUT_MAX_BYTES = 64 * 1024
 # Between fork and exec a child has the daemon's handlers, which would tell the daemon's loop of the child's signals.
 FENCED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
 EXIT_NOT_BECOME = 127  # of a child that could not even say why; as shells have it
 
 

@@ -104,7 +104,7 @@ class Pty:
 
     def signalled(self) -> None:
         """The process was told to end: the reader must not wait for output that will not come."""
-        if self._is_open:
+        if self._is_open and hasattr(self._console, "cancel_io"):  # pywinpty 2 has none
             self._console.cancel_io()
 
     def flush(self, now: float) -> None:

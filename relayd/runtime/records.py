@@ -14,7 +14,7 @@ from typing import BinaryIO
 from relayd.runtime.files import write_whole
 from relayd.runtime.system import FILE_FLAGS
 
-LINE_MAX_BYTES = 16 * 1024  # a record has 14 facts; the names in it are bounded where they come in
+LINE_MAX_BYTES = 4 * 1024  # a record has 14 facts; the names in it are bounded where they come in
 
 
 class Records:

@@ -15,8 +15,9 @@ from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Mode
+from relayd.faults import describe
 from relayd.runtime.children import Children
-from relayd.runtime.files import remove_in_order, replace_private, write_private
+from relayd.runtime.files import PiecewiseFile, remove_in_order, write_private
 from relayd.runtime.gate import Gate
 from relayd.runtime.loop import Loop
 from relayd.runtime.orphans import identity
@@ -43,6 +44,9 @@ class Slot:
         self._gate = Gate(order.paths.prompt, loop, self._gate_failed)
         self._gate_interval_s = config.gate_interval_s
         self._tail: Tail | None = None
+        self._writing: PiecewiseFile | None = None  # the conversation, as long as it is not whole
+        self._next_tail: Tail | None = None  # what is written after it
+        self._prompt, self._keys = b"", b""  # what goes through the gate and to the terminal after it
 
     def __repr__(self) -> str:
         return f"<Slot {self.name[:8]} {self._pty!r} {self._gate!r} {self._tail!r}>"
@@ -64,8 +68,11 @@ class Slot:
         try:
             launch = self._order.launch
             pid = self._pty.spawn(list(launch.argv), launch.env, launch.cwd, self._config.rows, self._config.columns)
-        except Exception as error:  # ptyprocess reports a failed exec as a plain Exception of many kinds
+        except (OSError, ValueError) as error:  # these name a file at most
             self._emit(ev.SpawnFailed(self.name, f"{type(error).__name__}: {error}"))
+            return False
+        except Exception as error:  # pywinpty's own, or a bug: its text may quote the command line
+            self._emit(ev.SpawnFailed(self.name, describe(error)))
             return False
         self._children.add(self.name, pid)
         with contextlib.suppress(OSError):
@@ -77,9 +84,8 @@ class Slot:
         paths = self._order.paths
         os.makedirs(os.path.dirname(paths.transcript), mode=0o700, exist_ok=True)
         os.makedirs(paths.directory, mode=0o700, exist_ok=True)
-        write_private(
-            f"{paths.directory}/{SESSIONS_NAME}", "\n".join(paths.sessions).encode()
-        )  # before there is any file of theirs
+        # Before there is any file of theirs.
+        write_private(f"{paths.directory}/{SESSIONS_NAME}", "\n".join(paths.sessions).encode())
         if self._order.mode is Mode.GATE:
             Gate.make(paths.prompt)
         for path, data in self._order.launch.files.items():
@@ -93,11 +99,16 @@ class Slot:
             self._loop.set_timer(self._timer("gate"), now)
 
     def timer(self, name: str, now: float) -> None:
-        """One of the slot's own timers: look at the gate, or at the transcript."""
+        """One of the slot's own timers: look at the gate or at the transcript, or write on at the conversation."""
         if name == "tail":
             self._read_tail()
             self._loop.set_timer(self._timer("tail"), now + self._config.tail_interval_s)
-            return
+        elif name == "write":
+            self._write_on(now)
+        else:
+            self._look_at_gate(now)
+
+    def _look_at_gate(self, now: float) -> None:
         try:
             opened = self._gate.try_open()
         except OSError as error:
@@ -111,19 +122,55 @@ class Slot:
     def hand_over(self, transcript: bytes, prompt: bytes, now: float) -> None:
         """The conversation first, then the gate: the process reads them in the other order."""
         path = self._order.paths.transcript
+        self._stop_writing()
         try:
-            replace_private(path, transcript)
             if self._order.mode is Mode.LATE:
                 write_private(self._order.paths.prompt, prompt)
+            self._writing = PiecewiseFile(path, transcript)
         except OSError as error:
             self._emit(ev.HandOverFailed(self.name, f"{error.strerror}"))
             return
-        self._tail = Tail(path, len(transcript), self._config.read_chunk_bytes)
+        self._prompt = prompt
+        if self._tail:
+            self._tail.close()
+        self._tail, self._next_tail = None, Tail(path, len(transcript), self._config.read_chunk_bytes)
+        self._write_on(now)
+
+    def _write_on(self, now: float) -> None:
+        """A piece of the conversation a turn of the loop; after the last one the process may have it."""
+        if self._writing is None:
+            return
+        try:
+            is_whole = self._writing.write_on()
+        except OSError as error:
+            self._writing, self._keys = None, b""
+            self._emit(ev.HandOverFailed(self.name, f"{error.strerror}"))
+            return
+        if not is_whole:
+            self._loop.set_timer(self._timer("write"), now)
+            return
+        self._writing = None
+        self._give(now)
+
+    def _give(self, now: float) -> None:
+        """The conversation is there: let the process go on to it, or start it, or have the keys that load it."""
+        self._tail, self._next_tail = self._next_tail, None
+        prompt, self._prompt = self._prompt, b""
+        keys, self._keys = self._keys, b""
         if self._order.mode is Mode.GATE:
             self._gate.send(prompt)
         elif self._order.mode is Mode.LATE and not self._start():
             return
         self._loop.set_timer(self._timer("tail"), now + self._config.tail_interval_s)
+        if keys:
+            self.write(keys)
+
+    def _stop_writing(self) -> None:
+        self._keys = b""
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
+            self._loop.cancel_timer(self._timer("write"))
 
     def forget_transcript(self) -> None:
         """Delete the files of its conversation, and follow what is written next, which is not before keys are pressed."""
@@ -137,7 +184,10 @@ class Slot:
         self._loop.cancel_timer(self._timer("tail"))
 
     def write(self, data: bytes) -> None:
-        """Keys, or answers to terminal queries."""
+        """Keys, or answers to terminal queries; they wait for a conversation that is still being written."""
+        if self._writing is not None:
+            self._keys += data
+            return
         self._pty.write(data)
         if self._tail:
             self._loop.set_timer(self._timer("tail"), 0.0)
@@ -180,6 +230,7 @@ class Slot:
 
     def remove(self) -> tuple[str, ...]:
         """Close everything; what must be deleted, in this order: the directory says whose the rest is."""
+        self._stop_writing()
         self._pty.hang_up()
         self._gate.shut()
         if self._tail:
