@@ -161,11 +161,9 @@ class Channel:
         self._look_for_peer(now)
 
     def _look_for_peer(self, now: float) -> None:
-        if self.stage is not Stage.OPEN:
-            return
-        if is_held(self._socket):
+        if self.stage is Stage.OPEN and is_held(self._socket):
             self._loop.set_timer(self._peer_timer, now + self._config.half_closed_look_s)
-        else:
+        elif self.stage is Stage.OPEN:
             self._lose()
 
     def _pump(self, now: float) -> None:
@@ -360,11 +358,9 @@ class Channel:
     def _catch_up(self, now: float) -> None:
         """Take up what was left in an earlier turn."""
         self._is_behind = False
-        if self.stage is not Stage.OPEN:
-            return
-        if self._websocket is not None:
+        if self.stage is Stage.OPEN and self._websocket is not None:
             self._receive_frames(now)
-        else:
+        elif self.stage is Stage.OPEN:
             self._pump(now)
 
     def _time_out(self, now: float) -> None:
