@@ -27,6 +27,7 @@ SERVER_NAME = "relayd"
 NO_BODY = (204, 304)
 # h11 takes about 8 µs for an event: a connection costs others a quarter of a millisecond per turn at most.
 EVENTS_PER_CALL = 32
+OWN_PIECE_BYTES = 16 * 1024  # a piece of a body that is not worth copying into the one before
 PIPELINED_MAX_BYTES = 64 * 1024  # read ahead of a running answer
 MESSAGE_MAX_CHARS = 200  # h11 quotes what it could not read, whole
 RETRY_AFTER_S = 1  # a body that arrives is gone again in a moment
@@ -58,12 +59,13 @@ class Connection:
         self._is_over = False  # the peer sends no more
         self._request = HttpRequest("", "")
         self._route = ""
-        self._body = bytearray()
+        self._body: list[bytearray] = []
+        self._size = 0
         self._head_only = False
         self._keep = True
 
     def __repr__(self) -> str:
-        return f"<http1.Connection {self.phase.value} body={len(self._body)} early={len(self._early)}>"
+        return f"<http1.Connection {self.phase.value} body={self._size} early={len(self._early)}>"
 
     @property
     def wants_body(self) -> bool:
@@ -173,18 +175,25 @@ class Connection:
         return None
 
     def _add(self, data: bytes) -> Refusal | None:
-        """A piece of the body. One buffer for all pieces: as objects of their own they would take fifty times their size."""
-        if len(self._body) + len(data) > self._body_max:
+        """A piece of the body. Small ones share a buffer: as objects of their own they would take fifty times their size."""
+        if self._size + len(data) > self._body_max:
             return self._too_large()
         if not self._budget.take(len(data)):
             self._keep = False
             return self._refuse(ApiError(529, "Overloaded: too many request bodies at once", retry_after_s=RETRY_AFTER_S))
-        self._body += data
+        self._size += len(data)
+        if self._body and len(data) < OWN_PIECE_BYTES:
+            self._body[-1] += data
+        else:  # h11 gives its buffer away: no copy
+            self._body.append(data if isinstance(data, bytearray) else bytearray(data))
         return None
 
     def _complete(self) -> HttpRequest:
         self.phase = Phase.ANSWERING
-        head, body = self._request, bytes(self._body)
+        head = self._request
+        if not self._size:
+            return head
+        body = bytes(self._body[0]) if len(self._body) == 1 else b"".join(self._body)
         self._drop_body()
         return HttpRequest(head.method, head.path, head.query, head.headers, body)
 
@@ -198,8 +207,8 @@ class Connection:
         return refusal or Refusal(error, self._route, self.origin)
 
     def _drop_body(self) -> None:
-        self._budget.give_back(len(self._body))
-        self._body = bytearray()
+        size, self._size, self._body = self._size, 0, []
+        self._budget.give_back(size)
 
     # Answers
 

@@ -74,7 +74,11 @@ class Channel:
         self._date = shared.date
         self._http = Connection(config.body_max_bytes, config.header_max_bytes, shared.access, shared.budget)
         self._out = ByteQueue()
-        self._timers = {what: ChannelTimer(number, what) for what in Deadline}
+        self._phase_timer = ChannelTimer(number, Deadline.PHASE)
+        self._stall_timer = ChannelTimer(number, Deadline.STALL)
+        self._linger_timer = ChannelTimer(number, Deadline.LINGER)
+        self._peer_timer = ChannelTimer(number, Deadline.PEER)
+        self._behind_timer = ChannelTimer(number, Deadline.BEHIND)
         self._websocket: WebSocket | None = None
         self._frames = bytearray()  # of the WebSocket, not looked at yet
         self._dropping = False  # a dashboard that is too slow gets nothing until it has caught up
@@ -157,11 +161,9 @@ class Channel:
         self._look_for_peer(now)
 
     def _look_for_peer(self, now: float) -> None:
-        if self.stage is not Stage.OPEN:
-            return
-        if is_held(self._socket):
-            self._loop.set_timer(self._timers[Deadline.PEER], now + self._config.half_closed_look_s)
-        else:
+        if self.stage is Stage.OPEN and is_held(self._socket):
+            self._loop.set_timer(self._peer_timer, now + self._config.half_closed_look_s)
+        elif self.stage is Stage.OPEN:
             self._lose()
 
     def _pump(self, now: float) -> None:
@@ -186,7 +188,7 @@ class Channel:
         """Go on in the next turn, if something is left to do."""
         self._is_behind = is_behind and self.stage is Stage.OPEN
         if self._is_behind:
-            self._loop.set_timer(self._timers[Deadline.BEHIND], now, forgiven=False)
+            self._loop.set_timer(self._behind_timer, now, forgiven=False)
 
     # WebSockets, ordered by the core
 
@@ -258,7 +260,7 @@ class Channel:
 
     def _append(self, data: bytes, now: float) -> None:
         if not self._out.size:
-            self._loop.set_timer(self._timers[Deadline.STALL], now + self._config.stall_limit_s)
+            self._loop.set_timer(self._stall_timer, now + self._config.stall_limit_s)
         self._out.append(data)
         self._loop.touch(self)
         if self._out.size > self._config.out_max_bytes:
@@ -296,9 +298,9 @@ class Channel:
             return True
         self._out.drop(sent)
         if self._out.size:
-            self._loop.set_timer(self._timers[Deadline.STALL], now + self._config.stall_limit_s)
+            self._loop.set_timer(self._stall_timer, now + self._config.stall_limit_s)
         else:
-            self._loop.cancel_timer(self._timers[Deadline.STALL])
+            self._loop.cancel_timer(self._stall_timer)
             if self._dropping:
                 self._dropping = False
                 self._emit(ev.ViewerCaughtUp(self.number))
@@ -310,7 +312,7 @@ class Channel:
             return
         self.stage = Stage.LINGERING
         self._http.abandon()
-        self._loop.set_timer(self._timers[Deadline.LINGER], now + self._config.linger_limit_s)
+        self._loop.set_timer(self._linger_timer, now + self._config.linger_limit_s)
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -323,9 +325,9 @@ class Channel:
             return
         self._phase = phase
         if phase in PHASE_LIMITS:
-            self._loop.set_timer(self._timers[Deadline.PHASE], now + getattr(self._config, PHASE_LIMITS[phase]))
+            self._loop.set_timer(self._phase_timer, now + getattr(self._config, PHASE_LIMITS[phase]))
         else:
-            self._loop.cancel_timer(self._timers[Deadline.PHASE])
+            self._loop.cancel_timer(self._phase_timer)
         self._take_place(now)
 
     def _take_place(self, now: float) -> None:
@@ -356,11 +358,9 @@ class Channel:
     def _catch_up(self, now: float) -> None:
         """Take up what was left in an earlier turn."""
         self._is_behind = False
-        if self.stage is not Stage.OPEN:
-            return
-        if self._websocket is not None:
+        if self.stage is Stage.OPEN and self._websocket is not None:
             self._receive_frames(now)
-        else:
+        elif self.stage is Stage.OPEN:
             self._pump(now)
 
     def _time_out(self, now: float) -> None:
@@ -377,7 +377,7 @@ class Channel:
         self.stage = Stage.GONE  # first what others rely on: an error below must not leave a connection that nobody ends
         self._loop.forget(self)
         self._emit(ev.ClientLeft(self.number))
-        for timer in self._timers.values():
+        for timer in (self._phase_timer, self._stall_timer, self._linger_timer, self._peer_timer, self._behind_timer):
             self._loop.cancel_timer(timer)
         self._places.put(self.number, None, 0.0)
         self._out.clear()

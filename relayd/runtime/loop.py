@@ -256,10 +256,16 @@ class Loop:
             touched, self._touched = self._touched, {}
             for handler in touched.values():
                 if handler not in self._doomed:
-                    self.attempt(handler, handler.flush, now)
+                    try:
+                        handler.flush(now)
+                    except Exception as error:
+                        self.fail(handler, error)
             for handler in touched.values():
                 if handler not in self._doomed:
-                    self.attempt(handler, self._register, handler)
+                    try:
+                        self._register(handler)
+                    except Exception as error:
+                        self.fail(handler, error)
         self._bury()
 
     def _register(self, handler: Handler) -> None:

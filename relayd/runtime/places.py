@@ -25,27 +25,28 @@ class Places:
     """Connections by rank, each with the time since when it is there, in that order."""
 
     def __init__(self) -> None:
-        self._since: dict[Rank, dict[int, float]] = {rank: {} for rank in Rank}
+        self._idle: dict[int, float] = {}
+        self._half_sent: dict[int, float] = {}
 
     def __repr__(self) -> str:
-        return "<Places " + " ".join(f"{rank.name}={len(found)}" for rank, found in self._since.items()) + ">"
+        return f"<Places idle={len(self._idle)} half_sent={len(self._half_sent)}>"
 
     def put(self, number: int, rank: Rank | None, now: float) -> None:
         """This connection has this rank from now on; None: it must not be touched."""
-        for found in self._since.values():
-            found.pop(number, None)
+        self._idle.pop(number, None)
+        self._half_sent.pop(number, None)
         if rank is not None:
-            self._since[rank][number] = now
+            (self._idle if rank is Rank.IDLE else self._half_sent)[number] = now
 
     @property
     def can_give_way(self) -> bool:
         """True if there is a connection that may."""
-        return any(self._since.values())
+        return bool(self._idle or self._half_sent)
 
     def first_to_go(self, now: float) -> int | None:
         """The connection that gives way, or None if all are being answered."""
-        idle = next(iter(self._since[Rank.IDLE].items()), None)
-        half = next(iter(self._since[Rank.HALF_SENT].items()), None)
+        idle = next(iter(self._idle.items()), None)
+        half = next(iter(self._half_sent.items()), None)
         if idle is None or half is None:
             found = idle or half
             return found[0] if found else None
