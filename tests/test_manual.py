@@ -27,7 +27,7 @@ PAGES = sorted((ROOT / "man").iterdir())
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda s: s.path.name)
 def test_what_is_generated_is_what_the_program_declares(section: Section) -> None:
-    """Keys, defaults and bounds in a document were typed by hand and compared; now they are made. If it fails: scripts/generate."""
+    """Keys, defaults and bounds of a document were typed by hand; now they are made. If this fails: scripts/generate."""
     assert section.found() in (None, section.make())
 
 
