@@ -198,16 +198,13 @@ def besiege(options: argparse.Namespace, root: pathlib.Path, found: pathlib.Path
         for work in works:
             work.start()
         tally = Tally("noise", str(found))
-        noise = Noise(url, harness.pid, harness.state_dir, random.Random(f"{options.seed} noise"), tally)
+        chance = random.Random(f"{options.seed} noise")
+        noise = Noise(url, harness.pid, harness.state_dir, chance, tally)
         end = time.monotonic() + 60 * options.minutes
         while time.monotonic() < end and harness.process is not None and harness.process.poll() is None:
             samples.take()
             time.sleep(1.0)
-            if (
-                options.only in "operator noise"
-                and noise is not None
-                and random.Random(time.time()).random() < 0.3 * options.pace
-            ):
+            if options.only in "operator noise" and chance.random() < 0.3 * options.pace:
                 noise.once()
         over.set()
         noise.end()

@@ -11,7 +11,8 @@ from typing import Any
 
 from relayd.core import events as ev
 from relayd.core.timers import SlotDue, SlotTimer
-from tests.siege.simulation import Process, Simulation
+from tests.siege.actors import Process
+from tests.siege.simulation import Simulation
 
 MODEL = "claude-sonnet-5"
 TOOL = {"name": "get", "description": "Gets", "input_schema": {"type": "object", "properties": {"k": {"type": "integer"}}}}

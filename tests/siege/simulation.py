@@ -23,6 +23,7 @@ from relayd.core.relay import Relay
 from relayd.core.timers import Timer
 from relayd.http.messages import HttpRequest
 from tests.siege import methods
+from tests.siege.actors import Process, Reply, asked_of
 
 HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
 HEADING = "Claude Code v2.1.330\x1b]0;✳ Claude Code\x07".encode()
@@ -55,52 +56,6 @@ LIMITS: dict[str, Any] = {
 }
 STEP_S = 0.01
 TICK_S = 1e-6  # no clock stands still while something is done
-
-
-@dataclasses.dataclass
-class Reply:
-    """What a client has got of one request so far."""
-
-    client: int
-    status: int = 0
-    headers: dict[str, str] = dataclasses.field(default_factory=dict)
-    body: bytes = b""
-    is_stream: bool = False
-    is_over: bool = False
-    was_closed: bool = False  # by the daemon
-
-    @property
-    def has_come(self) -> bool:
-        """True if nothing more will come."""
-        return self.is_over or self.was_closed
-
-
-@dataclasses.dataclass
-class Process:
-    """A Claude Code process as the runtime sees it."""
-
-    order: do.SpawnSlot
-    pid: int
-    lives: bool = True
-    transcript: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    typed: str = ""
-    waits: int = 0  # the MCP request whose answer it waits for
-
-    def door(self, name: str) -> str:
-        """The path of one of the daemon's doors, as the process reads it from its files."""
-        launch, paths = self.order.launch, self.order.paths
-        if name == "hooks":
-            url = json.loads(launch.files[paths.settings])["hooks"]["Stop"][0]["hooks"][0]["url"]
-        elif name == "mcp":
-            url = json.loads(launch.files[paths.mcp])["mcpServers"][mcp.SERVER]["url"]
-        else:
-            url = launch.env["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"]
-        return "/" + str(url).split("/", 3)[3]
-
-    @property
-    def has_tools(self) -> bool:
-        """True if it was told of the MCP server."""
-        return self.order.paths.mcp in self.order.launch.files
 
 
 class Simulation:
@@ -345,7 +300,7 @@ class Simulation:
         if not process.lives:
             return
         messages = [line["message"] for line in process.transcript if line["type"] in ("user", "assistant") and "message" in line]
-        text = _asked(messages)
+        text = asked_of(messages)
         command, _, words = text.partition(" ")
         self.tell(ev.PtyOutput(process.order.slot, BUSY))
         if command == "crash":
@@ -410,16 +365,3 @@ class Simulation:
         attributes = {"event.name": name, "query_source": "repl_main_thread", "model": "m", **fields}
         record = {"attributes": [{"key": k, "value": {"stringValue": str(v)}} for k, v in attributes.items()]}
         self._post(process.door("telemetry"), {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]})
-
-
-def _asked(messages: list[dict[str, Any]]) -> str:
-    """What the last message says; tool results that were replayed say what those that were brought would."""
-    content = messages[-1]["content"]
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    text = "".join(b.get("text", "") for b in blocks)
-    if text.strip():
-        return text
-    results = [b["content"] for m in messages[-2:] for b in m["content"] if isinstance(b, dict) and b["type"] == "tool_result"]
-    if results:
-        return "got " + "".join(b["text"] for b in results[0]) if isinstance(results[0], list) else f"got {results[0]}"
-    return text
