@@ -157,10 +157,11 @@ class Relay:
         return [do.Respond(event.client, 200, headers, told.body)]
 
     def _page(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
-        """A file of the dashboard."""
-        if route.argument not in self._assets:
+        """A file of the dashboard, or a page of the manual."""
+        name = f"manual:{route.argument}" if route.name == "docs" else route.argument
+        if name not in self._assets:
             raise ApiError(404, "Not Found")
-        kind, data = self._assets[route.argument]
+        kind, data = self._assets[name]
         headers = [("content-type", kind), ("request-id", request_id), ("cache-control", "no-cache"), *guard.PAGE_POLICY]
         return [do.Respond(event.client, 200, headers, data)]
 
@@ -471,6 +472,7 @@ RouteHandler = Callable[[Relay, ev.RequestArrived, routes.Route, str, float], li
 ROUTE_HANDLERS: dict[str, RouteHandler] = {
     **dict.fromkeys(ANSWERS, Relay._ask),
     "page": Relay._page,
+    "docs": Relay._page,
     "live": Relay._live,
     "messages": Relay._messages,
     "chat": Relay._messages,
