@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import urllib.request
 
 import anthropic
 import pytest
@@ -74,6 +75,8 @@ def test_pipx_setup_call_and_removal(built: pathlib.Path, claude: str, tmp_path:
                     model="claude-sonnet-4-6", max_tokens=99, messages=[{"role": "user", "content": "[[say hello]]"}]
                 )
             assert message.content[0].text == "hello"  # type: ignore[union-attr]
+            with urllib.request.urlopen(f"{url}/docs/relayd.1") as page:
+                assert b"<title>relayd(1)</title>" in page.read()
             daemon.terminate()
             daemon.stderr.read()
         assert daemon.returncode == 0
