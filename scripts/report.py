@@ -68,6 +68,8 @@ def main(words: list[str]) -> int:
         return 100
     printed, code = run(words)
     picture = "\n\n![histograms of the roads](bench.svg)" if words[0] == "bench" else ""
+    if not re.search(r"^\|", printed, re.MULTILINE):  # no Markdown, but lines
+        printed = f"```\n{printed}\n```"
     REPORT.write_text(replaced(REPORT.read_text(), words[0], f"{origin(words, code)}\n\n{printed}{picture}"))
     return code
 
