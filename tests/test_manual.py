@@ -176,6 +176,16 @@ def test_the_readme_gives_each_runtime_dependency_its_reason() -> None:
     assert listed == wanted
 
 
+def test_the_diagnostics_quote_what_the_program_says() -> None:
+    """Each message of the list stands in the source, but for the last, which is a complaint and no message."""
+    heads = re.findall(r"^\.It (.+)$", MAN.partition(".Sh DIAGNOSTICS")[2].partition(".El")[0], re.MULTILINE)
+    assert heads.pop() == "every call is slow"
+    source = plain("".join(path.read_text() for path in sorted((ROOT / "relayd").rglob("*.py"))))
+    for head in heads:
+        for message in re.sub(r" \(\d+\)$", "", head).split(", "):
+            assert message.removesuffix(" ...").removeprefix("Claude Code ") in source, message
+
+
 def test_the_help_of_each_command_is_what_the_page_says() -> None:
     page = plain(MAN)
     subparsers = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
