@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relayd import __version__, daemon
@@ -80,9 +80,12 @@ def _place(command: argparse.ArgumentParser) -> None:
     command.add_argument("--claude", metavar="PATH", help="the claude to run (default: the first on PATH)")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The console script. Returns the exit code."""
-    options = parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None = None) -> int:
+    """The console script. Returns the exit code.
+
+    `fixed` are other values for limits that no file, variable or flag can set: see `doctor/under_test.py`.
+    """
+    options = parser().parse_args(arguments, argparse.Namespace(fixed=fixed))
     try:
         return _run(options)
     except ConfigError as error:

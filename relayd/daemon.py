@@ -22,7 +22,7 @@ from typing import Any
 
 from relayd import __version__, codec, verdict
 from relayd.claude import announced, environment, history, launch
-from relayd.config import LEVELS, Config
+from relayd.config import AT_START, LEVELS, Config
 from relayd.core.pool import Surroundings, load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
@@ -39,11 +39,6 @@ ASSET_TYPES = {
     "js": "text/javascript; charset=utf-8",
     "css": "text/css; charset=utf-8",
 }
-# Knobs that a running daemon cannot change.
-BOUND_TO_START = (
-    *("host", "port", "claude", "state_dir", "token_file", "telemetry", "allowed_origins", "rate_probe_s"),
-    *("log_level", "log_format", "recent_calls_max", "accepts_per_turn", "typing", "kept"),
-)
 OnReady = Callable[[str], None] | None
 Reader = Callable[[], Config] | None
 RECORDS_NAME = "recent-calls.jsonl"
@@ -235,11 +230,11 @@ def _reloader(config: Config, read: Reader, log: Logger) -> Callable[[], Config 
         except ConfigError as error:
             log("error", f"the configuration stays as it was: {error}")
             return None
-        bound = [name for name in BOUND_TO_START if getattr(found, name) != getattr(config, name)]
+        bound = [name for name in AT_START if getattr(found, name) != getattr(config, name)]
         if bound:
             log("warning", f"needs a restart: {', '.join(bound)}")
         log("info", "the configuration was read anew")
-        return dataclasses.replace(found, **{name: getattr(config, name) for name in BOUND_TO_START})
+        return dataclasses.replace(found, **{name: getattr(config, name) for name in AT_START})
 
     return reload
 

@@ -8,6 +8,14 @@ PYTHON=$ROOT/.venv/bin/python
 
 say() { printf '%s\n' "$*" >&2; }
 
+tell_usage() { # the arguments of a script: for --help its own head is printed, and it ends
+    case ${1:-} in -h | --help)
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+        exit 0
+        ;;
+    esac
+}
+
 find_python() {
     local candidate
     for candidate in "${RELAYD_PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do

@@ -114,4 +114,4 @@ def become_windows() -> None:
 
 if __name__ == "__main__":
     become_windows()
-    sys.exit(importlib.import_module("relayd.cli").main())
+    sys.exit(importlib.import_module("relayd.doctor.under_test").run())

@@ -14,6 +14,8 @@ import pytest
 from relayd import __version__, verdict
 from relayd.cli import parser
 from relayd.commands import completion
+from relayd.config import KEYS
+from relayd.doctor import under_test
 from relayd.doctor.harness import Harness
 from relayd.runtime.server import fingerprint
 from tests.helpers import ask, post, until
@@ -73,6 +75,12 @@ def test_a_token_is_made_used_and_removed(daemon: Callable[..., Harness], tmp_pa
     assert relayd(tmp_path, "token", "show").returncode == 111
 
 
+def test_what_the_harness_sets_is_not_read_by_the_command_that_users_run(tmp_path: pathlib.Path) -> None:
+    done = relayd(tmp_path, "config", "show", "--json", **{under_test.VARIABLE: "no JSON"})
+    assert done.returncode == 0
+    assert set(json.loads(done.stdout)) == set(KEYS)
+
+
 def test_the_configuration_is_shown_and_checked(tmp_path: pathlib.Path) -> None:
     file = tmp_path / ".config/relayd/relayd.toml"
     assert relayd(tmp_path, "config", "path").stdout.strip() == str(file)
@@ -81,7 +89,8 @@ def test_the_configuration_is_shown_and_checked(tmp_path: pathlib.Path) -> None:
     file.write_text("idle = 3\n")
     shown = json.loads(relayd(tmp_path, "config", "show", "--json", RELAYD_MAX="9").stdout)
     assert (shown["idle"], shown["max"]) == (3, 9)
-    assert any(line.split() == ["idle", "3", "changed"] for line in relayd(tmp_path, "config", "show").stdout.splitlines())
+    lines = [line.split(maxsplit=4) for line in relayd(tmp_path, "config", "show").stdout.splitlines()]
+    assert ["idle", "3", "not", "2", "whole number from 0 to 100"] in lines
     file.write_text("idel = 3\n")
     wrong = relayd(tmp_path, "config", "check")
     assert (wrong.returncode, wrong.stderr) == (100, "relayd: unknown key idel; did you mean idle?\n")

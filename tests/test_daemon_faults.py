@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from relayd.doctor import client
-from relayd.doctor.fault_world import PROGRAM
 from relayd.doctor.harness import Harness
 from tests.helpers import ask, connect, events_of, files_holding, post, read_answer, request_bytes, text_of, until
+from tests.lab.fault_world import PROGRAM
 from tests.test_daemon_http import children
 
 Make = Callable[..., Harness]

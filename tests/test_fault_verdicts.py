@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relayd.doctor.fault_world import judge
+from tests.lab.fault_world import judge
 
 ASKED = json.dumps({"messages": [{"role": "user", "content": "- \t[[think hm]] [[paragraphs 2]]"}]}).encode()
 RIGHT = "Paragraph 1 with *some* `words` in it.\n\nParagraph 2 with *some* `words` in it."

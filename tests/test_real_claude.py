@@ -16,8 +16,8 @@ import pytest
 from relayd.doctor.conversations import conversation
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
-from relayd.doctor.volume import check
 from tests.helpers import ask, connect, events_of, files_holding, post, request_bytes, text_of, until
+from tests.lab.volume import check
 from tests.test_daemon_http import children, fds
 
 pytestmark = pytest.mark.real

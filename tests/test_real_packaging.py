@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import urllib.request
+import zipfile
 
 import anthropic
 import pytest
@@ -41,6 +42,16 @@ def test_the_sdist_holds_what_a_build_needs(built: pathlib.Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for name in ("pyproject.toml", "README.md", "LICENSE", "man/relayd.1", "relayd/dashboard/index.html", "tests/conftest.py"):
         assert name in names
+
+
+def test_the_wheel_holds_the_product_and_no_laboratory(built: pathlib.Path) -> None:
+    """Half of its `doctor/` was benches and fault runs; they are beside the tests now, and tests do not ship."""
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
+        names = archive.namelist()
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"relayd"}
+    laboratory = {p.name for p in (ROOT / "tests" / "lab").glob("*.py")} - {"__init__.py"}
+    assert laboratory
+    assert not {name.rpartition("/")[2] for name in names} & laboratory
 
 
 def test_pipx_setup_call_and_removal(built: pathlib.Path, claude: str, tmp_path: pathlib.Path) -> None:

@@ -13,12 +13,11 @@ import pytest
 
 from relayd.doctor.checks import health
 from relayd.doctor.client import road
-from relayd.doctor.conversations import typed
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
-from relayd.doctor.volume import check
-from relayd.doctor.warm_turns import chain
 from tests.helpers import ask, events_of, files_holding, post, text_of, until
+from tests.lab.volume import check
+from tests.lab.warm_turns import chain, typed
 
 pytestmark = pytest.mark.real
 PATIENT: dict[str, object] = {"submit_limit_s": 30}  # on a busy machine nothing is replayed for slowness

@@ -20,9 +20,9 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.relay import Relay
 from relayd.core.transitions import State
-from relayd.doctor import warm_turns
 from relayd.http.messages import HttpRequest
 from relayd.runtime.forget import PromptHistory
+from tests.lab import warm_turns
 from tests.test_pool_and_relay import HEADERS, HEADING, NEAR, World
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from relayd import loopback
+
 PASSED = frozenset(
     (
         # the user and the system
@@ -38,7 +40,6 @@ PREFIXES = (
     "LC_",
     "XDG_",
 )
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 OURS = {
     "TERM": "xterm-256color",
@@ -85,7 +86,7 @@ def child_environment(environ: Mapping[str, str], own_port: int) -> tuple[dict[s
     env |= OURS
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [h for h in env.get(name, "").split(",") if h]
-        env[name] = ",".join(hosts + [h for h in LOOPBACK if h not in hosts])
+        env[name] = ",".join(hosts + [h for h in loopback.HOSTS if h not in hosts])
     return env, notes
 
 
@@ -93,7 +94,7 @@ def points_at(url: str, port: int) -> bool:
     """True if a base URL is this daemon's own address."""
     try:
         parts = urlsplit(url)
-        return parts.hostname in LOOPBACK and (parts.port or {"http": 80, "https": 443}.get(parts.scheme)) == port
+        return parts.hostname in loopback.HOSTS and (parts.port or {"http": 80, "https": 443}.get(parts.scheme)) == port
     except ValueError:
         return False
 

@@ -68,10 +68,10 @@ def load(options: Any, environ: Mapping[str, str] = os.environ) -> Context:
 
 
 def read_config(options: Any, environ: Mapping[str, str]) -> Config:
-    """File, variables and flags. Raises ConfigError."""
+    """File, variables and flags; in code, `options.fixed` gives other values for what is fixed. Raises ConfigError."""
     flags = {name: getattr(options, name, None) for name in FLAGS}
     text = daemon.read_config(getattr(options, "config", None), environ)
-    return configuration.load(text, environ, flags)
+    return configuration.load(text, environ, flags, getattr(options, "fixed", None))
 
 
 def paint(text: str, code: str) -> str:

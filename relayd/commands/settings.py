@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import secrets
 
 from relayd import daemon
 from relayd.commands.context import Context, table
-from relayd.config import FIELDS
+from relayd.config import KEYS
 from relayd.daemon import EXIT_OK, StartError
+from relayd.knobs import Value, shown
 
 TOKEN_BYTES = 32
 
@@ -24,10 +24,15 @@ def config(context: Context) -> int:
         there = "is fine" if os.path.exists(path) else "does not exist, which is fine"
         print(f"{path} {there}")
     else:
-        values = dataclasses.asdict(context.config)
-        rows = [(name, repr(value), "" if value == FIELDS[name].default else "changed") for name, value in values.items()]
-        context.show(values, table(rows, ("KEY", "VALUE", "")))
+        values = {name: getattr(context.config, name) for name in KEYS}
+        rows = [(name, shown(values[name]), _changed(name, values[name]), knob.domain) for name, knob in KEYS.items()]
+        context.show(values, table(rows, ("KEY", "VALUE", "", "ALLOWED")))
     return EXIT_OK
+
+
+def _changed(name: str, value: Value) -> str:
+    """What `show` says beside a value that is not the default."""
+    return "" if value == KEYS[name].default else f"not {shown(KEYS[name].default)}"
 
 
 def token(context: Context) -> int:

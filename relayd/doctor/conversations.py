@@ -84,17 +84,6 @@ def conversation(seed: int) -> dict[str, Any]:
     return body
 
 
-def typed(seed: int, last: str) -> dict[str, Any]:
-    """The same conversation, ended by this text; what else is in its last message comes before that."""
-    body = conversation(seed)
-    message = body["messages"][-1]
-    rest = [] if isinstance(message["content"], str) else message["content"]
-    if rest and random.Random(seed).random() < 0.3:
-        rest = [b for b in rest if b["type"] != "text"]
-    body["messages"][-1] = message | {"content": [*rest, {"type": "text", "text": last}]}
-    return body
-
-
 def blocks_of(content: Any) -> list[dict[str, Any]]:
     """Content as a list of blocks."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)

@@ -6,6 +6,7 @@ The daemon's environment is built from nothing. `with Harness(root, claude) as h
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from relayd.config import FIXED
+from relayd.doctor import under_test
 from relayd.doctor.isolation import Isolation
 from relayd.doctor.standin import StandIn
 
@@ -25,14 +28,14 @@ STOP_LIMIT_S = 30.0
 
 @dataclass
 class Harness:
-    """`root` is an empty directory; `flags` are config keys for the daemon, as `RELAYD_*` variables."""
+    """`root` is an empty directory. `flags` are keys and fixed limits for the daemon, which no user can set in this way."""
 
     root: str
     claude: str
     flags: dict[str, object] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     onboarded: bool = True
-    program: tuple[str, ...] = ("-m", "relayd")
+    program: tuple[str, ...] = ("-m", under_test.__name__)
     api: StandIn = field(default_factory=StandIn)
     url: str = ""
     log: list[str] = field(default_factory=list)
@@ -66,7 +69,8 @@ class Harness:
         """Start the daemon and wait for its ready line."""
         environ = self.isolation.environment() | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         environ |= {"RELAYD_PORT": "0", "RELAYD_STATE_DIR": self.state_dir, "RELAYD_CLAUDE": self.claude}
-        environ |= {f"RELAYD_{k.upper()}": str(v) for k, v in self.flags.items()} | self.environment
+        environ |= {f"RELAYD_{k.upper()}": str(v) for k, v in self.flags.items() if k not in FIXED} | self.environment
+        environ[under_test.VARIABLE] = json.dumps({k: v for k, v in self.flags.items() if k in FIXED})
         command = [sys.executable, *self.program, "serve"]
         begun = time.monotonic()
         ready = threading.Event()

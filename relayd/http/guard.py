@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 
+from relayd import loopback
 from relayd.errors import ApiError
 
 ALLOWED_HEADERS = "*, authorization"
@@ -21,7 +22,6 @@ PAGE_POLICY = (
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
 )
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def check(method: str, headers: Mapping[str, str], port: int, allowed: frozenset[str] = frozenset()) -> str:
@@ -61,7 +61,7 @@ def is_own_host(host: str, port: int) -> bool:
     name, colon, digits = host.lower().rpartition(":")
     if not colon or not digits.isdecimal():
         return False
-    return name in LOOPBACK and int(digits) == port
+    return name in loopback.HOSTS_IN_URLS and int(digits) == port
 
 
 def is_own_origin(origin: str, port: int) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relayd.doctor.checks import TOOL
-from relayd.doctor.fault_world import GONE, World, clock_of, dial, read_outcome, request_bytes
+from tests.lab.fault_world import GONE, World, clock_of, dial, read_outcome, request_bytes
 
 PIDFD_GETFD = 438  # Linux's system call; the number is the same on all its architectures
 

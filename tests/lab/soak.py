@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 
 from relayd.doctor import client
 from relayd.doctor.conversations import image
-from relayd.doctor.fault_world import verdict
 from relayd.doctor.harness import Harness
-from relayd.doctor.load import fds, resident_mb
+from tests.lab.fault_world import verdict
+from tests.lab.load import fds, resident_mb
 
 MODEL = "claude-sonnet-4-6"
 TOOL = {"name": "get", "description": "Gets", "input_schema": {"type": "object"}}

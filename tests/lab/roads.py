@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from relayd.doctor import client, rivals
+from relayd.doctor import client
 from relayd.doctor.checks import TOOL
 from relayd.doctor.conversations import image
 from relayd.doctor.harness import Harness
-from relayd.doctor.series import Series
+from tests.lab import rivals
+from tests.lab.series import Series
 
 MODEL = "claude-sonnet-4-6"
 WORDS = "a sentence of ordinary prose that a person might well ask about. "

@@ -14,10 +14,10 @@ from typing import Any
 
 from relayd.doctor import client
 from relayd.doctor.checks import health
-from relayd.doctor.conversations import conversation, typed
+from relayd.doctor.conversations import conversation
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
-from relayd.doctor.warm_turns import chain, text
+from tests.lab.warm_turns import chain, text, typed
 
 MODEL = "claude-sonnet-4-6"
 CHAIN_TURNS = 10

@@ -15,9 +15,9 @@ import tempfile
 import time
 from collections import Counter
 
-from relayd.doctor.fault_kinds import FAULTS
-from relayd.doctor.fault_world import World, harness_of
-from relayd.doctor.load import fds
+from tests.lab.fault_kinds import FAULTS
+from tests.lab.fault_world import World, harness_of
+from tests.lab.load import fds
 
 FDS_MAX = 40  # at rest: the daemon's own, and up to three for each process
 

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from relayd.doctor import client, roads
+from relayd.doctor import client
 from relayd.doctor.harness import Harness
-from relayd.doctor.series import Series
+from tests.lab import roads
+from tests.lab.series import Series
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 CALLS = {1: 20, 5: 60, 20: 80, 100: 100}

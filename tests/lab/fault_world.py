@@ -36,7 +36,7 @@ PROGRAM = """
 import pathlib, runpy, sys, time
 clock, real = pathlib.Path({path!r}), time.time
 time.time = lambda: real() + float(clock.read_text())
-runpy.run_module("relayd", run_name="__main__", alter_sys=True)
+runpy.run_module("relayd.doctor.under_test", run_name="__main__", alter_sys=True)
 """
 
 

@@ -79,3 +79,14 @@ def chain(harness: Harness, seed: int, model: str, turns: int) -> Chain:
         found.wrong += [f"turn {turn} ({reply.road}): {d}" for d in differences(body, received[-1])]
         body["messages"].append({"role": "assistant", "content": reply.value["content"] or "nothing"})
     return found
+
+
+def typed(seed: int, last: str) -> dict[str, Any]:
+    """A generated conversation, ended by this text; what else is in its last message comes before that."""
+    body = conversations.conversation(seed)
+    message = body["messages"][-1]
+    rest = [] if isinstance(message["content"], str) else message["content"]
+    if rest and random.Random(seed).random() < 0.3:
+        rest = [b for b in rest if b["type"] != "text"]
+    body["messages"][-1] = message | {"content": [*rest, {"type": "text", "text": last}]}
+    return body

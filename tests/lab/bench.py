@@ -13,8 +13,8 @@ import pathlib
 import sys
 import tempfile
 
-from relayd.doctor import load, own_share, rivals, roads, tool_rounds
-from relayd.doctor.series import Series, histograms
+from tests.lab import load, own_share, rivals, roads, tool_rounds
+from tests.lab.series import Series, histograms
 
 NAMES = {
     "warm": "`warm`: next message, in the process that has answered",
