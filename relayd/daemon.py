@@ -36,7 +36,8 @@ from relayd.runtime.notify import Notifier, given_socket
 from relayd.runtime.server import Files, Server, fingerprint
 from relayd.runtime.slot import RECORD_NAME, SESSIONS_NAME
 
-DASHBOARD = ("app.js", "app.css", "xterm/xterm.js", "xterm/xterm.css")
+DASHBOARD = ("app.js", "app.css", "docs.css", "xterm/xterm.js", "xterm/xterm.css")
+MANUAL = ("relayd.1", "relayd.toml.5", "relayd-http.7", "relayd-clients.7", "relayd-security.7")
 ASSET_TYPES = {
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -260,12 +261,14 @@ def _reloader(config: Config, read: Reader, log: Log) -> Callable[[], Config | N
 
 
 def _assets() -> dict[str, tuple[str, bytes]]:
-    """The dashboard's files by their names; the page itself has none."""
+    """The dashboard's files by their names, and the manual's pages as `manual:NAME`; the first page of each has no name."""
     root = os.path.join(os.path.dirname(__file__), "dashboard")
+    files = {"": "index.html", "manual:": "docs/index.html"} | {name: name for name in DASHBOARD}
+    files |= {f"manual:{page}": f"docs/{page}.html" for page in MANUAL}
     found = {}
-    for name in (*DASHBOARD, "index.html"):
-        with open(os.path.join(root, name), "rb") as file:
-            found[name if name in DASHBOARD else ""] = (ASSET_TYPES[name.rpartition(".")[2]], file.read())
+    for name, path in files.items():
+        with open(os.path.join(root, path), "rb") as file:
+            found[name] = (ASSET_TYPES[path.rpartition(".")[2]], file.read())
     return found
 
 

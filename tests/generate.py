@@ -56,12 +56,6 @@ def manual_keys() -> str:
     return "\n".join([*lines, ".El"]) + "\n"
 
 
-def readme_keys() -> str:
-    """The same as a table in Markdown."""
-    rows = [f"| `{name}` | `{shown(knob.default)}` | {knob.domain} | {knob.rules.text} |" for name, knob in KEYS.items()]
-    return "\n".join(["| key | default | allowed | meaning and trade-off |", "| --- | --- | --- | --- |", *rows]) + "\n"
-
-
 def sentences(text: str) -> list[str]:
     """mdoc wants each sentence on a line of its own."""
     return re.split(r"(?<=[.;]) (?=[A-Z])", text)
@@ -76,7 +70,6 @@ def mdoc(text: str) -> str:
 
 SECTIONS = (
     Section(ROOT / "man" / "relayd.toml.5", '.\\" begin of keys, made by scripts/generate', '.\\" end of keys', manual_keys),
-    Section(ROOT / "README.md", "<!-- knobs -->", "<!-- /knobs -->", readme_keys),
 )
 
 

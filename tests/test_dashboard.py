@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Pong, RejectConnection, Request, TextMessage
 
+from relayd.daemon import MANUAL
 from relayd.doctor.harness import Harness
 from relayd.http.websocket import WebSocket
 from tests.helpers import ask, connect, post, splits, text_of, until
@@ -87,6 +88,31 @@ def test_the_page_loads_nothing_from_elsewhere(daemon: Make) -> None:
     assert b"http" not in body.replace(b"http-equiv", b"")
     for name in ("index.html", "../config.py", "nothing.js"):
         assert raw(url, "GET", f"/dashboard/{name}")[0] == 404
+
+
+def test_the_manual_is_served_with_the_pages_policy_and_without_the_token(daemon: Make, tmp_path: pathlib.Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("sesame-0123456789")
+    token.chmod(0o600)
+    url = daemon(token_file=str(token)).url
+    for path in ("/docs", *(f"/docs/{name}" for name in MANUAL)):
+        status, headers, body = raw(url, "GET", path)
+        assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert b"<title>relayd" in body
+        assert raw(url, "HEAD", path)[0] == 200
+        assert raw(url, "POST", path, b"{}", content_type="application/json")[0] == 405
+    assert raw(url, "GET", "/dashboard/docs.css")[0] == 200
+    for path in (
+        "/docs/",
+        "/docs/index.html",
+        "/docs/..",
+        "/docs/app.js",
+        "/docs/relayd.2",
+        "/docs/relayd.1/x",
+        "/dashboard/docs/relayd.1",
+    ):
+        assert raw(url, "GET", path)[0] == 404, path
 
 
 def test_a_page_sees_the_status_and_the_terminal_of_a_process(daemon: Make) -> None:

@@ -99,3 +99,26 @@ def test_it_fits_a_phone_and_keeps_to_the_readers_colours(real: Harness, browser
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (back == "rgb(22, 22, 21)") is (scheme == "dark")
     context.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 360)])
+def test_the_manual_can_be_read_and_walked_through(real: Harness, browser: Browser, scheme: str, width: int) -> None:
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 740})  # type: ignore[arg-type]
+    page = context.new_page()
+    complaints: list[str] = []  # such as what the page's policy has kept out
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(f"{real.url}/docs")
+    names = page.locator("dt a").all_inner_texts()
+    assert len(names) == 5
+    for name in names:
+        page.locator("body > nav").get_by_text(name, exact=True).click()
+        assert page.title() == name
+        assert page.locator("h1#NAME").is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (back == "rgb(22, 22, 21)") is (scheme == "dark")
+    page.locator("body > nav").get_by_text("Dashboard").click()
+    page.locator("header").get_by_text("Manual").click()
+    assert page.url == f"{real.url}/docs"
+    assert not complaints
+    context.close()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import urllib.request
 import zipfile
 
 import anthropic
@@ -65,7 +66,7 @@ def test_pipx_setup_call_and_removal(built: pathlib.Path, claude: str, tmp_path:
     done = run([sys.executable, "-m", "pipx", "install", str(next(built.glob("*.whl")))], pipx)
     assert done.returncode == 0, done.stderr
     relayd = str(place / "bin" / "relayd")
-    assert {p.name for p in (place / "man").rglob("relayd*")} >= {"relayd.1", "relayd.toml.5", "relayd-http.7"}
+    assert {p.name for p in (place / "man").rglob("relayd*")} == {p.name for p in (ROOT / "man").iterdir()}
     with StandIn() as api:
         home = Isolation(str(tmp_path / "user"), api.url).prepare()
         environ = home.environment()
@@ -85,6 +86,8 @@ def test_pipx_setup_call_and_removal(built: pathlib.Path, claude: str, tmp_path:
                     model="claude-sonnet-4-6", max_tokens=99, messages=[{"role": "user", "content": "[[say hello]]"}]
                 )
             assert message.content[0].text == "hello"  # type: ignore[union-attr]
+            with urllib.request.urlopen(f"{url}/docs/relayd.1") as page:
+                assert b"<title>relayd(1)</title>" in page.read()
             daemon.terminate()
             daemon.stderr.read()
         assert daemon.returncode == 0

@@ -1,4 +1,4 @@
-"""The rows of the README's threat table that need a daemon of their own: each fails without its protection."""
+"""The threats of relayd-security(7) that need a daemon of their own: each fails without its protection."""
 
 from __future__ import annotations
 

@@ -68,6 +68,8 @@ class HttpApi:
                 return self._callbacks.mcp(route.secret, event, request_id, now)
             case "page":
                 return self._pages.file(event.client, route.argument, request_id)
+            case "docs":
+                return self._pages.file(event.client, f"manual:{route.argument}", request_id)
             case "live":
                 return self._pages.live(event, now)
             case _:

@@ -36,6 +36,7 @@ FOREIGN_SITES = ("cross-site", "same-site")
 INTERNAL_BODY_MAX_BYTES = 8 * 1024 * 1024
 # What asks a small question has no body worth reading.
 SMALL_BODY_MAX_BYTES = 64 * 1024
+PAGES = ("page", "docs")  # a link to them, from anywhere, does no harm
 WITH_DOCUMENTS = ("messages", "chat", "count")  # limited by `body_max_bytes` only
 
 
@@ -106,7 +107,7 @@ def _check_site(route: str, headers: Mapping[str, str]) -> None:
     if headers.get("sec-fetch-site", "") not in FOREIGN_SITES:
         return
     is_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    if route != "page" or not is_link:
+    if route not in PAGES or not is_link:
         raise ApiError(403, "web pages may not use this daemon")
 
 

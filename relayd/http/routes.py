@@ -26,6 +26,7 @@ ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "license": (("GET",), r"/v1/license", "Always valid: no licence is needed."),
     "license_refresh": (("POST",), r"/v1/license/refresh", "The same."),
     "page": (("GET",), r"/|/dashboard/(?P<name>[\w./-]{1,64})", "The dashboard, and what it loads."),
+    "docs": (("GET",), r"/docs|/docs/(?P<name>[\w.-]{1,64})", "This manual, as web pages."),
     "live": (("GET",), r"/v1/live", "The dashboard's WebSocket."),
     "hello": (("GET",), r"/api/hello", "A sign of life."),
     "hooks": (("POST",), r"/hooks/(?P<secret>[\w-]{16,64})", "Internal: what Claude Code tells about a turn."),
@@ -35,7 +36,7 @@ ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
 CHAT_PATH = "/v1/chat/completions"  # its clients read errors in OpenAI's shape
 INTERNAL = ("hooks", "mcp", "telemetry")
 # Without the token: nothing to see, a secret of its own in the path, or the token in the first message.
-OPEN = ("hello", "page", "live", *INTERNAL)
+OPEN = ("hello", "page", "docs", "live", *INTERNAL)
 COMPILED = {name: (methods, re.compile(pattern)) for name, (methods, pattern, _) in ROUTES.items()}
 # Paths without a part that varies, found at once: the patterns of the others are tried one by one.
 FIXED = {pattern: name for name, (_, pattern, _) in ROUTES.items() if re.fullmatch(r"[\w/]+", pattern)}
