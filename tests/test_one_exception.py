@@ -45,10 +45,10 @@ CLASSES = (
     Stranger,
     WebSocket,
 )
-# What makes the server and what ends it is not under traffic; `_work` and `_perform` are the guards themselves; and
+# What makes the server and what ends it is not under traffic; `_work` and what it calls are guarded by `run`; and
 # an fd whose `close` throws is closed by Python when its owner is freed.
 LEFT_OUT = {
-    Server: {"__init__", "run", "_work", "_perform", "_orders", "_end"},
+    Server: {"__init__", "run", "_turn", "_work", "_perform", "_carry_on", "_write_log", "_end"},
     Clients: {"__init__", "close", "left"},  # `left` is a pop from a table
     Channel: {"close"},
     Stranger: {"close"},

@@ -144,19 +144,15 @@ class Server:
             fact = self._facts.popleft()
             now = time.monotonic()
             try:
-                self._take(fact, now)
+                self._orders.extend(self.relay.handle(fact, now))
             except Exception as error:
                 self._drop(fact, error)
+            if isinstance(fact, ev.ClientLeft):
+                self._clients.left(fact.client)
+                self.loop.attempt(self._listener, self.loop.touch, self._listener)  # there is room for another
             self._carry_on(now)
             if isinstance(fact, ev.RequestArrived) and fact.request.path in CALL_PATHS:
                 self.relay.journal.worked(time.monotonic() - now)
-
-    def _take(self, fact: Any, now: float) -> None:
-        """What the core wants comes into the queue."""
-        if isinstance(fact, ev.ClientLeft):
-            self._clients.left(fact.client)
-            self.loop.attempt(self._listener, self.loop.touch, self._listener)  # there is room for another
-        self._orders.extend(self.relay.handle(fact, now))
 
     def _drop(self, fact: Any, error: Exception) -> None:
         """The core guards itself; this is for what it could not. The client pays that the fact came from, with its connection."""
