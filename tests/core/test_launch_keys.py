@@ -6,7 +6,7 @@ from relayd.claude.launch import LaunchKey
 from relayd.core import events as ev
 from relayd.core.launch_keys import KINDS_MAX, Backoff
 from relayd.core.session.states import State
-from tests.test_pool_and_relay import World
+from tests.core.test_pool_and_relay import World
 
 
 def test_launch_keys_of_clients_that_came_and_left_are_bounded() -> None:
