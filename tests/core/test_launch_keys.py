@@ -54,6 +54,6 @@ def test_pauses_grow_to_a_limit_and_end_with_the_first_success() -> None:
     assert pauses[-1] == 60.0
     backoff.served(key)
     assert backoff.until(key) == 0.0
-    for number in range(3 * KINDS_MAX):
+    for number in range(1, 3 * KINDS_MAX):
         backoff.failed(LaunchKey("m", number), 0.0)
     assert len(backoff._failures) <= KINDS_MAX
