@@ -94,7 +94,7 @@ class Gate:
             self._loop.forget(self)
 
     def failed(self) -> None:
-        """A bug of ours: report once that the hand-over failed. The fd stays open: its process would go on, without its prompt."""
+        """A bug of ours: report once that the hand-over failed. The fd stays open, or its process would go on promptless."""
         if self._writing:
             self._writing = False
             self._failed("relayd met an error while it wrote the system prompt")
