@@ -113,10 +113,11 @@ def test_the_directory_that_says_whose_files_they_are_goes_last(tmp_path: pathli
     slot.mkdir()
     other.mkdir()
     litter = Litter()
+    litter.add((str(transcript), str(slot)))
+    litter.add((str(other),))
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", lambda path: (_ for _ in ()).throw(PermissionError))
-        assert not litter.remove((str(transcript), str(slot)))
-        assert not litter.remove((str(other),))
+        assert not litter.remove()
     assert (transcript.exists(), slot.exists(), other.exists()) == (True, True, False)
     assert litter.remove()
     assert list(tmp_path.iterdir()) == []
