@@ -23,7 +23,7 @@ def event(kind: str, fields: dict[str, Any]) -> bytes:
 
 
 class StreamEncoder:
-    """Events of one answer. Each method returns the bytes to send now."""
+    """Events of one answer. Each method returns the bytes to send now; one that raises has changed nothing."""
 
     route = "messages"
 
@@ -50,49 +50,35 @@ class StreamEncoder:
 
     def text(self, piece: str) -> bytes:
         """A piece of text, in the open text block or a new one."""
-        data = b""
-        if self.open != "text":
-            data = self.stop_block() + self._start_block("text", {"type": "text", "text": ""})
-        return data + self._delta({"type": "text_delta", "text": piece})
+        delta = {"type": "text_delta", "text": piece}
+        if self.open == "text":
+            return _delta(self.index, delta)
+        index = self.index + 1
+        data = self._stop() + _start(index, {"type": "text", "text": ""}) + _delta(index, delta)
+        self.index, self.open = index, "text"
+        return data
 
     def block(self, block: Block) -> bytes:
         """A whole block: started, filled and stopped."""
-        kind = block["type"]
-        data = self.stop_block()
-        if kind == "text":
-            return (
-                data
-                + self._start_block(kind, {"type": "text", "text": ""})
-                + (self._delta({"type": "text_delta", "text": block["text"]}) if block["text"] else b"")
-                + self.stop_block()
-            )
-        if kind == "thinking":
-            data += self._start_block(kind, {"type": "thinking", "thinking": "", "signature": ""})
-            if block.get("thinking"):
-                data += self._delta({"type": "thinking_delta", "thinking": block["thinking"]})
-            data += self._delta({"type": "signature_delta", "signature": block.get("signature", "")})
-        elif kind == "tool_use":
-            empty = {"caller": {"type": "direct"}, **block, "input": {}}
-            data += self._start_block(kind, empty) + self._delta({"type": "input_json_delta", "partial_json": ""})
-            if block["input"]:
-                data += self._delta({"type": "input_json_delta", "partial_json": codec.dump(block["input"]).decode()})
-        else:
-            data += self._start_block(kind, block)
-        return data + self.stop_block()
+        index = self.index + 1
+        empty, deltas = _unfilled(block)
+        data = self._stop() + _start(index, empty) + b"".join(_delta(index, delta) for delta in deltas) + _stop(index)
+        self.index, self.open = index, None
+        return data
 
     def stop_block(self) -> bytes:
         """`content_block_stop`, if a block is open."""
-        if self.open is None:
-            return b""
+        data = self._stop()
         self.open = None
-        return event("content_block_stop", {"index": self.index})
+        return data
 
     def finish(self, answer: Answer) -> bytes:
         """The end: reason, usage, `message_stop`."""
         delta = {"stop_reason": answer.stop_reason, "stop_sequence": answer.stop_sequence, "stop_details": answer.stop_details}
-        data = self.stop_block()
-        data += event("message_delta", {"delta": delta, "usage": answer.usage.as_json()})
-        return data + event("message_stop", {})
+        data = self._stop() + event("message_delta", {"delta": delta, "usage": answer.usage.as_json()})
+        data += event("message_stop", {})
+        self.open = None
+        return data
 
     def error(self, error: ApiError, request_id: str) -> bytes:
         """An error after the stream has begun."""
@@ -102,10 +88,34 @@ class StreamEncoder:
         """Keeps a silent stream alive."""
         return event("ping", {})
 
-    def _start_block(self, kind: str, block: Block) -> bytes:
-        self.index += 1
-        self.open = kind
-        return event("content_block_start", {"index": self.index, "content_block": block})
+    def _stop(self) -> bytes:
+        return _stop(self.index) if self.open is not None else b""
 
-    def _delta(self, delta: dict[str, Any]) -> bytes:
-        return event("content_block_delta", {"index": self.index, "delta": delta})
+
+def _unfilled(block: Block) -> tuple[Block, list[dict[str, Any]]]:
+    """How a block begins, and what fills it."""
+    match block["type"]:
+        case "text":
+            return {"type": "text", "text": ""}, [{"type": "text_delta", "text": block["text"]}] if block["text"] else []
+        case "thinking":
+            shown = [{"type": "thinking_delta", "thinking": block["thinking"]}] if block.get("thinking") else []
+            signature = {"type": "signature_delta", "signature": block.get("signature", "")}
+            return {"type": "thinking", "thinking": "", "signature": ""}, [*shown, signature]
+        case "tool_use":
+            pieces = ["", codec.dump(block["input"]).decode()] if block["input"] else [""]
+            empty = {"caller": {"type": "direct"}, **block, "input": {}}
+            return empty, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+        case _:
+            return block, []
+
+
+def _start(index: int, block: Block) -> bytes:
+    return event("content_block_start", {"index": index, "content_block": block})
+
+
+def _delta(index: int, delta: dict[str, Any]) -> bytes:
+    return event("content_block_delta", {"index": index, "delta": delta})
+
+
+def _stop(index: int) -> bytes:
+    return event("content_block_stop", {"index": index})

@@ -8,7 +8,9 @@ instruction. Pure; owned by `core/dispatcher.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import assert_never
 
 from relayd.anthropic import answer as answers
@@ -190,26 +192,33 @@ class Call:
             self._open_stream(now)
         match part:
             case TextShown(text):
-                self._send(self._encoder.text(text), now)
+                self._send(partial(self._encoder.text, text), now)
             case BlockShown(block):
-                self._send(self._encoder.block(block), now)
+                self._send(partial(self._encoder.block, block), now)
             case Finished(answer):
-                self._send(self._encoder.finish(answer), now)
-                self._orders += [do.EndStream(self.client), *self.close()]
+                self._finish(answer)
             case Failed(error):
                 self._orders += self.fail(error, now)
             case _:
                 assert_never(part)
 
-    def _send(self, data: bytes, now: float) -> None:
+    def _send(self, encode: Callable[[], bytes], now: float) -> None:
+        """The encoder comes last: it knows what the client has seen, so nothing may go wrong between it and the order."""
+        ping = self._ping_timer(now)
         self.has_shown_content = True
-        self._orders += [do.SendChunk(self.client, data), self._ping_timer(now)]
+        self._orders += [do.SendChunk(self.client, encode()), ping]
+
+    def _finish(self, answer: Answer) -> None:
+        self.has_shown_content = True
+        self._orders += [do.SendChunk(self.client, self._encoder.finish(answer)), do.EndStream(self.client)]
+        self.stage = Stage.DONE  # whatever goes wrong from here on, the client has its answer
+        self._orders += self.close()
 
     def _open_stream(self, now: float) -> None:
-        start = self._encoder.start()
+        hold, start = self._timer(CallDue.HOLD), self._encoder.start()
         headers = [*self._headers(SSE_TYPE, now), ("cache-control", "no-cache")]
         self._orders += [
-            do.CancelTimer(self._timer(CallDue.HOLD)),
+            do.CancelTimer(hold),
             do.StartStream(self.client, 200, headers),
             do.SendChunk(self.client, start),
             self._ping_timer(now),

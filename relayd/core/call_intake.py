@@ -89,7 +89,10 @@ class CallIntake:
         orders: list[Action] = []
         for asked in self._conversations.stop_all_waiting():
             orders.append(do.CancelTimer(asked.timer))
-            orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.is_chat, now)
+            try:
+                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.is_chat, now)
+            except Exception as bug:  # costs this client its error: its connection is closed instead
+                orders += [do.Log("error", f"{asked.request_id} met a bug: {describe(bug)}"), do.CloseClient(asked.client)]
         return orders
 
     def _turn_away(self, client: int, error: Exception, request_id: str, is_chat: bool, now: float) -> list[Action]:

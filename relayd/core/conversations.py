@@ -111,18 +111,19 @@ class Conversations:
             found = self._ready.popleft()
             if found.waiting and not found.busy:
                 self._ready.append(found)  # if the call is refused, the next one's turn has come; else `begin` makes it busy
-                return self._took(found.waiting.popitem(last=False)[1])
+                return self._took(found, next(iter(found.waiting)))
         return None
 
-    def _took(self, call: Waiting) -> Waiting:
-        self._waiting.pop(call.number, None)
+    def _took(self, found: Conversation, number: int) -> Waiting:
+        call = found.waiting.pop(number)
+        self._waiting.pop(number, None)
         self._waiting_clients.pop(call.client, None)
         return call
 
     def stop_waiting(self, number: int) -> Waiting | None:
         """A call waits no longer. None if it does not wait."""
         found = self._waiting.get(number)
-        return self._took(found.waiting.pop(number)) if found is not None else None
+        return self._took(found, number) if found is not None else None
 
     def forget_client(self, client: int) -> Waiting | None:
         """A client has left: its call waits no longer. None if it does not wait."""
@@ -162,17 +163,16 @@ class Conversations:
         content = tuple(blocks.cleaned(b) for b in answer.content)
         said = (Message("assistant", content),) if content else ()
         held = Held(request.system, request.tools, (*request.messages, *said))
-        if lease.name.kind == THREAD:
-            self._store(lease, None, 0)
-            self._end(lease)
-            lease = self._touch(Name(THREAD, message_id), now)
-        elif not self._is_stored(lease):
+        size_bytes = _size(held)
+        if lease.name.kind == SESSION and not self._is_stored(lease):
             return
-        lease.model = request.model
-        self._touch(lease.name, now)
-        self._store(lease, held, _size(held))
+        latest = self._touch(Name(THREAD, message_id) if lease.name.kind == THREAD else lease.name, now)
+        self._store(latest, held, size_bytes)
+        latest.model = request.model
+        if latest is not lease:  # a thread goes on under another name, and not a second time under this one
+            self._store(lease, None, 0)
         self._end(lease)
-        self._make_room(lease)
+        self._make_room(latest)
 
     def release(self, lease: Conversation) -> None:
         """The call has failed: the conversation stays as it was before."""
@@ -194,7 +194,7 @@ class Conversations:
             limit = self._limit_s(kind)
             while stored:
                 oldest = next(iter(stored.values()))
-                if now - oldest.used <= limit:
+                if now - oldest.used < limit:  # at the limit it goes: a timer for just that moment would not end
                     looks.append(oldest.used + limit)
                     break
                 if oldest.busy or oldest.waiting:  # it is in use now
@@ -216,9 +216,7 @@ class Conversations:
     def delete(self, session_id: str) -> None:
         """Forget a sticky session; the calls that wait for it start afresh. Raises ApiError 404."""
         found = self._known(session_id)
-        for call in found.waiting.values():
-            self._orphans.append(self._took(call))
-        found.waiting.clear()
+        self._orphans += [self._took(found, number) for number in list(found.waiting)]
         self._remove(found)
 
     def totals(self) -> dict[str, int]:
@@ -248,7 +246,7 @@ class Conversations:
 
     def _find(self, name: Name, now: float) -> Conversation | None:
         found = self._stored[name.kind].get(name.id)
-        if found is not None and not found.busy and now - found.used > self._limit_s(name.kind):
+        if found is not None and not found.busy and now - found.used >= self._limit_s(name.kind):
             self._remove(found)
             return None
         return found

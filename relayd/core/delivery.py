@@ -82,6 +82,6 @@ class Delivery:
         return self._calls.enqueue(call, now, first=True)
 
     def _store(self, call: Call, answer: Answer, now: float) -> None:
-        lease, call.lease = call.lease, None
-        if lease is not None:
-            self._conversations.finish(lease, call.message_id(answer), call.request, answer, now)
+        if call.lease is not None:
+            self._conversations.finish(call.lease, call.message_id(answer), call.request, answer, now)
+            call.lease = None  # not before: after a bug the call's end gives it back

@@ -36,7 +36,7 @@ class Driver:
 
     def drive(self, session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
         """Apply an event to a session; the orders for the runtime. Never raises."""
-        call = self._calls.by_number.get(session.call) if session.call is not None else None
+        call = self._calls.by_number.get(_call_of(session, event))
         before = (session.state, session.call)
         try:
             orders = table.drive(session, event, now)
@@ -72,13 +72,26 @@ class Driver:
         except Exception as error:
             orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
         if session.state is State.DEAD:
-            self._pool.gone(session)
+            orders += self._forget(session)
         return orders
 
+    def _forget(self, session: Session) -> list[Action]:
+        """A session is dead. A bug costs the pool what it would have learned, not the place: that comes free in any case."""
+        try:
+            self._pool.gone(session)
+        except Exception as error:
+            self._pool.sessions.pop(session.slot, None)
+            self._pool.by_secret.pop(session.spec.secret, None)
+            return [do.Log("error", f"the pool met a bug: {describe(error)}")]
+        return []
+
     def abandon(self, call: Call, now: float) -> list[Action]:
-        """The call's client has left: its process need not go on."""
-        orders = call.close()
-        orders += self._calls.remove(call, now)
+        """The call's client has left: its process need not go on. Never raises."""
+        try:
+            orders = call.close()
+            orders += self._calls.remove(call, now)
+        except Exception as bug:
+            return self.fail_call(call, bug, now)
         return orders + self._abandon_process(call, now)
 
     def end_call(self, call: Call, error: ApiError, now: float) -> list[Action]:
@@ -88,7 +101,11 @@ class Driver:
             orders += self._calls.remove(call, now)
         except Exception as bug:
             return self.fail_call(call, bug, now)
-        return orders + self._abandon_process(call, now)
+        try:
+            orders += self._abandon_process(call, now)
+        except Exception as bug:  # costs the process its time to tidy up; the client has its error in any case
+            orders += self._break_process(call, bug, now)
+        return orders
 
     def fail_call(self, call: Call, error: Exception, now: float) -> list[Action]:
         """A bug met the call: its client gets an error, as far as that is still possible, and its process is given up.
@@ -112,6 +129,10 @@ class Driver:
             return []
         return self.drive(session, ev.TurnAbandoned(), now)
 
+    def _break_process(self, call: Call, error: Exception, now: float) -> list[Action]:
+        session = self._pool.sessions.get(call.slot or "")
+        return self.fail_session(session, error, now) if session is not None and session.call == call.number else []
+
     def fail_session(self, session: Session, error: Exception, now: float) -> list[Action]:
         """A bug was met elsewhere on behalf of the session: it ends, and its call with it. Never raises."""
         return self.drive(session, ev.SlotBroke(session.slot, describe(error)), now)
@@ -121,3 +142,12 @@ class Driver:
         log = do.Log("error", f"the session {session.slot} met a bug: {describe(error)}")
         session.parts = [Failed(internal("Internal server error"))]
         return [log, *table.fail(session, now)]
+
+
+def _call_of(session: Session, event: ev.SessionEvent) -> int:
+    """The call that pays for a bug: the one that the event brings, before the session has noted it; 0 for none."""
+    match event:
+        case ev.TurnAssigned(call) | ev.ResultsBrought(call) | ev.MessageBrought(call):
+            return call
+        case _:
+            return session.call or 0

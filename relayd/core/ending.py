@@ -11,13 +11,15 @@ from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
+from relayd.core.call import Call
 from relayd.core.call_intake import CallIntake
 from relayd.core.call_table import CallTable
 from relayd.core.driver import Driver
 from relayd.core.pool import Pool
+from relayd.core.session.record import Session
 from relayd.core.session.states import LIVE, RESTING
 from relayd.core.timers import RelayDue, RelayTimer
-from relayd.errors import internal, overloaded
+from relayd.errors import ApiError, internal, overloaded
 
 RETRY_AFTER_S = 5
 LEAVE_S = 15.0  # TERM and 3 s, then two KILLs and 5 s each
@@ -48,21 +50,34 @@ class Ending:
         error = overloaded("relayd is shutting down", RETRY_AFTER_S)
         orders: list[Action] = [do.SetTimer(RelayTimer(RelayDue.FORCE), now + self._config.shutdown_limit_s)]
         orders += self._intake.turn_away_waiting(error, now)
-        for number in list(self._calls.queue):
-            orders += self._driver.end_call(self._calls.by_number[number], error, now)
-        for session in list(self._pool.sessions.values()):
-            if session.is_free or session.state in RESTING:
-                orders += self._driver.drive(session, ev.Retired("shutdown"), now)
-        return orders
+        orders += self._end_calls([self._calls.by_number[number] for number in self._calls.queue], error, now)
+        return orders + self._retire([s for s in self._pool.sessions.values() if s.is_free or s.state in RESTING], now)
 
     def force(self, now: float) -> list[Action]:
         """End what still runs."""
         orders: list[Action] = [do.SetTimer(RelayTimer(RelayDue.LEAVE), now + LEAVE_S)]
-        for call in list(self._calls.by_number.values()):
-            orders += self._driver.end_call(call, internal("relayd was stopped before the answer was complete"), now)
-        for session in list(self._pool.sessions.values()):
-            if session.state in LIVE:
+        error = internal("relayd was stopped before the answer was complete")
+        orders += self._end_calls(list(self._calls.by_number.values()), error, now)
+        return orders + self._retire([s for s in self._pool.sessions.values() if s.state in LIVE], now)
+
+    def _end_calls(self, calls: list[Call], error: ApiError, now: float) -> list[Action]:
+        """A bug costs the call that it meets a well-formed end, and the others nothing."""
+        orders: list[Action] = []
+        for call in calls:
+            try:
+                orders += self._driver.end_call(call, error, now)
+            except Exception as bug:
+                orders += self._driver.fail_call(call, bug, now)
+        return orders
+
+    def _retire(self, sessions: list[Session], now: float) -> list[Action]:
+        """A bug costs the process that it meets its time to tidy up, and the others nothing."""
+        orders: list[Action] = []
+        for session in sessions:
+            try:
                 orders += self._driver.drive(session, ev.Retired("shutdown"), now)
+            except Exception as bug:
+                orders += self._driver.fail_session(session, bug, now)
         return orders
 
     def leave(self) -> list[Action]:

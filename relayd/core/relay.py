@@ -25,9 +25,10 @@ from relayd.core.session.states import State
 from relayd.core.timers import CallDue, CallTimer, RelayDue, RelayTimer, SlotDue, SlotTimer
 from relayd.errors import overloaded
 from relayd.faults import describe
+from relayd.http.guard import Access
 
 RETRY_AFTER_S = 10
-AGAIN_S = 1.0  # after a bug of the scheduler
+AGAIN_S = 1.0  # after a bug
 
 
 class Relay:
@@ -37,7 +38,9 @@ class Relay:
         self._config = config
         self._can = host.capabilities
         self.engine = Engine(self._effective(), host, keys)
-        self.front = Front(self._effective(), host, port, self.engine)
+        self.front = Front(self._effective(), host, self.engine)
+        origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
+        self.access = Access(port, origins, host.token)  # applied by the runtime, before a body comes
         self.pool = self.engine.pool
         self.calls = self.engine.calls
         self.journal = self.engine.journal
@@ -200,9 +203,10 @@ class Relay:
     def _contain(self, event: ev.Event, error: Exception, now: float) -> list[Action]:
         """A bug that no part has contained: end the call and the session that the event names."""
         orders: list[Action] = [do.Log("error", f"{type(event).__name__} met a bug: {describe(error)}")]
-        client, slot = _named(event)
-        call = None
+        client, call = 0, None
         try:
+            orders += self._ask_again(event, now)
+            client, slot = _named(event)
             call = self.calls.by_number.get(_call_of(event)) or self.calls.by_client.get(client)
             if call is not None:
                 orders += self.engine.driver.fail_call(call, error, now)
@@ -214,6 +218,17 @@ class Relay:
         if client and call is None:
             orders.append(do.CloseClient(client))
         return orders
+
+    def _ask_again(self, event: ev.Event, now: float) -> list[Action]:
+        """What must not be lost with a bug: a deadline passes once more a moment later, and the daemon ends, without haste."""
+        match event:
+            case ev.TimerFired(key):
+                return [do.SetTimer(key, now + AGAIN_S)]
+            case ev.ShutdownAsked():
+                self.calls.is_closed = True
+                return [do.SetTimer(RelayTimer(RelayDue.FORCE), now + self._config.shutdown_limit_s)]
+            case _:
+                return []
 
 
 def _slot_due(due: SlotDue) -> ev.SessionEvent:

@@ -30,7 +30,10 @@ def error_body(error: ApiError, request_id: str) -> bytes:
 
 
 class ChatEncoder:
-    """One answer. `created` is unix seconds; `with_usage` adds a chunk with the counts at the end of a stream."""
+    """One answer. `created` is unix seconds; `with_usage` adds a chunk with the counts at the end of a stream.
+
+    A method that raises has changed nothing.
+    """
 
     route = "chat"
 
@@ -75,11 +78,12 @@ class ChatEncoder:
         if block["type"] != "tool_use":
             return b""
         call = {"index": self._calls} | _call(block)
-        self._calls += 1
         arguments = call["function"]["arguments"]
         first = call | {"function": call["function"] | {"arguments": ""}}
         rest = {"index": call["index"], "function": {"arguments": arguments}}
-        return self._chunk({"tool_calls": [first]}) + self._chunk({"tool_calls": [rest]})
+        data = self._chunk({"tool_calls": [first]}) + self._chunk({"tool_calls": [rest]})
+        self._calls += 1
+        return data
 
     def finish(self, answer: Answer) -> bytes:
         """The end: reason, counts if they were asked for, the mark of the end."""

@@ -99,7 +99,11 @@ class Litter:
     def __repr__(self) -> str:
         return f"<Litter {len(self._groups)}>"
 
-    def remove(self, paths: Sequence[str] = ()) -> bool:
-        """Remove these, in this order, and those of before; True if none is left."""
-        self._groups = [left for group in (*self._groups, paths) if (left := remove_in_order(group))]
+    def add(self, paths: Sequence[str]) -> None:
+        """These are to go, in this order."""
+        self._groups.append(paths)
+
+    def remove(self) -> bool:
+        """Remove what is there; True if nothing is left. After a bug all of it is tried again."""
+        self._groups = [left for group in self._groups if (left := remove_in_order(group))]
         return not self._groups

@@ -94,9 +94,10 @@ class Gate:
             self._loop.forget(self)
 
     def failed(self) -> None:
-        """A bug of ours: the hand-over has failed. The fd stays open: its process would go on, without its prompt."""
-        self._writing = False
-        self._failed("relayd met an error while it wrote the system prompt")
+        """A bug of ours: report once that the hand-over failed. The fd stays open, or its process would go on promptless."""
+        if self._writing:
+            self._writing = False
+            self._failed("relayd met an error while it wrote the system prompt")
 
     def close(self) -> None:
         """Close the fd. Called by the loop."""

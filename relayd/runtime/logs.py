@@ -145,8 +145,11 @@ class Log:
         return f"<Log {logging.getLevelName(self._logger.level)} {self._handler!r}>"
 
     def __call__(self, level: str, text: str, fields: Mapping[str, Any] | None = None) -> None:
-        """Log one record."""
-        self._logger.log(NUMBERS[level], "%s", text, extra={"fields": fields or {}})
+        """Log one record. A bug costs this line, and nobody a call."""
+        try:
+            self._logger.log(NUMBERS[level], "%s", text, extra={"fields": fields or {}})
+        except Exception:
+            self._handler.dropped += 1
 
     def drain(self) -> float | None:
         """Write what waits, if it goes. In how many seconds to call again; None if nothing waits."""

@@ -115,13 +115,22 @@ class Pty:
             process = _fork(argv, partial(_become, argv, env, cwd), (rows, columns))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, FENCED)
+        try:
+            self._own(process)
+        except Exception:  # costs this process: it has no driver
+            _clean_up({"inst": process})
+            self._process, self.pid, self._file, self._fd = None, 0, None, -1
+            self._loop.forget(self)
+            raise
+        return self.pid
+
+    def _own(self, process: ptyprocess.PtyProcess) -> None:
         self._process = process
         self.pid, self._fd = process.pid, process.fd
         os.set_blocking(self._fd, False)
         self._file = process.fileobj  # the owner of the fd; ptyprocess's own close would block
         process.fd, process.closed = -1, True
         self._loop.touch(self)
-        return self.pid
 
     def fileno(self) -> int:
         """The master fd."""

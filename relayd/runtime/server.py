@@ -6,8 +6,9 @@ runtime's own belong to the core.
 
 One exception costs one thing. An order that fails ends what it is about: the client's connection, so
 that the core hears `ClientLeft`, or the process, of which it hears `SlotBroke`; any other order fails
-alone. A fact that the core cannot take is dropped, with the connection that it came from. The log
-gets the type and the place of the error, never its text, which may quote a request.
+alone. A fact that the core cannot take is dropped, with the connection that it came from. An exception
+in the loop itself costs the rest of that turn: what was ready is ready in the next. The log gets the
+type and the place of the error, never its text, which may quote a request.
 """
 
 from __future__ import annotations
@@ -28,15 +29,14 @@ from relayd.core.actions import Action
 from relayd.core.relay import Relay
 from relayd.core.timers import CallTimer, RelayTimer, SlotTimer
 from relayd.faults import describe
-from relayd.runtime.children import Children
 from relayd.runtime.clients import Clients
-from relayd.runtime.files import Litter, write_private
+from relayd.runtime.files import write_private
 from relayd.runtime.forget import PromptHistory
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Key, Loop
 from relayd.runtime.notify import Notifier
 from relayd.runtime.records import Records
-from relayd.runtime.slot import Slot
+from relayd.runtime.slots import Slots
 from relayd.runtime.timers import ChannelTimer, Chore, ListenerTimer, PollTimer, StrangerTimer
 
 HANG_UP = getattr(signal, "SIGHUP", None)
@@ -44,8 +44,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, *(getattr(signal, n) for n in ("SIGCHL
 ENDING = (signal.SIGTERM, signal.SIGINT)
 CALL_PATHS = ("/v1/messages", "/v1/chat/completions")
 GOODBYE_S = 1.0  # at the end, how long answers under way may still drain
+BAD_TURNS_MAX = 100  # in a row: then the daemon ends with the error, so that the service manager starts another
+LOG_REST_S = 1.0  # after an error of the log, until it is asked again
 CHORE_REST_S = 5.0  # after an error in one of the daemon's own chores, until it is tried again
-SlotOrder = do.HurryGate | do.HandOver | do.WritePty | do.OpenEditor | do.SignalChild | do.ForgetTranscript
 
 
 class Logger(Protocol):
@@ -90,56 +91,78 @@ class Server:
         self._notifier = notifier
         self._reload = reload
         self._facts: deque[Any] = deque()
-        self._children = Children()
-        self._litter = Litter()
-        self._slots: dict[str, Slot] = {}
-        self._clients = Clients(config, self.loop, self._facts.append, relay.front.access)
+        self._orders: deque[Action] = deque()
+        self._slots = Slots(config, self.loop, self._facts.append)
+        self._clients = Clients(config, self.loop, self._facts.append, relay.access)
         self._examine = examine
         self._found = examine()
         self._listener = Listener(listener, self.loop, config.accepts_per_turn, self._clients.accept, self._clients.is_full)
         self.loop.catch(SIGNALS)  # before anybody is told that it runs
 
     def __repr__(self) -> str:
-        return f"<Server {self._clients!r} slots={len(self._slots)} {self.loop!r}>"
+        return f"<Server {self._clients!r} {self._slots!r} {self.loop!r}>"
 
     def run(self) -> None:
-        """Serve until told to end. Returns when nothing is left."""
+        """Serve until told to end. Returns when nothing is left; raises what has gone wrong in BAD_TURNS_MAX turns in a row."""
         self.loop.touch(self._listener)
         now = time.monotonic()
         self.loop.set_timer(Chore.BINARY, now + self._config.binary_check_s)
         self._perform(self.relay.start(now), now)
         self._notifier.tell("READY=1")
         self._watch(now)
+        bad_turns = 0
         try:
-            while True:
-                self._work()
-                if self.loop.stopping:
-                    break
-                self.loop.turn(self._log.drain())
+            while not self.loop.stopping:
+                try:
+                    self._turn()
+                    bad_turns = 0
+                except Exception as error:  # costs nobody but time: what was not done waits in a queue, or in its fd
+                    bad_turns += 1
+                    if bad_turns >= BAD_TURNS_MAX:
+                        raise
+                    self.loop.report(self.loop, error)
         finally:
             self._end()
 
+    def _turn(self) -> None:
+        self._work()
+        if not self.loop.stopping:
+            self.loop.turn(self._write_log())
+
+    def _write_log(self) -> float | None:
+        """Write what waits. A bug costs lines of the log: it must not keep the loop from turning, however often it comes."""
+        try:
+            return self._log.drain()
+        except Exception as error:
+            self.loop.report(self._log, error)
+            return LOG_REST_S
+
     def _work(self) -> None:
         """Let the core take all facts; performing its orders may bring new ones."""
+        self._carry_on(time.monotonic())  # what a turn that went wrong has left
         while self._facts:
             fact = self._facts.popleft()
             now = time.monotonic()
-            self._perform(self._orders(fact, now), now)
+            try:
+                self._take(fact, now)
+            except Exception as error:
+                self._drop(fact, error)
+            self._carry_on(now)
             if isinstance(fact, ev.RequestArrived) and fact.request.path in CALL_PATHS:
                 self.relay.journal.worked(time.monotonic() - now)
 
-    def _orders(self, fact: Any, now: float) -> list[Action]:
-        """What the core wants. It guards itself; this is for what it could not."""
-        try:
-            if isinstance(fact, ev.ClientLeft):
-                self._clients.left(fact.client)
-                self.loop.attempt(self._listener, self.loop.touch, self._listener)  # there is room for another
-            return self.relay.handle(fact, now)
-        except Exception as error:
-            self.loop.report(fact, error)
-            if isinstance(fact, (ev.RequestArrived, ev.RequestRefused, ev.FrameArrived, ev.ViewerCaughtUp)):
-                self._clients.end(fact.client)
-            return []
+    def _take(self, fact: Any, now: float) -> None:
+        """What the core wants comes into the queue."""
+        if isinstance(fact, ev.ClientLeft):
+            self._clients.left(fact.client)
+            self.loop.attempt(self._listener, self.loop.touch, self._listener)  # there is room for another
+        self._orders.extend(self.relay.handle(fact, now))
+
+    def _drop(self, fact: Any, error: Exception) -> None:
+        """The core guards itself; this is for what it could not. The client pays that the fact came from, with its connection."""
+        self.loop.report(fact, error)
+        if isinstance(fact, (ev.RequestArrived, ev.RequestRefused, ev.FrameArrived, ev.ViewerCaughtUp)):
+            self._clients.end(fact.client)
 
     def _write_down(self, what: object, error: Exception) -> None:
         """An exception that was caught. `what` shows itself without content."""
@@ -153,11 +176,7 @@ class Server:
         while self._clients.have_output and time.monotonic() < deadline:
             self.loop.turn(0.05)
         self._clients.close()
-        for slot in list(self._slots.values()):
-            try:
-                self._litter.remove(slot.remove())
-            except Exception as error:
-                self.loop.report(slot, error)
+        self._slots.close()
         self.loop.close()
 
     # What the loop tells
@@ -167,7 +186,7 @@ class Server:
             case ChannelTimer() | StrangerTimer():
                 self._clients.timer(key, now)
             case PollTimer(name, what):
-                self._slot_timer(name, what, now)
+                self._slots.timer(name, what, now)
             case ListenerTimer():
                 self.loop.attempt(self._listener, self._listener.wake)
             case Chore():
@@ -176,15 +195,6 @@ class Server:
                 self._facts.append(ev.TimerFired(key))
             case _:
                 raise TypeError(f"nobody owns the timer {key!r}")
-
-    def _slot_timer(self, name: str, what: str, now: float) -> None:
-        slot = self._slots.get(name)
-        if slot is None:
-            return
-        try:
-            slot.timer(what, now)
-        except Exception as error:
-            self._slot_broke(name, slot, error)
 
     def _do_chore(self, chore: Chore, now: float) -> None:
         try:
@@ -196,24 +206,21 @@ class Server:
                 case Chore.PROMPTS:
                     self._forget_prompts(now)
                 case Chore.LITTER:
-                    self._tidy(now)
+                    self._slots.tidy(now)
         except Exception as error:
             self.loop.report(chore, error)
             self.loop.set_timer(chore, now + CHORE_REST_S)
 
     def _signal(self, number: int, now: float) -> None:
         if number in ENDING or (number == HANG_UP and self._reload is None):  # a terminal was closed
+            self._facts.append(ev.ShutdownAsked())  # first: nothing shall keep the daemon from ending
             self._log("info", f"{signal.Signals(number).name}: no new calls; running ones may finish")
             self._notifier.tell("STOPPING=1")
-            self._facts.append(ev.ShutdownAsked())
             return
         if number == HANG_UP:
             self._reconfigure()
             return
-        for slot, status in self._children.reap():
-            if slot in self._slots:
-                self._slots[slot].exited()
-            self._facts.append(ev.ChildExited(slot, status))
+        self._slots.reap()
 
     def _reconfigure(self) -> None:
         """Take up the configuration anew; what is bound to the start stays as it is."""
@@ -221,6 +228,7 @@ class Server:
         if config is not None:
             self._config = config
             self._clients.reconfigure(config)
+            self._slots.reconfigure(config)
             self.relay.reconfigure(config)
 
     def _watch(self, now: float) -> None:
@@ -228,10 +236,6 @@ class Server:
         if self._notifier.watchdog_s:
             self._notifier.tell("WATCHDOG=1")
             self.loop.set_timer(Chore.WATCHDOG, now + self._notifier.watchdog_s / 2, forgiven=False)
-
-    def _tidy(self, now: float, paths: tuple[str, ...] = ()) -> None:
-        if not self._litter.remove(paths):
-            self.loop.set_timer(Chore.LITTER, now + self._config.tidy_interval_s)
 
     def _forget_prompts(self, now: float) -> None:
         if not self._prompts.forget():  # somebody writes
@@ -247,11 +251,41 @@ class Server:
     # What the core orders
 
     def _perform(self, orders: list[Action], now: float) -> None:
-        for order in orders:
+        self._orders.extend(orders)
+        self._carry_on(now)
+
+    def _carry_on(self, now: float) -> None:
+        while self._orders:
+            order = self._orders.popleft()
             try:
                 self._carry_out(order, now)
-            except Exception as error:  # of an order that is about no client and no process
-                self.loop.report(order, error)
+            except Exception as error:
+                self._give_up(order, error, now)
+
+    def _give_up(self, order: Action, error: Exception, now: float) -> None:
+        """An order could not be carried out: what it is about ends, or the order is kept for later. The others go on."""
+        self.loop.report(order, error)
+        match order:
+            case (
+                do.Respond()
+                | do.StartStream()
+                | do.SendChunk()
+                | do.EndStream()
+                | do.Upgrade()
+                | do.SendFrame()
+                | do.CloseClient()
+            ):
+                self._clients.end(order.client)
+            case do.HurryGate() | do.HandOver() | do.WritePty() | do.OpenEditor() | do.ForgetTranscript() | do.SpawnSlot():
+                self._slots.broke(order.slot, order, error)
+            case do.RemoveSlot(name):
+                self._slots.remove(name, now)
+            case do.SetTimer(key, at):
+                self.loop.set_timer(key, at)
+            case do.Finish():
+                self.loop.stopping = True
+            case _:
+                pass  # a signal is sent again at its deadline; a timer too many, a line too few cost nobody a call
 
     def _carry_out(self, order: Action, now: float) -> None:
         match order:
@@ -270,11 +304,11 @@ class Server:
             case do.CancelTimer(key):
                 self.loop.cancel_timer(key)
             case do.HurryGate() | do.HandOver() | do.WritePty() | do.OpenEditor() | do.SignalChild() | do.ForgetTranscript():
-                self._for_slot(order, now)
+                self._slots.perform(order, now)
             case do.SpawnSlot():
-                self._spawn(order, now)
+                self._slots.spawn(order, now)
             case do.RemoveSlot(name):
-                self._remove(name, now)
+                self._slots.remove(name, now)
             case do.Log(level, text, fields):
                 self._log(level, text, fields)
             case do.Record(line):
@@ -287,57 +321,6 @@ class Server:
                 self.loop.stopping = True
             case _:
                 assert_never(order)
-
-    def _spawn(self, order: do.SpawnSlot, now: float) -> None:
-        slot = None
-        try:
-            slot = Slot(order, self._config, self.loop, self._children, self._facts.append)
-            self._slots[order.slot] = slot
-            slot.spawn(now)
-        except Exception as error:
-            self._slot_broke(order.slot, slot or order, error)
-
-    def _for_slot(self, order: SlotOrder, now: float) -> None:
-        slot = self._slots.get(order.slot)
-        if slot is None:
-            self._for_no_slot(order)
-            return
-        try:
-            self._drive(slot, order, now)
-        except Exception as error:
-            self._slot_broke(order.slot, slot, error)
-
-    def _drive(self, slot: Slot, order: SlotOrder, now: float) -> None:
-        match order:
-            case do.WritePty(_, data):
-                slot.write(data)
-            case do.HandOver(_, transcript, system_prompt):
-                slot.hand_over(transcript, system_prompt, now)
-            case do.HurryGate():
-                slot.hurry(now)
-            case do.OpenEditor(_, text, key):
-                slot.edit(text, key)
-            case do.SignalChild(_, name):
-                slot.signal(name)
-            case do.ForgetTranscript():
-                slot.forget_transcript()
-            case _:
-                assert_never(order)
-
-    def _for_no_slot(self, order: SlotOrder) -> None:
-        """A process that could not even be set up, or was removed: what waits for its end is told that it has ended."""
-        if isinstance(order, do.SignalChild):
-            self._facts.extend((ev.PtyClosed(order.slot), ev.ChildExited(order.slot, 0)))
-
-    def _slot_broke(self, name: str, what: object, error: Exception) -> None:
-        """An order for a process, or one of its timers, has failed. It may still run: the core ends it."""
-        self.loop.report(what, error)
-        self._facts.append(ev.SlotBroke(name, f"relayd met an error ({type(error).__name__})"))
-
-    def _remove(self, name: str, now: float) -> None:
-        slot = self._slots.pop(name, None)
-        if slot:
-            self._tidy(now, slot.remove())
 
     def _remember(self, data: bytes) -> None:
         try:

@@ -16,7 +16,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Mode
 from relayd.faults import describe
-from relayd.runtime.children import Children
+from relayd.runtime.children import Children, end
 from relayd.runtime.files import PiecewiseFile, remove_in_order, write_private
 from relayd.runtime.gate import Gate
 from relayd.runtime.loop import Loop
@@ -74,7 +74,12 @@ class Slot:
         except Exception as error:  # pywinpty's own, or a bug: its text may quote the command line
             self._emit(ev.SpawnFailed(self.name, describe(error)))
             return False
-        self._children.add(self.name, pid)
+        try:
+            self._children.add(self.name, pid)
+        except Exception as error:  # costs this process: nobody would count it, signal it or reap it
+            end(pid)
+            self._emit(ev.SpawnFailed(self.name, describe(error)))
+            return False
         with contextlib.suppress(OSError):
             write_private(f"{self._order.paths.directory}/{RECORD_NAME}", identity(pid).encode())
         self._emit(ev.SlotSpawned(self.name, pid))

@@ -7,6 +7,7 @@ right; processes, fds, and directories of processes are what they were.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -83,14 +84,15 @@ class Siege:
             self.starts += 1
             self.daemon = Daemon(self.root / str(self.starts), idle=2, max=5, **LIMITS)
             self.daemon.__enter__()
-            Client(self.daemon.harness.url).ask(_body("echo warm"))
+            with Client(self.daemon.harness.url) as client:
+                client.ask(_body("echo warm"))
             _until(lambda: self._rests())
             self.base = Base(self.daemon.fds(), len(self.daemon.children()))
         return self.daemon
 
     def _rests(self) -> bool:
         assert self.daemon is not None
-        got = Client(self.daemon.harness.url, 2.0).exchange("GET", "/v1/health")
+        got = self._health()
         if got.status != 200:
             return False
         pool = json.loads(got.body)["pool"]
@@ -100,6 +102,11 @@ class Siege:
             and not pool["queued"]
             and len(self.daemon.children()) == 2
         )
+
+    def _health(self) -> Got:
+        assert self.daemon is not None
+        with Client(self.daemon.harness.url, 2.0) as client:
+            return client.exchange("GET", "/v1/health")
 
     def uses(self) -> Counter[Method]:
         """What the script uses, and how often."""
@@ -129,8 +136,12 @@ class Siege:
 
     def _script(self, daemon: Daemon, arm: Callable[[], None], may_lose: int) -> list[str]:
         """A streamed call under way; then others of every kind."""
-        url = daemon.harness.url
-        victim, beside, kept, viewer, leaver = (Client(url) for _ in range(5))
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(Client(daemon.harness.url)) for _ in range(5)]
+            return self._play(clients, arm, may_lose)
+
+    def _play(self, clients: list[Client], arm: Callable[[], None], may_lose: int) -> list[str]:
+        victim, beside, kept, viewer, leaver = clients
         victim.send("POST", "/v1/messages", _body("pause 0.03 a\nb\nc", stream=True))
         kept.exchange("GET", "/v1/health")
         arm()
@@ -142,11 +153,8 @@ class Siege:
         answers = {"the call": victim.receive().verdict("a\nb\nc"), "the call beside it": beside.receive().verdict("beside")}
         answers["a wrong request"] = "right" if wrong.status == 400 else wrong.verdict("")
         answers["a viewer"] = _upgraded(viewer)
-        viewer.close()
         bad = [f"{who}: {verdict}" for who, verdict in answers.items() if verdict.startswith("BAD")]
         lost = [f"{who}: {verdict}" for who, verdict in answers.items() if verdict != "right" and not verdict.startswith("BAD")]
-        for client in (victim, beside, kept):
-            client.close()
         return bad + ([f"{len(lost)} were lost: {lost}"] if len(lost) > may_lose else [])
 
     def _afterwards(self, daemon: Daemon) -> list[str]:
@@ -160,7 +168,7 @@ class Siege:
         if not daemon.lives:
             problems.append("the daemon has ended")
         elif not _until(self._rests):
-            got = Client(daemon.harness.url, 2.0).exchange("GET", "/v1/health")
+            got = self._health()
             problems.append(
                 f"it does not come to rest: {got.body[:300]!r}, children {len(daemon.children()) if daemon.lives else '-'}"
             )

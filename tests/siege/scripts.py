@@ -11,6 +11,7 @@ from typing import Any
 
 from relayd.core import events as ev
 from relayd.core.timers import SlotDue, SlotTimer
+from relayd.errors import ApiError
 from tests.siege.actors import Process
 from tests.siege.simulation import Simulation
 
@@ -168,7 +169,8 @@ def failures(play: Play) -> None:
     play.ask("echo not JSON", "not JSON", is_chat=True)
     for number in range(8):
         play.ask(f"echo {number}", may_fail=True)
-    play.sim.tell(ev.RequestRefused(play.question("GET", "/v1/nothing") + 1_000_000, 400, "wrong framing"))
+    refused = ApiError(400, "wrong framing")
+    play.sim.tell(ev.RequestRefused(play.question("GET", "/v1/nothing") + 1_000_000, refused))
     play.question("POST", "/v1/messages", b"{")
     play.question("GET", "/v1/messages")
     play.question("POST", "/hooks/" + "x" * 22, {})

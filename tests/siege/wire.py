@@ -43,6 +43,12 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self._address.netloc} {'open' if self._sock else 'closed'}>"
 
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
     @property
     def sock(self) -> socket.socket:
         """The open connection. Raises OSError."""
