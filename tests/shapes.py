@@ -47,8 +47,8 @@ SCHEMA: dict[str, Any] = {
 TOOL: dict[str, Any] = {"name": "get", "description": "Gets.", "input_schema": SCHEMA, "strict": True}
 CALLS = [{"type": "tool_use", "id": f"toolu_{n}", "name": "get", "input": {"a": [n, {"b": None}]}} for n in range(2)]
 RESULTS: list[dict[str, Any]] = [
-    {"type": "tool_result", "tool_use_id": "toolu_0", "content": [TEXT, {"type": "image", "source": PNG}], "is_error": True},
-    {"type": "tool_result", "tool_use_id": "toolu_1", "content": "done"},
+    {"type": "tool_result", "tool_use_id": "toolu_0", "content": [TEXT, {"type": "image", "source": PNG}]},
+    {"type": "tool_result", "tool_use_id": "toolu_1", "content": "failed", "is_error": True},
 ]
 OPTIONAL: dict[str, list[Any]] = {
     "system": ["be brief", [TEXT, TEXT]],

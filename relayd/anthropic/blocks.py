@@ -8,6 +8,7 @@ Texts of errors are the API's own. Pure; called by `request`.
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,6 @@ IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 PASSED = (
     "redacted_thinking",
     "search_result",
-    "server_tool_use",
     "web_search_tool_result",
     "web_fetch_tool_result",
     "code_execution_tool_result",
@@ -29,9 +29,11 @@ PASSED = (
     "text_editor_code_execution_tool_result",
     "tool_search_tool_result",
     "container_upload",
-    "mcp_tool_use",
     "mcp_tool_result",
 )
+SERVER_CALLS = ("server_tool_use", "mcp_tool_use")  # which the API runs itself: their results are in the same answer
+CALLS = ("tool_use", *SERVER_CALLS)
+CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 IN_DOCUMENTS = ("text", "image")
 TAG_SHOWN_CHARS = 80
 UNSEEN = ("cache_control", "caller", "parsed_output")
@@ -126,9 +128,12 @@ def _thinking(value: Block, path: str) -> None:
 
 
 def _tool_use(value: Block, path: str) -> None:
-    checks.text(checks.field(value, "id", f"{path}.tool_use"), f"{path}.tool_use.id")
-    checks.text(checks.field(value, "name", f"{path}.tool_use"), f"{path}.tool_use.name")
-    checks.mapping(checks.field(value, "input", f"{path}.tool_use"), f"{path}.tool_use.input")
+    """A call, of the client's tools or of the API's own."""
+    path = f"{path}.{value['type']}"
+    if not CALL_ID.fullmatch(checks.text(checks.field(value, "id", path), f"{path}.id")):
+        raise invalid(f"{path}.id: String should match pattern '^{CALL_ID.pattern}$'")
+    checks.text(checks.field(value, "name", path), f"{path}.name")
+    checks.mapping(checks.field(value, "input", path), f"{path}.input")
 
 
 def _tool_result(value: Block, path: str) -> None:
@@ -137,8 +142,14 @@ def _tool_result(value: Block, path: str) -> None:
     if inner is not None and not isinstance(inner, str):
         items = enumerate(checks.listing(inner, f"{path}.tool_result.content"))
         value["content"] = [_inner(item, f"{path}.tool_result.content.{number}") for number, item in items]
-    if value.get("is_error") is not None:
-        checks.boolean(value["is_error"], f"{path}.tool_result.is_error")
+    if checks.flag(value.get("is_error"), f"{path}.tool_result.is_error"):
+        _texts_only(value, path)
+
+
+def _texts_only(value: Block, path: str) -> None:
+    """Claude Code would drop the others."""
+    if isinstance(value.get("content"), list) and any(inner["type"] != "text" for inner in value["content"]):
+        raise invalid(f"{path}.tool_result: all content must be type `text` if `is_error` is true")
 
 
 def _inner(value: Any, path: str) -> Block:
@@ -157,8 +168,8 @@ CHECKS: dict[str, Callable[[Block, str], None]] = {
     "image": _image,
     "document": _document,
     "thinking": _thinking,
-    "tool_use": _tool_use,
+    **dict.fromkeys(CALLS, _tool_use),
     "tool_result": _tool_result,
     **dict.fromkeys(PASSED, _passed),
 }
-IN_RESULTS = tuple(kind for kind in CHECKS if kind not in ("tool_result", "tool_use", "thinking", "redacted_thinking"))
+IN_RESULTS = tuple(kind for kind in CHECKS if kind not in ("tool_result", *CALLS, "thinking", "redacted_thinking"))

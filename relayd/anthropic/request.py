@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
 from typing import Any
 
 from relayd import codec
 from relayd.anthropic import blocks, checks, edge, structured, tools
+from relayd.anthropic import conversation_rules as rules
 from relayd.anthropic.blocks import Block
+from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.edge import SAMPLING, ModelName, TokenCount
 from relayd.anthropic.tools import Choice, Tool
 from relayd.errors import invalid
@@ -29,19 +30,10 @@ HONOURED = (
 )
 HONOURED_OUTPUT = ("effort", "format")
 BREAKPOINTS_MAX = 4
-IDS_SHOWN = 10  # of tool calls without results
 BLOCKS_MAX = 100_000  # of one request, inner ones included
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 THINKING_KINDS = ("adaptive", "enabled", "disabled", "between_tools")
 THINKING_DISPLAYS = ("summarized", "omitted", "updates")
-
-
-@dataclass(frozen=True)
-class Message:
-    """One turn of the conversation: neighbours of the same role are already merged."""
-
-    role: str
-    content: tuple[Block, ...]
 
 
 @dataclass(frozen=True)
@@ -162,11 +154,10 @@ def _messages(value: Any, version: str, held: tuple[Message, ...]) -> tuple[Mess
     if sum(map(_count, items)) > BLOCKS_MAX:
         raise invalid(f"messages: at most {BLOCKS_MAX} content blocks in all")
     given = [_message(item, number, number == len(items) - 1, version) for number, item in enumerate(items)]
-    merged = _merged(given)
+    merged = rules.merged(given)
     if held and not (len(merged) > len(held) and merged[0] == held[0]):  # else it is the full history, not what is new
-        merged = _merged([*((m.role, list(m.content)) for m in held), *given])
-    _check_order(merged)
-    _check_tool_pairs(merged)
+        merged = rules.merged([*((m.role, list(m.content)) for m in held), *given])
+    rules.check(merged)
     return merged
 
 
@@ -176,30 +167,6 @@ def _count(value: Any) -> int:
         return 0
     content = value.get("content")
     return _count(value.get("source")) + (len(content) + sum(map(_count, content)) if isinstance(content, list) else 0)
-
-
-def _merged(given: list[tuple[str, list[Block]]]) -> tuple[Message, ...]:
-    """Neighbours of the same role become one message, as the API does it."""
-    merged: list[tuple[str, list[Block]]] = []
-    for role, content in given:
-        if merged and merged[-1][0] == role:
-            merged[-1][1].extend(content)
-        else:
-            merged.append((role, list(content)))
-    return tuple(Message(role, tuple(content)) for role, content in merged)
-
-
-def _check_order(messages: tuple[Message, ...]) -> None:
-    """The last message is the user's. A system message comes between a user's and an answer, or at the end."""
-    if messages[0].role == "system":
-        raise invalid("messages.0: use the top-level 'system' parameter for the initial system prompt")
-    for first, second in pairwise(messages):
-        if second.role == "system" and first.role == "assistant":
-            raise invalid("messages: a system message must follow a user message")
-        if first.role == "system" and second.role == "user":
-            raise invalid("messages: a system message must be followed by an assistant message or end the conversation")
-    if messages[-1].role == "assistant":
-        raise invalid("This model does not support assistant message prefill. The conversation must end with a user message.")
 
 
 def _message(value: Any, number: int, last: bool, version: str) -> tuple[str, list[Block]]:
@@ -226,44 +193,6 @@ def _check_new_version(role: str, content: list[Block], path: str) -> None:
             raise invalid(f"{path}.content.{number}: `document` blocks are not allowed in assistant messages")
         if role == "user" and block["type"] == "text" and block.get("citations"):
             raise invalid(f"{path}.content.{number}.text.citations: citations are not allowed in user messages")
-
-
-def _check_tool_pairs(messages: tuple[Message, ...]) -> None:
-    """Every tool_use is answered once at the start of the next message, and only those are (API rule)."""
-    open_ids: list[str] = []
-    for number, message in enumerate(messages):
-        path = f"messages.{number}.content"
-        first = takewhile(lambda b: b["type"] == "tool_result", message.content)
-        answered = {b["tool_use_id"] for b in first}
-        missing = [i for i in open_ids if i not in answered]
-        if missing:
-            raise invalid(
-                f"messages.{number - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-                f"{', '.join(missing[:IDS_SHOWN])}. "
-                "Each `tool_use` block must have a corresponding `tool_result` block in the next message."
-            )
-        _check_results(message, frozenset(open_ids), path)
-        open_ids = [b["id"] for b in message.content if b["type"] == "tool_use"]
-        if len(set(open_ids)) < len(open_ids):
-            raise invalid(f"messages.{number}: `tool_use` ids must be unique")
-
-
-def _check_results(message: Message, open_ids: frozenset[str], path: str) -> None:
-    seen = set()
-    for index, block in enumerate(message.content):
-        if block["type"] != "tool_result":
-            continue
-        name = block["tool_use_id"]
-        if name not in open_ids:
-            raise invalid(
-                f"{path}.{index}: unexpected `tool_use_id` found in `tool_result` blocks: {name}. "
-                "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
-            )
-        if name in seen:
-            raise invalid(
-                f"{path}.{index}: each tool_use must have a single result. Found multiple `tool_result` blocks with id: {name}"
-            )
-        seen.add(name)
 
 
 def _system(value: Any) -> tuple[str, ...]:

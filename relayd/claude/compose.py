@@ -16,7 +16,8 @@ from typing import Any
 
 from relayd import codec
 from relayd.anthropic.blocks import Block
-from relayd.anthropic.request import Message, MessagesRequest
+from relayd.anthropic.conversation_rules import Message
+from relayd.anthropic.request import MessagesRequest
 from relayd.claude import announced, mcp
 from relayd.claude.announced import Machine
 from relayd.errors import invalid
@@ -25,6 +26,8 @@ from relayd.errors import invalid
 FORMAT_VERSION = "2.1.330"
 # Claude Code's own marks of an interruption: as a whole last message they start no turn.
 INTERRUPTED_TEXTS = ("[Request interrupted by user]", "[Request interrupted by user for tool use]")
+# What it writes where an answer said nothing: an answer of these alone, with thinking or without, is dropped.
+FILLERS = ("(no content)", "[Empty text removed]")
 BLANK: Block = {"type": "text", "text": " "}  # starts a turn and is dropped on the way to the API
 ZERO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 
@@ -136,12 +139,24 @@ class Composer:
 
 
 def check(request: MessagesRequest) -> None:
-    """Raises ApiError 400 for a conversation that Claude Code would not answer."""
+    """Raises ApiError 400 for a conversation that Claude Code would not answer, or would change on every road."""
     last = request.messages[-1].content
     if len(last) == 1 and last[0].get("text") in INTERRUPTED_TEXTS:
         raise invalid(f"messages: Claude Code does not answer a last message that is exactly {last[0]['text']!r}")
+    if request.messages[0].role == "assistant":
+        raise invalid("messages.0: Claude Code cannot be given a conversation that begins with an assistant message")
+    for number, message in enumerate(request.messages):
+        if message.role == "assistant" and not any(map(_is_visible, message.content)):
+            raise invalid(f"messages.{number}: Claude Code drops an assistant message whose only text is {' or '.join(FILLERS)}")
     if any(m.role == "system" for m in request.messages) and not announced.takes_system_role(request.model):
         raise invalid("role 'system' is not supported on this model")
+
+
+def _is_visible(block: Block) -> bool:
+    """False for what does not keep an answer from being dropped."""
+    if block["type"] == "text":
+        return block["text"].replace("\ufeff", "").strip() not in FILLERS
+    return block["type"] not in ("thinking", "redacted_thinking")
 
 
 def conversation(scene: Scene, request: MessagesRequest) -> bytes:

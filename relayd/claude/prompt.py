@@ -22,7 +22,7 @@ import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 
-from relayd.anthropic.request import Message
+from relayd.anthropic.conversation_rules import Message
 
 KEYS_MAX_CHARS = 4000  # longer texts take more pieces, each 2 ms, than the editor takes
 PIECE_MAX_CHARS = 600  # Claude Code wraps pastes of about 800 characters …

@@ -20,7 +20,8 @@ from typing import Any
 from relayd import codec
 from relayd.anthropic import blocks
 from relayd.anthropic.answer import Answer
-from relayd.anthropic.request import Held, Message, MessagesRequest
+from relayd.anthropic.conversation_rules import Message
+from relayd.anthropic.request import Held, MessagesRequest
 from relayd.config import Config
 from relayd.core.conversation_names import NEW_THREAD, SESSION, THREAD, Name
 from relayd.core.request_decoding import DecodedRequest

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.anthropic import request as requests
-from relayd.anthropic.request import Message, MessagesRequest, Thinking
+from relayd.anthropic.conversation_rules import Message
+from relayd.anthropic.request import MessagesRequest, Thinking
 from relayd.anthropic.tools import Choice, Tool
 from relayd.errors import ApiError
 
@@ -92,7 +93,7 @@ REFUSED = [
     ),
     (
         body(messages=[CALL | {"content": CALL["content"] * 2}, {"role": "user", "content": [RESULT]}]),
-        "messages.0: `tool_use` ids must be unique",
+        "messages.0.content.1: `tool_use` ids must be unique",
     ),
     (
         body(thinking={"type": "adaptive", "display": "loud"}),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.anthropic.request import Message, MessagesRequest, Thinking
+from relayd.anthropic.conversation_rules import Message
+from relayd.anthropic.request import MessagesRequest, Thinking
 from relayd.claude import compose, environment, hooks, launch, telemetry
 from relayd.claude.announced import Machine
 from relayd.claude.compose import Scene

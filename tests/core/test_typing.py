@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.anthropic.request import Message
+from relayd.anthropic.conversation_rules import Message
 from relayd.claude import history, prompt
 from relayd.claude.capabilities import Capabilities
 from relayd.config import Config

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from relayd import codec
 from relayd.anthropic import blocks
-from relayd.anthropic.request import Message
+from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.tools import Tool
 
 DIGEST_BYTES = 16

@@ -8,7 +8,7 @@ same conversation may come), or ended. Called by `table.py` and `terminal.py`.
 from __future__ import annotations
 
 from relayd.anthropic.answer import Answer
-from relayd.anthropic.request import Message
+from relayd.anthropic.conversation_rules import Message
 from relayd.claude import screens
 from relayd.claude.hooks import Displayed, Stopped, Submitted
 from relayd.claude.telemetry import RequestDone

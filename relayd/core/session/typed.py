@@ -8,7 +8,7 @@ has reached the model, and the call is replayed in another process. Called by `t
 
 from __future__ import annotations
 
-from relayd.anthropic.request import Message
+from relayd.anthropic.conversation_rules import Message
 from relayd.claude import compose, prompt
 from relayd.claude.hooks import Submitted
 from relayd.core import actions as do

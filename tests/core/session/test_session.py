@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from relayd.anthropic.request import Message, MessagesRequest
+from relayd.anthropic.conversation_rules import Message
+from relayd.anthropic.request import MessagesRequest
 from relayd.anthropic.tools import Tool
 from relayd.claude import mcp, prompt
 from relayd.claude.announced import Machine
