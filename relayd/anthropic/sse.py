@@ -80,6 +80,27 @@ class StreamEncoder:
             data += self._start_block(kind, block)
         return data + self.stop_block()
 
+    def thinking(self, piece: str) -> bytes:
+        """A piece of thinking, in the open thinking block or a new one."""
+        data = b""
+        if self.open != "thinking":
+            data = self.stop_block() + self._start_block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+        return data + self._delta({"type": "thinking_delta", "thinking": piece})
+
+    def signature(self, signature: str) -> bytes:
+        """The end of the thinking block."""
+        return self._delta({"type": "signature_delta", "signature": signature}) + self.stop_block()
+
+    def call(self, call_id: str, name: str) -> bytes:
+        """A tool call begins."""
+        block = {"caller": {"type": "direct"}, "type": "tool_use", "id": call_id, "name": name, "input": {}}
+        begun = self.stop_block() + self._start_block("tool_use", block)
+        return begun + self._delta({"type": "input_json_delta", "partial_json": ""})
+
+    def input(self, piece: str) -> bytes:
+        """A piece of the open call's input."""
+        return self._delta({"type": "input_json_delta", "partial_json": piece}) if piece else b""
+
     def stop_block(self) -> bytes:
         """`content_block_stop`, if a block is open."""
         if self.open is None:

@@ -22,7 +22,8 @@ from relayd.core import output_constraints
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversation
 from relayd.core.encoder import Encoder
-from relayd.core.session.turn import BlockShown, Failed, Finished, Part, TextShown
+from relayd.core.session.live import BlockEnded, CallShown, InputShown, TextShown, ThinkingShown, ThinkingSigned
+from relayd.core.session.turn import BlockShown, Failed, Finished, Part
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError
 
@@ -193,6 +194,16 @@ class Call:
                 self._send(self._encoder.text(text), now)
             case BlockShown(block):
                 self._send(self._encoder.block(block), now)
+            case ThinkingShown(text):
+                self._send(self._encoder.thinking(text), now)
+            case ThinkingSigned(signature):
+                self._send(self._encoder.signature(signature), now)
+            case CallShown(call_id, name):
+                self._send(self._encoder.call(call_id, name), now)
+            case InputShown(text):
+                self._send(self._encoder.input(text), now)
+            case BlockEnded():
+                self._send(self._encoder.stop_block(), now)
             case Finished(answer):
                 self._send(self._encoder.finish(answer), now)
                 self._orders += [do.EndStream(self.client), *self.close()]
@@ -203,6 +214,8 @@ class Call:
 
     def _send(self, data: bytes, now: float) -> None:
         self.has_shown_content = True
+        if not data:  # a part that this shape does not show
+            return
         self._orders += [do.SendChunk(self.client, data), self._ping_timer(now)]
 
     def _open_stream(self, now: float) -> None:

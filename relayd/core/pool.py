@@ -55,6 +55,7 @@ class Pool:
         self.by_secret: dict[str, Session] = {}
         self.claude = host.claude
         self.spawned = self.failed = 0
+        self.differed = 0  # streams that had to end since they were not what Claude Code had in the end
         self._config = config
         self._host = host
         self._can = host.capabilities
@@ -244,9 +245,12 @@ class Pool:
             hooks=f"{host.base_url}/hooks/{secret}",
             mcp=f"{host.base_url}/mcp/{secret}",
             telemetry=f"{host.base_url}/telemetry/{secret}/v1/logs" if host.telemetry else "",
+            pieces=f"{host.base_url}/pieces/{secret}" if host.mod_directory and self._config.live and self._can.live else "",
         )
         sources = self._config.setting_sources
-        order = launch.build(key, self.claude, slot, paths, host.workspace, doors, host.environment, sources, host.mover)
+        order = launch.build(
+            key, self.claude, slot, paths, host.workspace, doors, host.environment, sources, host.mover, host.mod_directory
+        )
         if mode is Mode.PROMPT:
             order.files[paths.prompt] = compose.system_prompt(())
         return SessionSpec(slot, conversation, secret, key, order, paths, host.workspace, mode, self._scene)
