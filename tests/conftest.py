@@ -34,7 +34,7 @@ def claude() -> str:
 def fake_claude(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A program that stands for claude and does what prompts tell it, faults included."""
     path = tmp_path_factory.mktemp("fake") / "claude"
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {FAKE} "$@"\n')
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E -P {FAKE} "$@"\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
 

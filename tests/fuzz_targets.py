@@ -15,7 +15,9 @@ from relayd.http.http1 import Connection
 from relayd.http.messages import HttpRequest
 from relayd.http.websocket import WebSocket
 from relayd.terminal.screen import Screen
-from tests import shapes, test_edge, test_told
+from tests import shapes
+from tests.claude import test_told
+from tests.core import test_edge
 
 UPGRADE = {
     "host": "127.0.0.1:7421",

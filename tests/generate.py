@@ -13,7 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relayd.config import KEYS
+from relayd.core.session.states import DYING, LIVE, State
+from relayd.core.session.table import LATE, TABLE
 from relayd.knobs import shown
+from tests.test_layers import ROOMS
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -33,6 +36,12 @@ class Section:
         if self.begin not in text:
             return None
         return text.partition(self.begin + "\n")[2].partition(self.end)[0]
+
+    @property
+    def is_current(self) -> bool:
+        """True if the document says what is declared; the lines of symbols move with every change and do not count."""
+        found = self.found()
+        return found is not None and SYMBOL.sub("", found) == SYMBOL.sub("", self.make())
 
     def write(self) -> bool:
         """True if the document has been changed."""
@@ -68,7 +77,123 @@ def mdoc(text: str) -> str:
     return "\\&" + escaped if escaped.startswith((".", "'")) else escaped
 
 
+SYMBOL = re.compile(r":\d+")
+
+
+def questions() -> str:
+    """Where the answers of ARCHITECTURE.md are, with the lines of today."""
+    lines = ["| question | where |", "| --- | --- |"]
+    for question, answer, places in QUESTIONS:
+        found = ", ".join(f"`{path}:{line_of(path, text)}`" for path, text in places)
+        lines.append(f"| {question} | {answer} {found} |")
+    return "\n".join(lines) + "\n"
+
+
+def line_of(path: str, text: str) -> int:
+    """The line of a file of the package that holds this text. Raises ValueError if there is none."""
+    source = (ROOT / "relayd" / path).read_text()
+    return source[: source.index(text)].count("\n") + 1
+
+
+QUESTIONS = (
+    (
+        "Where is a tool result matched to its process?",
+        "By the ids of exactly the calls that a parked session waits for, then by the digest of its conversation.",
+        (("core/roads.py", "def _parked_for"), ("core/pool.py", "def parked"), ("core/roads.py", "def _continues")),
+    ),
+    (
+        "What happens if `claude` dies in a typed turn?",
+        "Before the text was taken nothing has reached the model: the call is replayed. Afterwards only if nothing was shown.",
+        (
+            ("core/session/table.py", "BY_KEYS = row("),
+            ("core/session/life.py", "def lost_child"),
+            ("core/roads.py", "def may_replay"),
+        ),
+    ),
+    (
+        "Which limit ends a silent turn?",
+        "`silence_limit_s` if the terminal shows nothing either (it hangs), `turn_limit_s` if it spins without progress.",
+        (("core/session/running.py", "def watch"), ("core/session/running.py", "def late"), ("limits.py", "silence_limit_s")),
+    ),
+    (
+        "Where would a new endpoint go?",
+        "A line in the route table, a case where routes are answered, a paragraph in the manual.",
+        (("http/routes.py", "ROUTES"), ("core/http_api.py", "def _route"), ("core/admin_api.py", "def _value")),
+    ),
+    (
+        "Who decides that a call is typed?",
+        "The text decides whether it may be (`claude/prompt.py`), the road whether it will be.",
+        (("core/roads.py", "def choose"), ("claude/prompt.py", "def draft")),
+    ),
+    (
+        "Who may ask at all?",
+        "Other users are refused when they connect, everything else is judged on the head of the request.",
+        (("runtime/clients.py", "def accept"), ("http/guard.py", "def judge")),
+    ),
+    (
+        "What starts processes, and which?",
+        "The scheduler for a call, the pool's plan for what calls have used lately.",
+        (("core/scheduler.py", "def _find"), ("core/pool.py", "def plan"), ("core/launch_keys.py", "class RecentKinds")),
+    ),
+    (
+        "What ends the daemon?",
+        "SIGTERM: running calls finish, then they are ended, then everything is left.",
+        (("core/ending.py", "class Ending"), ("runtime/server.py", "def _signal")),
+    ),
+    (
+        "Why was this call answered with an error?",
+        "`relayd calls` names the status; each error of Claude Code or the API gets its status in one place.",
+        (("claude/failures.py", "def to_api_error"), ("core/delivery.py", "def _failed")),
+    ),
+)
+
+
+def states() -> str:
+    """The state diagram of a session, from its table; dying states that every live one leads to are drawn once."""
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> spawning"]
+    arrows: dict[tuple[State, State], list[str]] = {}
+    for state in State:
+        for event, entry in TABLE[state].items():
+            if entry.state is not None and entry.state is not state:
+                arrows.setdefault((state, entry.state), []).append(event.__name__)
+    for (origin, target), events in arrows.items():
+        if not (origin in LIVE and target in DYING):
+            lines.append(f"    {_id(origin)} --> {_id(target)}: {', '.join(events)}")
+    lines += ["    dead --> [*]", "```", "", "From every live state a process may be lost or told to end:", ""]
+    lines += ["| from | to | on |", "| --- | --- | --- |"]
+    for (origin, target), events in arrows.items():
+        if origin in LIVE and target in DYING:
+            lines.append(f"| {origin.value} | {target.value} | {', '.join(events)} |")
+    late = ", ".join(sorted(event.__name__ for event in LATE))
+    lines += ["", f"What comes too late is ignored where it is not listed: {late}. A dying process ignores every other fact."]
+    return "\n".join(lines) + "\n"
+
+
+def _id(state: State) -> str:
+    return state.value.replace(" ", "_")
+
+
+def rooms() -> str:
+    """Who may import whom, as tests/test_layers.py holds it."""
+    lines = ["| room | may import |", "| --- | --- |"]
+    for name, allowed in ROOMS.items():
+        if (ROOT / "relayd" / name).is_dir():
+            shown_rooms = sorted(room for room in allowed if room != "__init__" and (ROOT / "relayd" / room).is_dir())
+            lines.append(f"| `{name}/` | {', '.join(shown_rooms) or 'leaves only'} |")
+    return "\n".join(lines) + "\n"
+
+
+def architecture(name: str, make: Callable[[], str]) -> Section:
+    """A section of ARCHITECTURE.md."""
+    return Section(
+        ROOT / "ARCHITECTURE.md", f"<!-- begin of {name}, made by scripts/generate -->", f"<!-- end of {name} -->", make
+    )
+
+
 SECTIONS = (
+    architecture("questions", questions),
+    architecture("states", states),
+    architecture("rooms", rooms),
     Section(ROOT / "man" / "relayd.toml.5", '.\\" begin of keys, made by scripts/generate', '.\\" end of keys', manual_keys),
 )
 

@@ -18,7 +18,7 @@ from relayd.runtime.forget import PromptHistory
 from relayd.runtime.listener import bind
 from relayd.runtime.notify import Notifier
 from relayd.runtime.server import SIGNALS, Files, Server
-from tests.test_pool_and_relay import NEAR
+from tests.core.test_pool_and_relay import NEAR
 
 TURNS_MAX = 20_000
 

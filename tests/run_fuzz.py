@@ -1,4 +1,4 @@
-"""One target of `fuzz_targets` under atheris: `run_fuzz.py TARGET CORPUS SECONDS`. Called by `scripts/fuzz`."""
+"""One target of `fuzz_targets` under atheris: `python -m tests.run_fuzz TARGET CORPUS SECONDS`. Called by `scripts/fuzz`."""
 
 import sys
 

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Flag, auto
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -131,6 +132,7 @@ def known(name: str) -> Model | None:
     return BY_NAME.get(name)
 
 
+@lru_cache(maxsize=256)  # three questions a call, and clients name the models
 def facts(name: str) -> Model:
     """What is known of a model by any name; of one that is not in the table, what its line suggests."""
     wanted = name[:NAME_MAX].lower().removesuffix("[1m]")

@@ -77,12 +77,10 @@ class Admission:
         if request.tools and self._can.no_tools:
             raise invalid(self._can.no_tools)
         self._limits.admit(request.model, now)
-        choice = roads.choose(request, self._pool, self._config, now)
+        choice = roads.choose(request, self._pool, now)
         if isinstance(choice, roads.GetProcess) and len(self._calls.queue) >= self._config.queue_max:
             raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", RETRY_LATER_S)
-        encoder = decoded.encoder(request, asked.created)
-        call = Call(asked.number, asked.client, asked.request_id, request, encoder, self._config, asked.arrived)
-        self._calls.add(call)
+        call = self._calls.admit(asked, request, self._config)
         if decoded.name is not None:
             call.lease = self._conversations.begin(decoded.name, now)
         return [do.CancelTimer(asked.timer), *self._take(call, choice, now)]

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 
+from relayd.anthropic.request import MessagesRequest
+from relayd.config import Config
 from relayd.core import call_log
 from relayd.core.actions import Action
 from relayd.core.call import Call
-from relayd.core.conversations import Conversations
+from relayd.core.conversations import Conversations, Waiting
+from relayd.core.encoders import encoder_for
 from relayd.core.host import Host
 from relayd.core.journal import Journal
 from relayd.errors import ApiError
@@ -43,10 +46,13 @@ class CallTable:
         self._numbers += 1
         return self._numbers
 
-    def add(self, call: Call) -> None:
-        """A call is admitted."""
+    def admit(self, asked: Waiting, request: MessagesRequest, config: Config) -> Call:
+        """The call of a request that has been checked."""
+        encoder = encoder_for(asked.decoded, request, asked.created)
+        call = Call(asked.number, asked.client, asked.request_id, request, encoder, config, asked.arrived)
         self.by_number[call.number] = call
         self.by_client[call.client] = call
+        return call
 
     def enqueue(self, call: Call, now: float, first: bool = False) -> list[Action]:
         """The call needs a process. `first`: it had one, and comes before all others."""

@@ -14,25 +14,21 @@ from relayd.core.http_api import HttpApi
 from relayd.core.pages import Pages
 from relayd.core.status import Status
 from relayd.core.token_counter import TokenCounter
-from relayd.core.viewers import Viewers
-from relayd.http.guard import Access
 
 
 class Front:
-    """See the module's text. `port` is the daemon's own; `access` is applied by the runtime, before a body comes."""
+    """See the module's text."""
 
-    def __init__(self, config: Config, host: Host, port: int, engine: Engine) -> None:
+    def __init__(self, config: Config, host: Host, engine: Engine) -> None:
         pool, calls, conversations, driver = engine.pool, engine.calls, engine.conversations, engine.driver
-        self.viewers = Viewers(host.token, pool.sessions)
         self.status = Status(config, pool, calls, conversations, engine.journal, engine.limits)
         self.admission = Admission(config, host.capabilities, pool, calls, conversations, engine.limits, driver)
         self.intake = CallIntake(config, calls, conversations, self.admission, driver)
         self.ending = Ending(config, pool, calls, self.intake, driver)
         self._counter = TokenCounter(config, conversations, engine.estimate)
-        origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
-        callbacks, pages = Callbacks(pool, driver), Pages(host.assets, self.viewers)
+        callbacks, pages = Callbacks(pool, driver), Pages(host.assets, host.token, pool.sessions)
+        self.viewers = pages.viewers
         admin = AdminApi(self.status, self._counter, conversations)
-        self.access = Access(port, origins, host.token)
         self.http = HttpApi(self.intake, callbacks, admin, pages)
 
     def __repr__(self) -> str:

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
+from relayd.core.session.record import Session
 from relayd.core.viewers import Viewers
 from relayd.errors import ApiError
 from relayd.http import guard, websocket
 
 
 class Pages:
-    """`assets` are content type and bytes by name; the page itself has none."""
+    """`assets` are content type and bytes by name; the page itself has none. `viewers` are the dashboards that look on."""
 
-    def __init__(self, assets: Mapping[str, tuple[str, bytes]], viewers: Viewers) -> None:
+    def __init__(self, assets: Mapping[str, tuple[str, bytes]], token: str, sessions: Mapping[str, Session]) -> None:
+        self.viewers = Viewers(token, sessions)
         self._assets = assets
-        self._viewers = viewers
 
     def __repr__(self) -> str:
         return f"<Pages {len(self._assets)}>"
@@ -34,4 +35,4 @@ class Pages:
         """A dashboard connects. Raises ApiError 400 for a request that is no upgrade."""
         if not websocket.is_upgrade(event.request.headers):
             raise ApiError(400, "this path is for WebSockets")
-        return self._viewers.opened(event.client, now)
+        return self.viewers.opened(event.client, now)

@@ -76,6 +76,11 @@ class Pool:
         return bool(self._host.mover)
 
     @property
+    def typed_messages_max(self) -> int:
+        """How long a conversation may be that is loaded at the prompt; a longer one is replayed faster."""
+        return self._config.typed_messages_max
+
+    @property
     def has_room(self) -> bool:
         """True if another process may be started."""
         return len(self.sessions) < self._config.max

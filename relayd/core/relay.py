@@ -25,6 +25,7 @@ from relayd.core.session.states import State
 from relayd.core.timers import CallDue, CallTimer, RelayDue, RelayTimer, SlotDue, SlotTimer
 from relayd.errors import overloaded
 from relayd.faults import describe
+from relayd.http.guard import Access
 
 RETRY_AFTER_S = 10
 AGAIN_S = 1.0  # after a bug of the scheduler
@@ -37,7 +38,9 @@ class Relay:
         self._config = config
         self._can = host.capabilities
         self.engine = Engine(self._effective(), host, keys)
-        self.front = Front(self._effective(), host, port, self.engine)
+        self.front = Front(self._effective(), host, self.engine)
+        origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
+        self.access = Access(port, origins, host.token)  # applied by the runtime, before a body comes
         self.pool = self.engine.pool
         self.calls = self.engine.calls
         self.journal = self.engine.journal

@@ -1,6 +1,6 @@
 """What a client asks for: an HTTP request to a checked Messages request, whatever its shape. Pure.
 
-Called by `core/http_api.py`. Everything that is refused here was refused before a process was touched.
+Called by `core/call_intake.py`. Everything that is refused here was refused before a process was touched.
 """
 
 from __future__ import annotations
@@ -8,21 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from relayd.anthropic import answer as answers
 from relayd.anthropic import edge
 from relayd.anthropic import request as requests
 from relayd.anthropic.request import Held, MessagesRequest
-from relayd.anthropic.sse import StreamEncoder
 from relayd.claude import compose, launch
 from relayd.config import Config
 from relayd.core import conversation_names
 from relayd.core.conversation_names import Name
-from relayd.core.encoder import Encoder
 from relayd.errors import invalid
 from relayd.http import encoding
 from relayd.http.messages import HttpRequest
 from relayd.openai import decode
-from relayd.openai.encode import ChatEncoder
 
 COUNT_MAX_TOKENS = 1_000_000  # count_tokens has no max_tokens of its own
 
@@ -51,13 +47,6 @@ class DecodedRequest:
         if config.strict and request.ignored:
             raise invalid(f"{', '.join(request.ignored)}: cannot be honoured (strict is on)")
         return request
-
-    def encoder(self, request: MessagesRequest, created: int) -> Encoder:
-        """What will write the answer. `created` is unix seconds."""
-        message_id = answers.new_id("msg_01")
-        if self.is_chat:
-            return ChatEncoder(message_id, request.model, created, self.with_usage)
-        return StreamEncoder(message_id, request.model)
 
 
 def read(request: HttpRequest, is_chat: bool, config: Config) -> DecodedRequest:

@@ -21,7 +21,6 @@ from relayd.anthropic.request import MessagesRequest
 from relayd.claude import mcp, prompt
 from relayd.claude.launch import key_of
 from relayd.claude.prompt import Draft
-from relayd.config import Config
 from relayd.core.actions import Mode
 from relayd.core.call import Call, Road, Stage
 from relayd.core.launch_keys import Kind
@@ -60,7 +59,7 @@ class GetProcess:
 Choice = Resume | TypeNext | GetProcess
 
 
-def choose(request: MessagesRequest, pool: Pool, config: Config, now: float) -> Choice:
+def choose(request: MessagesRequest, pool: Pool, now: float) -> Choice:
     """The road of a new call."""
     parked = _parked_for(request, pool)
     if parked is not None and _continues(parked, request):
@@ -71,7 +70,7 @@ def choose(request: MessagesRequest, pool: Pool, config: Config, now: float) -> 
         holder = _holder(request, pool, now)
         if holder is not None:
             return TypeNext(holder, draft)
-    is_short = len(request.messages) <= config.typed_messages_max
+    is_short = len(request.messages) <= pool.typed_messages_max
     return GetProcess(draft if is_short and prompt.fits(request.messages) else None, parked)
 
 

@@ -93,7 +93,7 @@ class Server:
         self._children = Children()
         self._litter = Litter()
         self._slots: dict[str, Slot] = {}
-        self._clients = Clients(config, self.loop, self._facts.append, relay.front.access)
+        self._clients = Clients(config, self.loop, self._facts.append, relay.access)
         self._examine = examine
         self._found = examine()
         self._listener = Listener(listener, self.loop, config.accepts_per_turn, self._clients.accept, self._clients.is_full)

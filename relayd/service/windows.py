@@ -1,64 +1,51 @@
 """The task of the Windows Task Scheduler, as its XML. Pure.
 
-Started at the user's logon, in his session, restarted when it fails. The elements stand in the order
-that the scheduler's schema asks for.
+The scheduler starts relayd when its user logs on, in that user's session, and starts it again when it fails. The elements
+stand in the order that the scheduler's schema asks for.
 """
 
 from __future__ import annotations
 
 import subprocess
-from xml.sax.saxutils import escape
+from collections.abc import Mapping
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
 
 from relayd.service.spec import DESCRIPTION, Spec
 
 TASK = "relayd"
 NAMESPACE = "http://schemas.microsoft.com/windows/2004/02/mit/task"
-
-XML = """\
-<?xml version="1.0" encoding="UTF-16"?>
-<Task version="1.2" xmlns="{namespace}">
-  <RegistrationInfo>
-    <Description>{description}</Description>
-  </RegistrationInfo>
-  <Triggers>
-    <LogonTrigger>
-      <Enabled>true</Enabled>
-      <UserId>{user}</UserId>
-    </LogonTrigger>
-  </Triggers>
-  <Principals>
-    <Principal id="Author">
-      <UserId>{user}</UserId>
-      <LogonType>InteractiveToken</LogonType>
-      <RunLevel>LeastPrivilege</RunLevel>
-    </Principal>
-  </Principals>
-  <Settings>
-    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
-    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
-    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
-    <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
-    <RestartOnFailure>
-      <Interval>PT1M</Interval>
-      <Count>10</Count>
-    </RestartOnFailure>
-  </Settings>
-  <Actions Context="Author">
-    <Exec>
-      <Command>{command}</Command>
-      <Arguments>{arguments}</Arguments>
-    </Exec>
-  </Actions>
-</Task>
-"""
+DECLARATION = '<?xml version="1.0" encoding="UTF-16"?>\n'
+Content = Mapping[str, "str | Content"]  # elements by name: a text, or elements within
 
 
 def task(spec: Spec) -> str:
     """The text of the task."""
-    return XML.format(
-        namespace=NAMESPACE,
-        description=escape(DESCRIPTION),
-        user=escape(spec.user),
-        command=escape(spec.command[0]),
-        arguments=escape(subprocess.list2cmdline(spec.command[1:])),
-    )
+    root = Element("Task", {"version": "1.2", "xmlns": NAMESPACE})
+    _fill(root, {"RegistrationInfo": {"Description": DESCRIPTION}})
+    _fill(root, {"Triggers": {"LogonTrigger": {"Enabled": "true", "UserId": spec.user}}})
+    principal = SubElement(SubElement(root, "Principals"), "Principal", {"id": "Author"})
+    _fill(principal, {"UserId": spec.user, "LogonType": "InteractiveToken", "RunLevel": "LeastPrivilege"})
+    _fill(root, {"Settings": SETTINGS})
+    actions = SubElement(root, "Actions", {"Context": "Author"})
+    _fill(actions, {"Exec": {"Command": spec.command[0], "Arguments": subprocess.list2cmdline(spec.command[1:])}})
+    ElementTree.indent(root)
+    return DECLARATION + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _fill(parent: Element, content: Content) -> None:
+    for name, value in content.items():
+        element = SubElement(parent, name)
+        if isinstance(value, str):
+            element.text = value
+        else:
+            _fill(element, value)
+
+
+SETTINGS: Content = {
+    "MultipleInstancesPolicy": "IgnoreNew",
+    "DisallowStartIfOnBatteries": "false",
+    "StopIfGoingOnBatteries": "false",
+    "ExecutionTimeLimit": "PT0S",  # none
+    "RestartOnFailure": {"Interval": "PT1M", "Count": "10"},
+}

@@ -17,7 +17,7 @@ that stands 64 below. What is too long or fits no rule is swallowed up to its en
 printed. So the actions do not depend on how the bytes were split.
 
 Whole sequences take a fast path, a regular expression, because a TUI that redraws sends thousands of them; the states
-take the rest. Both must say the same of the same bytes: `tests/test_vt.py` compares them.
+take the rest. Both must say the same of the same bytes: `tests/terminal/test_vt.py` compares them.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.session.states import State
 from relayd.core.timers import RelayDue, RelayTimer, SlotDue, SlotTimer
-from tests.test_pool_and_relay import World
+from tests.core.test_pool_and_relay import World
 
 
 def test_a_child_that_cannot_be_reaped_is_given_up_and_its_place_comes_free() -> None:
@@ -63,7 +63,7 @@ def test_a_second_request_to_end_does_not_wait() -> None:
 
 
 def test_calls_that_wait_for_their_session_are_told_that_the_daemon_ends() -> None:
-    from tests.test_conversations import QUIET, Client
+    from tests.core.test_conversations import QUIET, Client
 
     world = Client(**QUIET)
     world.say("a", "s")
@@ -74,7 +74,7 @@ def test_calls_that_wait_for_their_session_are_told_that_the_daemon_ends() -> No
 
 def test_every_state_on_the_way_to_the_grave_has_an_end_without_any_fact() -> None:
     """Deadlines alone lead from each state to DEAD: a child, a terminal or a hook that says nothing holds nobody up."""
-    from tests.test_session import drive, session
+    from tests.core.session.test_session import drive, session
 
     for state in (State.INTERRUPTING, State.HUNG_UP, State.KILLING, State.REAPING, State.DRAINING):
         s = session()

@@ -6,7 +6,7 @@ from relayd.claude.launch import LaunchKey
 from relayd.core import events as ev
 from relayd.core.launch_keys import KINDS_MAX, Backoff
 from relayd.core.session.states import State
-from tests.test_pool_and_relay import World
+from tests.core.test_pool_and_relay import World
 
 
 def test_launch_keys_of_clients_that_came_and_left_are_bounded() -> None:
@@ -54,6 +54,6 @@ def test_pauses_grow_to_a_limit_and_end_with_the_first_success() -> None:
     assert pauses[-1] == 60.0
     backoff.served(key)
     assert backoff.until(key) == 0.0
-    for number in range(3 * KINDS_MAX):
+    for number in range(1, 3 * KINDS_MAX):
         backoff.failed(LaunchKey("m", number), 0.0)
     assert len(backoff._failures) <= KINDS_MAX

@@ -7,7 +7,7 @@ from typing import Any
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.timers import CallDue, CallTimer
-from tests.test_conversations import QUIET, Client
+from tests.core.test_conversations import QUIET, Client
 
 
 def running(world: Client) -> list[int]:

@@ -6,7 +6,7 @@ from relayd.claude.capabilities import Capabilities
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.session.states import State
-from tests.test_pool_and_relay import World
+from tests.core.test_pool_and_relay import World
 
 TOOL = {"name": "t", "description": "", "input_schema": {"type": "object"}}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from relayd.core import events as ev
 from relayd.core.timers import RelayDue, RelayTimer
-from tests.test_conversations import QUIET, Client
+from tests.core.test_conversations import QUIET, Client
 
 
 def work(world: Client, event: Any) -> int:

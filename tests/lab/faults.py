@@ -2,7 +2,7 @@
 
 After each: the client has a right answer or one well-formed error within the limit (or has left by itself), and
 the next call works. After each kind: no process, fd or file is left over. Hooks that are lost, late, repeated or out of
-order, and processes that ignore signals, are a scripted `claude`'s business (`tests/test_daemon_faults.py`).
+order, and processes that ignore signals, are a scripted `claude`'s business (`tests/daemon/test_faults.py`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A script is played once to see which methods it uses after its first call has begun, and how often; then once for each of
 them, with an exception at one of its uses. Judged afterwards: every client has got its answer or one well-formed error, at
 most one call was lost, the next calls of all kinds are right, and nothing is left. Run by
-`tests/test_every_method_may_throw.py` and `scripts/siege --throws`.
+`tests/daemon/test_every_method_may_throw.py` and `scripts/siege --throws`.
 """
 
 from __future__ import annotations

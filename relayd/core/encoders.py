@@ -1,0 +1,18 @@
+"""Which encoder writes the answer of a request. Pure; called by `core/admission.py`."""
+
+from __future__ import annotations
+
+from relayd.anthropic.answer import new_id
+from relayd.anthropic.request import MessagesRequest
+from relayd.anthropic.sse import StreamEncoder
+from relayd.core.encoder import Encoder
+from relayd.core.request_decoding import DecodedRequest
+from relayd.openai.encode import ChatEncoder
+
+
+def encoder_for(decoded: DecodedRequest, request: MessagesRequest, created: int) -> Encoder:
+    """The encoder of the client's shape. `created` is unix seconds."""
+    message_id = new_id("msg_01")
+    if decoded.is_chat:
+        return ChatEncoder(message_id, request.model, created, decoded.with_usage)
+    return StreamEncoder(message_id, request.model)
