@@ -137,8 +137,7 @@ class Turn:
     def _has_all_calls(self) -> bool:
         """True once Claude Code has begun to run the tools: then their lines are written, which may come one by one."""
         calls = {block["id"] for line in self._lines for block in line.blocks if block["type"] == "tool_use"}
-        begun = self._called or self._answered_itself
-        return bool(calls and begun) and self._called <= calls
+        return bool(calls and (self._called or self._answered_itself)) and self._called <= calls
 
     @property
     def is_unseen(self) -> bool:
@@ -147,9 +146,8 @@ class Turn:
 
     @property
     def can_keep(self) -> bool:
-        """True for a turn that has ended in an answer of which Claude Code holds just what the client has."""
-        spoiled = self._over or self._hidden or self._answered_itself or self._failed or self.interrupted
-        return self._ended and not spoiled
+        """True for a turn that has ended in an answer of which Claude Code holds what the client has."""
+        return self._ended and not (self._over or self._hidden or self._answered_itself or self._failed or self.interrupted)
 
     @property
     def _caught_up_display(self) -> bool:
@@ -188,7 +186,7 @@ class Turn:
             if isinstance(part, TextShown):
                 begin += len(part.text)
                 late = begin - len(self._sent)
-                found += self._send_up_to(self._sent + part.text[-late:]) if late > 0 else []
+                found += self._send(part.text[-late:]) if late > 0 else []
             else:
                 found.append(part)
         return found
@@ -325,7 +323,9 @@ class Turn:
         return self._fail(internal("a block came too late for its place in the stream"))
 
     def _send_up_to(self, text: str) -> list[Part]:
-        piece = text[len(self._sent) :]
+        return self._send(text[len(self._sent) :])
+
+    def _send(self, piece: str) -> list[Part]:
         self._sent += piece
         return [TextShown(piece)] if piece else []
 
@@ -355,9 +355,8 @@ class Turn:
             return []
         if not self._shown or _trim(self._shown) != _trim(self._stopped.text):
             return []
-        usage = Usage(self._done.usage)
         content = ({"type": "text", "text": self._shown},)
-        return self._finish(Answer(new_id("msg_01"), self._done.model, content, "end_turn", usage))
+        return self._finish(Answer(new_id("msg_01"), self._done.model, content, "end_turn", Usage(self._done.usage)))
 
     def _answer(self) -> Answer:
         if not self._lines:  # an empty answer: no block, so no line
@@ -396,6 +395,5 @@ class Turn:
         return [Failed(error, lost, unseen)]
 
 
-def _trim(text: str) -> str:
-    """As JavaScript's trim, which the hook's text has been through."""
+def _trim(text: str) -> str:  # as JavaScript's trim, which the hook's text has been through
     return text.strip().strip("\ufeff").strip()
