@@ -90,7 +90,7 @@ class Server:
         self._log = log
         self._notifier = notifier
         self._reload = reload
-        self._facts: deque[Any] = deque()
+        self._facts: deque[ev.Event] = deque()
         self._orders: deque[Action] = deque()
         self._slots = Slots(config, self.loop, self._facts.append)
         self._clients = Clients(config, self.loop, self._facts.append, relay.access)
@@ -154,7 +154,7 @@ class Server:
             if isinstance(fact, ev.RequestArrived) and fact.request.path in CALL_PATHS:
                 self.relay.journal.worked(time.monotonic() - now)
 
-    def _drop(self, fact: Any, error: Exception) -> None:
+    def _drop(self, fact: ev.Event, error: Exception) -> None:
         """The core guards itself; this is for what it could not. The client pays that the fact came from, with its connection."""
         self.loop.report(fact, error)
         if isinstance(fact, (ev.RequestArrived, ev.RequestRefused, ev.FrameArrived, ev.ViewerCaughtUp)):
