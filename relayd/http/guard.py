@@ -19,6 +19,7 @@ from relayd.http import routes
 from relayd.http.messages import Refusal
 
 ALLOWED_HEADERS = "*, authorization"
+OWN_HEADERS = ("x-relayd-ignored", "x-relayd-emulated", "x-relayd-inexact", "x-relayd-output-format")
 # The dashboard loads nothing from elsewhere; the terminal sets styles of its own.
 PAGE_POLICY = (
     (
@@ -131,6 +132,6 @@ def page_headers(origin: str) -> list[tuple[str, str]]:
         ("access-control-allow-origin", origin),
         ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
         ("access-control-allow-headers", ALLOWED_HEADERS),
-        ("access-control-expose-headers", "request-id, retry-after, x-relayd-ignored, x-relayd-emulated, x-relayd-output-format"),
+        ("access-control-expose-headers", f"request-id, retry-after, {', '.join(OWN_HEADERS)}"),
         ("vary", "origin"),
     ]

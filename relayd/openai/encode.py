@@ -37,9 +37,10 @@ class ChatEncoder:
 
     route = "chat"
 
-    def __init__(self, message_id: str, model: str, created: int, with_usage: bool) -> None:
+    def __init__(self, message_id: str, model: str, created: int, with_usage: bool, is_legacy: bool = False) -> None:
         self.message_id = "chatcmpl-" + message_id.removeprefix("msg_")
         self._model, self._created, self._with_usage = model, created, with_usage
+        self._is_legacy = is_legacy  # the client knows functions, not tools: an answer calls one
         self._calls = 0
 
     def __repr__(self) -> str:
@@ -55,9 +56,11 @@ class ChatEncoder:
             "refusal": None,
             "annotations": [],
         }
-        if calls:
+        if calls and self._is_legacy:
+            message["function_call"] = calls[0]["function"]
+        elif calls:
             message["tool_calls"] = calls
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish(answer)}
         head = self._head("chat.completion") | {"model": answer.model}
         return codec.dump(head | {"choices": [choice], "usage": _usage(answer.usage)})
 
@@ -77,6 +80,8 @@ class ChatEncoder:
         """A whole block of another kind: tool calls are shown, thinking is not."""
         if block["type"] != "tool_use":
             return b""
+        if self._is_legacy:
+            return self._function(_call(block)["function"])
         call = {"index": self._calls} | _call(block)
         arguments = call["function"]["arguments"]
         first = call | {"function": call["function"] | {"arguments": ""}}
@@ -85,9 +90,20 @@ class ChatEncoder:
         self._calls += 1
         return data
 
+    def _function(self, function: dict[str, Any]) -> bytes:
+        self._calls += 1
+        if self._calls > 1:
+            return b""
+        arguments = {"arguments": function["arguments"]}
+        return self._chunk({"function_call": function | {"arguments": ""}}) + self._chunk({"function_call": arguments})
+
+    def _finish(self, answer: Answer) -> str:
+        reason = FINISH.get(answer.stop_reason, "stop")
+        return "function_call" if self._is_legacy and reason == "tool_calls" else reason
+
     def finish(self, answer: Answer) -> bytes:
         """The end: reason, counts if they were asked for, the mark of the end."""
-        data = self._chunk({}, _finish(answer))
+        data = self._chunk({}, self._finish(answer))
         if self._with_usage:
             usage = self._head("chat.completion.chunk") | {"choices": [], "usage": _usage(answer.usage)}
             data += b"data: " + codec.dump(usage) + b"\n\n"
@@ -119,10 +135,6 @@ class ChatEncoder:
 def _call(block: Block) -> dict[str, Any]:
     arguments = codec.dump(block["input"]).decode()
     return {"id": block["id"], "type": "function", "function": {"name": block["name"], "arguments": arguments}}
-
-
-def _finish(answer: Answer) -> str:
-    return FINISH.get(answer.stop_reason, "stop")
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
