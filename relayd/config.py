@@ -124,6 +124,11 @@ class Config(Limits):
         "Web pages that may use the daemon: their origins, separated by commas. Each can spend the login; none is safe.",
         at_start=True,
     )
+    allowed_hosts: str = word(
+        "",
+        "Other names by which programs reach the daemon, such as host.docker.internal, separated by commas, without ports.",
+        at_start=True,
+    )
 
     # The log
     log_format: str = word("human", "Lines of the log: human, or json for programs.", choices=LOG_FORMATS, at_start=True)

@@ -68,6 +68,11 @@ class Model:
         return tuple(int(part) for part in self.alias.split("-")[2:])
 
     @property
+    def takes_sampling(self) -> bool:
+        """True if `temperature` and the like are taken: newer models refuse them."""
+        return self.version < (4, 7)
+
+    @property
     def name(self) -> str:
         """`Opus 5.5`"""
         return f"{self.line.capitalize()} {'.'.join(map(str, self.version))}"

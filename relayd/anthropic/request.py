@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd import codec
-from relayd.anthropic import blocks, checks, edge, structured, tools
+from relayd.anthropic import blocks, checks, edge, inexact, structured, tools
 from relayd.anthropic import conversation_rules as rules
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.conversation_rules import Message
@@ -56,7 +56,8 @@ class Thinking:
 
 @dataclass(frozen=True)
 class MessagesRequest:
-    """A valid request. `system` holds the texts of its blocks; `ignored` what cannot be honoured, `emulated` what is by words.
+    """A valid request. `system` holds the texts of its blocks; `ignored` what cannot be honoured, `emulated` what is by words,
+    `inexact` where the model gets other JSON than was sent.
 
     `schema` is the JSON schema of `output_config.format`.
     """
@@ -75,6 +76,7 @@ class MessagesRequest:
     schema: dict[str, Any] | None = None
     ignored: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
+    inexact: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<MessagesRequest {self.model} messages={len(self.messages)} stream={self.stream}>"
@@ -112,6 +114,7 @@ def parse(value: dict[str, Any], version: str, held: Held = Held()) -> MessagesR
         choice=tools.choice(value.get("tool_choice"), offered),
         schema=_schema(value),
         ignored=_ignored(value, unheard),
+        inexact=edge.header_names(inexact.paths(value)),
     )
 
 

@@ -245,6 +245,8 @@ class Call:
         headers = [("content-type", content_type), ("request-id", self.request_id), ("server-timing", timing)]
         if self.request.ignored:
             headers.append(("x-relayd-ignored", ", ".join(self.request.ignored)))
+        if self.request.inexact:
+            headers.append(("x-relayd-inexact", ", ".join(self.request.inexact)))
         emulated = list(self.request.emulated)
         if self._constraint and self.answer is None and not self.retries and not self.status:
             emulated.append(f"{self._constraint} (if needed)")

@@ -40,7 +40,8 @@ class Relay:
         self.engine = Engine(self._effective(), host, keys)
         self.front = Front(self._effective(), host, self.engine)
         origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
-        self.access = Access(port, origins, host.token)  # applied by the runtime, before a body comes
+        names = frozenset(name.strip().lower() for name in config.allowed_hosts.split(",") if name.strip())
+        self.access = Access(port, origins, host.token, names)  # applied by the runtime, before a body comes
         self.pool = self.engine.pool
         self.calls = self.engine.calls
         self.journal = self.engine.journal

@@ -15,7 +15,7 @@ from relayd.claude import compose, launch
 from relayd.config import Config
 from relayd.core import conversation_names
 from relayd.core.conversation_names import Name
-from relayd.errors import invalid
+from relayd.errors import ApiError, invalid
 from relayd.http import encoding
 from relayd.http.messages import HttpRequest
 from relayd.openai import decode
@@ -32,20 +32,34 @@ class DecodedRequest:
     name: Name | None = None
     is_chat: bool = False
     with_usage: bool = False
+    is_legacy: bool = False
     ignored: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
+    inexact: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<DecodedRequest {self.name} chat={self.is_chat}>"
 
     def request(self, held: Held, config: Config) -> MessagesRequest:
         """The checked request. Raises ApiError."""
+        try:
+            return self._checked(held, config)
+        except ApiError as error:
+            error.message = decode.renamed(error.message) if self.is_chat else error.message
+            raise
+
+    def _checked(self, held: Held, config: Config) -> MessagesRequest:
         request = requests.parse(self.value, self.version, held)
-        request = replace(request, ignored=(*request.ignored, *self.ignored), emulated=self.emulated)
+        request = replace(
+            request,
+            ignored=(*request.ignored, *self.ignored),
+            emulated=self.emulated,
+            inexact=(*request.inexact, *self.inexact),
+        )
         compose.check(request)
         launch.check(request)
-        if config.strict and request.ignored:
-            raise invalid(f"{', '.join(request.ignored)}: cannot be honoured (strict is on)")
+        if config.strict and (request.ignored or request.inexact):
+            raise invalid(f"{', '.join((*request.ignored, *request.inexact))}: cannot be honoured (strict is on)")
         return request
 
 
@@ -57,10 +71,9 @@ def read(request: HttpRequest, is_chat: bool, config: Config) -> DecodedRequest:
     value = requests.document(body)
     name = conversation_names.name_of(request.headers, value)
     if is_chat:
-        ignored = edge.header_names(decode.ignored(value))
-        emulated = ("response_format",) if decode.is_emulated(value) else ()
-        messages, with_usage = decode.to_messages(value), decode.wants_usage(value)
-        return DecodedRequest(messages, requests.VERSION_OLD, name, True, with_usage, ignored, emulated)
+        found = decode.translate(value)
+        told = map(edge.header_names, (found.ignored, found.emulated, found.inexact))
+        return DecodedRequest(found.value, requests.VERSION_OLD, name, True, found.with_usage, found.is_legacy, *told)
     return DecodedRequest(value, request.headers.get("anthropic-version", requests.VERSION_OLD), name)
 
 

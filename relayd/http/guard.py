@@ -9,6 +9,7 @@ client never gets to send a body. `http1` calls it as soon as the head is comple
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,7 @@ from relayd.http import routes
 from relayd.http.messages import Refusal
 
 ALLOWED_HEADERS = "*, authorization"
+OWN_HEADERS = ("x-relayd-ignored", "x-relayd-emulated", "x-relayd-inexact", "x-relayd-output-format")
 # The dashboard loads nothing from elsewhere; the terminal sets styles of its own.
 PAGE_POLICY = (
     (
@@ -28,6 +30,7 @@ PAGE_POLICY = (
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
 )
+LOOPBACK = re.compile(r"127(?:\.\d{1,3}){3}")
 HTTP_PORT = 80  # the one that browsers leave out of Host and Origin
 # What a browser says of a request that another site, or another port of this machine, has caused.
 FOREIGN_SITES = ("cross-site", "same-site")
@@ -55,17 +58,27 @@ class Admitted:
 
 @dataclass(frozen=True)
 class Access:
-    """The policy of one daemon: its port, the foreign origins that may ask, and the token if there is one."""
+    """The policy of one daemon: its port, the foreign origins that may ask, the token if there is one, its other names."""
 
     port: int
     origins: frozenset[str] = frozenset()
     token: str = field(default="", repr=False)
+    names: frozenset[str] = frozenset()  # which the user has declared; a port in front of ours may be any
 
     @cached_property
     def hosts(self) -> frozenset[str]:
         """What Host may say. Compared as text: nothing of a request becomes a number."""
         with_port = {f"{name}:{self.port}" for name in loopback.HOSTS_IN_URLS}
         return frozenset(with_port | set(loopback.HOSTS_IN_URLS) if self.port == HTTP_PORT else with_port)
+
+    def is_own(self, host: str) -> bool:
+        """True for a Host that no foreign page can have: a name of this daemon, or one that resolves to loopback everywhere."""
+        host = host.lower()
+        name, _, port = host.rpartition(":")
+        name = name if port.isdecimal() and name else host
+        if host in self.hosts or name in self.names:
+            return True
+        return host == f"{name}:{self.port}" and (name.endswith(".localhost") or LOOPBACK.fullmatch(name) is not None)
 
     @cached_property
     def own_origins(self) -> frozenset[str]:
@@ -74,8 +87,9 @@ class Access:
 
     def judge(self, method: str, path: str, headers: Mapping[str, str]) -> Admitted | Refusal:
         """May this request send its body? Header names are lower case. Never raises."""
-        if headers.get("host", "").lower() not in self.hosts:
-            return Refusal(ApiError(403, "Host is not this daemon's loopback address"))
+        host = headers.get("host", "")
+        if not self.is_own(host):
+            return Refusal(ApiError(403, "Host is not this daemon's loopback address (allowed_hosts can add a name)"))
         origin = headers.get("origin")
         page = origin if origin is not None and origin in self.origins else ""
         if origin is not None and not page and origin.lower() not in self.own_origins:
@@ -92,6 +106,8 @@ class Access:
             if method == "POST":
                 _check_content_type(headers)
         except ApiError as error:
+            if error.status == 404:
+                error.message += routes.hint(path, f"http://{host}")
             return Refusal(error, name if error.status != 403 else "", page)
         return Admitted(name, page, _body_max(name))
 
@@ -112,7 +128,9 @@ def _check_site(route: str, headers: Mapping[str, str]) -> None:
 
 
 def _check_content_type(headers: Mapping[str, str]) -> None:
-    """Raises ApiError 415 for what a form of a web page could send."""
+    """Raises ApiError 415 for what a form of a web page could send. Nothing at all is no harm: it is an error of its own."""
+    if "content-type" not in headers and "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
+        return
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "content-type must be application/json")
 
@@ -131,6 +149,6 @@ def page_headers(origin: str) -> list[tuple[str, str]]:
         ("access-control-allow-origin", origin),
         ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
         ("access-control-allow-headers", ALLOWED_HEADERS),
-        ("access-control-expose-headers", "request-id, retry-after, x-relayd-ignored, x-relayd-emulated, x-relayd-output-format"),
+        ("access-control-expose-headers", f"request-id, retry-after, {', '.join(OWN_HEADERS)}"),
         ("vary", "origin"),
     ]

@@ -36,6 +36,8 @@ ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 CHAT_PATH = "/v1/chat/completions"  # its clients read errors in OpenAI's shape
 INTERNAL = ("hooks", "pieces", "mcp", "telemetry")
+# Paths that clients put behind a base URL, and where that has to end.
+BASES = {CHAT_PATH: "/v1", "/v1/messages/count_tokens": "", "/v1/messages": "", "/v1/models": ""}
 # Without the token: nothing to see, a secret of its own in the path, or the token in the first message.
 OPEN = ("hello", "page", "docs", "live", *INTERNAL)
 COMPILED = {name: (methods, re.compile(pattern)) for name, (methods, pattern, _) in ROUTES.items()}
@@ -65,6 +67,15 @@ def match(method: str, path: str) -> Route:
             groups = found.groupdict()
             return Route(name, groups.get("secret") or "", text_of(unquote_to_bytes(groups.get("name") or "")))
     raise ApiError(404, "Not Found")
+
+
+def hint(path: str, origin: str) -> str:
+    """What to tell a client whose base URL has too much path, or too little; empty if that is not it."""
+    plain = f"/{path}/".replace("/v1", "")
+    for known, base in BASES.items():
+        if plain.rstrip("/").endswith(known.removeprefix("/v1")):
+            return f": the path is {known}, so set the base URL to {origin}{base}"
+    return ""
 
 
 def _check_method(method: str, methods: tuple[str, ...]) -> None:

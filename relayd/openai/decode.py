@@ -8,79 +8,138 @@ to the Messages checks is of the right shape, or of a wrong one that these refus
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from typing import Any
 
-from relayd import codec
-from relayd.anthropic import checks
+from relayd.anthropic import checks, models
 from relayd.errors import invalid
+from relayd.openai import history
 
 MAX_TOKENS_DEFAULT = 8192
 TEMPERATURE_MAX = 2  # of OpenAI; the Messages API ends at 1
-IMAGE_DATA = re.compile(r"data:(?P<type>image/[\w.+-]+);base64,(?P<data>.*)", re.DOTALL)
-SYSTEM_ROLES = ("system", "developer")
-EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh"}
+EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 CHOICES = {"auto": "auto", "required": "any", "none": "none"}
+SAMPLING = ("temperature", "top_p")
 HONOURED = (
-    *(
-        "model",
-        "messages",
-        "max_tokens",
-        "max_completion_tokens",
-        "stream",
-        "stream_options",
-        "n",
-        "stop",
-        "temperature",
-        "top_p",
-    ),
-    *("tools", "tool_choice", "parallel_tool_calls", "reasoning_effort", "response_format"),
+    *("model", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options", "n", "stop", *SAMPLING),
+    *("tools", "tool_choice", "parallel_tool_calls", "reasoning_effort", "response_format", "thinking"),
+    *("functions", "function_call"),
 )
 USAGE = "stream_options.include_usage"
 FORMATS = ("text", "json_object", "json_schema")
 JSON_OBJECT = "Answer with a single JSON object and nothing else, without code fences."
+# What errors call a field, and its name here.
+NAMES = (
+    ("stop_sequences", "stop"),
+    ("output_config.format.schema", "response_format.json_schema.schema"),
+    ("output_config.effort", "reasoning_effort"),
+    (".custom.input_schema", ".function.parameters"),
+    (".custom.", ".function."),
+)
 
 
-def ignored(value: dict[str, Any]) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Translation:
+    """The Messages request of a chat request, and what is to be said of it.
+
+    `ignored`, `emulated` and `inexact` are names of fields. `is_legacy`: it has functions, not tools, and its answer, too.
+    """
+
+    value: dict[str, Any]
+    with_usage: bool
+    is_legacy: bool
+    ignored: tuple[str, ...]
+    emulated: tuple[str, ...]
+    inexact: tuple[str, ...]
+
+
+def translate(value: dict[str, Any]) -> Translation:
+    """A chat request in the other shape. Raises ApiError 400."""
+    if isinstance(value.get("n"), bool) or value.get("n") not in (None, 1):
+        raise invalid("n: must be 1")
+    modalities = value.get("modalities")
+    if isinstance(modalities, list) and "audio" in modalities:
+        raise invalid("modalities: these models give no audio")
+    past = history.read(value.get("messages"))
+    found: dict[str, Any] = {
+        "model": value.get("model"),
+        "max_tokens": _max_tokens(value),
+        "messages": past.messages,
+        "stream": checks.flag(value.get("stream"), "stream"),
+    }
+    found |= {"thinking": value["thinking"]} if value.get("thinking") is not None else {}
+    is_legacy = value.get("functions") is not None and not value.get("tools")
+    found |= _tools(_modern(value) if is_legacy else value)
+    found |= _format(value, past.system)
+    if any(past.system):
+        found["system"] = "\n".join(past.system)
+    stops, unheard = _stops(value.get("stop"))
+    found |= {"stop_sequences": stops} if stops else {}
+    sampling = _sampling(value)
+    emulated = ["response_format"] * _is_json_by_words(value) + ["messages.0.role"] * past.is_system_only
+    return Translation(
+        found | sampling,
+        _wants_usage(value),
+        is_legacy,
+        (*_ignored(value, sampling), *unheard),
+        tuple(emulated),
+        tuple(past.inexact),
+    )
+
+
+def renamed(message: str) -> str:
+    """An error's text with the names that chat requests have for the fields."""
+    for theirs, ours in NAMES:
+        message = message.replace(theirs, ours)
+    return message
+
+
+def _ignored(value: dict[str, Any], sampling: dict[str, Any]) -> list[str]:
     """The names of the fields that are dropped, or not honoured as they are: a temperature above 1 becomes 1."""
     found = [name for name, given in value.items() if name not in HONOURED and given is not None]
-    found += ["temperature"] * _is_clipped(value.get("temperature"))
-    return (*found, *["reasoning_effort"] * (_effort(value) not in ("", *EFFORTS)))
+    found += [name for name in SAMPLING if value.get(name) is not None and sampling.get(name) != value[name]]
+    return found + ["reasoning_effort"] * (_effort(value) not in ("", *EFFORTS))
 
 
-def is_emulated(value: dict[str, Any]) -> bool:
+def _is_json_by_words(value: dict[str, Any]) -> bool:
     """True if JSON is asked for by words alone: the API has no such parameter without a schema."""
     format_ = value.get("response_format")
     return isinstance(format_, dict) and format_.get("type") == "json_object"
 
 
-def wants_usage(value: dict[str, Any]) -> bool:
+def _wants_usage(value: dict[str, Any]) -> bool:
     """True if a stream shall end with the counts. Raises ApiError 400."""
     options = value.get("stream_options")
     return options is not None and checks.flag(checks.mapping(options, "stream_options").get("include_usage"), USAGE)
 
 
-def to_messages(value: dict[str, Any]) -> dict[str, Any]:
-    """The Messages request of a chat request. Raises ApiError 400."""
-    if isinstance(value.get("n"), bool) or value.get("n") not in (None, 1):
-        raise invalid("n: must be 1")
-    items = [checks.mapping(m, f"messages.{n}") for n, m in enumerate(checks.listing(value.get("messages"), "messages"))]
-    system = [_text(m.get("content"), f"messages.{n}.content") for n, m in enumerate(items) if m.get("role") in SYSTEM_ROLES]
-    found: dict[str, Any] = {
-        "model": value.get("model"),
-        "max_tokens": _max_tokens(value),
-        "messages": [_message(m, n) for n, m in enumerate(items) if m.get("role") not in SYSTEM_ROLES],
-        "stream": checks.flag(value.get("stream"), "stream"),
-    }
-    found |= _tools(value)
-    found |= _format(value, system)
-    if any(system):
-        found["system"] = "\n".join(system)
-    stop = value.get("stop")
-    if stop is not None and stop != []:
-        found["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+def _stops(value: Any) -> tuple[Any, list[str]]:
+    """The stop sequences, and the names of those that the Messages API does not take: white space alone."""
+    if value is None or not isinstance(value, (str, list)):
+        return value, []
+    given = [value] if isinstance(value, str) else value
+    blank = [n for n, stop in enumerate(given) if isinstance(stop, str) and not stop.strip()]
+    return [stop for n, stop in enumerate(given) if n not in blank], [f"stop.{n}" for n in blank]
+
+
+def _sampling(value: dict[str, Any]) -> dict[str, Any]:
+    """The sampling parameters for models that take them: the newer ones refuse them, which a chat's client cannot know."""
+    name = value.get("model")
+    if isinstance(name, str) and not models.facts(name).takes_sampling:
+        return {}
     temperature = value.get("temperature")
-    return found | {"temperature": 1 if _is_clipped(temperature) else temperature, "top_p": value.get("top_p")}
+    return {"temperature": 1 if _is_clipped(temperature) else temperature, "top_p": value.get("top_p")}
+
+
+def _modern(value: dict[str, Any]) -> dict[str, Any]:
+    """`functions` and `function_call` as tools: one call at a time, as their answers have room for one."""
+    functions = _listed(value.get("functions"), "functions")
+    choice = value.get("function_call")
+    return {
+        "tools": [{"type": "function", "function": function} for function in functions],
+        "tool_choice": {"function": choice} if isinstance(choice, dict) else choice,
+        "parallel_tool_calls": False,
+    }
 
 
 def _max_tokens(value: dict[str, Any]) -> Any:
@@ -92,22 +151,6 @@ def _is_clipped(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 1 < value <= TEMPERATURE_MAX
 
 
-def _message(value: dict[str, Any], number: int) -> dict[str, Any]:
-    path = f"messages.{number}"
-    role = value.get("role")
-    content = value.get("content")
-    if role in ("tool", "function"):
-        result = {"type": "tool_result", "tool_use_id": value.get("tool_call_id"), "content": _text(content, f"{path}.content")}
-        return {"role": "user", "content": [result]}
-    if role == "assistant":
-        calls = _listed(value.get("tool_calls"), f"{path}.tool_calls")
-        blocks = _blocks(content, path) + [_call(c, f"{path}.tool_calls.{n}") for n, c in enumerate(calls)]
-        return {"role": "assistant", "content": blocks}
-    if role != "user":
-        raise invalid(f"{path}.role: Input should be 'system', 'developer', 'user', 'assistant' or 'tool'")
-    return {"role": "user", "content": content if isinstance(content, str) else _blocks(content, path)}
-
-
 def _listed(value: Any, path: str) -> list[Any]:
     """A list that may be left out."""
     return [] if value is None else checks.listing(value, path)
@@ -116,61 +159,6 @@ def _listed(value: Any, path: str) -> list[Any]:
 def _given_text(value: Any, path: str) -> str:
     """A text that may be left out."""
     return "" if value is None else checks.text(value, path)
-
-
-def _call(value: Any, path: str) -> dict[str, Any]:
-    call = checks.mapping(value, path)
-    function = checks.mapping(call.get("function"), f"{path}.function")
-    arguments = _given_text(function.get("arguments"), f"{path}.function.arguments")
-    try:
-        given = codec.parse((arguments or "{}").encode())
-    except ValueError as error:
-        raise invalid(f"{path}.function.arguments: not JSON: {error}") from error
-    return {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": given}
-
-
-def _blocks(content: Any, path: str) -> list[dict[str, Any]]:
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
-    parts = _listed(content, f"{path}.content")
-    return [_part(checks.mapping(p, f"{path}.content.{n}"), f"{path}.content.{n}") for n, p in enumerate(parts)]
-
-
-def _part(part: dict[str, Any], path: str) -> dict[str, Any]:
-    kind = part.get("type")
-    if kind in ("text", "refusal"):
-        return {"type": "text", "text": part.get("text") or part.get("refusal")}
-    if kind == "image_url":
-        url = checks.text(checks.mapping(part.get("image_url"), f"{path}.image_url").get("url"), f"{path}.image_url.url")
-        data = IMAGE_DATA.fullmatch(url)
-        if data:
-            return {"type": "image", "source": {"type": "base64", "media_type": data["type"], "data": data["data"]}}
-        return {"type": "image", "source": {"type": "url", "url": url}}
-    if kind == "file":
-        return _file(checks.mapping(part.get("file"), f"{path}.file"), path)
-    raise invalid(f"{path}.type: Input should be 'text', 'image_url' or 'file'")
-
-
-def _file(file: dict[str, Any], path: str) -> dict[str, Any]:
-    data = _given_text(file.get("file_data"), f"{path}.file.file_data")
-    _, comma, encoded = data.partition(";base64,")
-    if not comma:
-        raise invalid(f"{path}.file.file_data: must be a data URL with base64 data")
-    source = {"type": "base64", "media_type": "application/pdf", "data": encoded}
-    name = _given_text(file.get("filename"), f"{path}.file.filename")
-    return {"type": "document", "source": source, **({"title": name} if name else {})}
-
-
-def _text(content: Any, path: str) -> str:
-    """The text of a message that can hold nothing else."""
-    if isinstance(content, str):
-        return content
-    texts = []
-    for number, item in enumerate(_listed(content, path)):
-        part = checks.mapping(item, f"{path}.{number}")
-        checks.one_of(part.get("type"), ("text",), f"{path}.{number}.type")
-        texts.append(checks.text(part.get("text"), f"{path}.{number}.text"))
-    return "".join(texts)
 
 
 def _tools(value: dict[str, Any]) -> dict[str, Any]:

@@ -37,9 +37,10 @@ class ChatEncoder:
 
     route = "chat"
 
-    def __init__(self, message_id: str, model: str, created: int, with_usage: bool) -> None:
+    def __init__(self, message_id: str, model: str, created: int, with_usage: bool, is_legacy: bool = False) -> None:
         self.message_id = "chatcmpl-" + message_id.removeprefix("msg_")
         self._model, self._created, self._with_usage = model, created, with_usage
+        self._is_legacy = is_legacy  # the client knows functions, not tools: an answer calls one
         self._calls = 0
 
     def __repr__(self) -> str:
@@ -55,9 +56,11 @@ class ChatEncoder:
             "refusal": None,
             "annotations": [],
         }
-        if calls:
+        if calls and self._is_legacy:
+            message["function_call"] = calls[0]["function"]
+        elif calls:
             message["tool_calls"] = calls
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish(answer)}
         head = self._head("chat.completion") | {"model": answer.model}
         return codec.dump(head | {"choices": [choice], "usage": _usage(answer.usage)})
 
@@ -104,14 +107,22 @@ class ChatEncoder:
 
     def _begin(self, call_id: str, name: str) -> bytes:
         function = {"name": name, "arguments": ""}
+        if self._is_legacy:  # which knows of one call
+            return self._chunk({"function_call": function}) if self._calls == 0 else b""
         return self._chunk({"tool_calls": [{"index": self._calls, "id": call_id, "type": "function", "function": function}]})
 
     def _arguments(self, index: int, piece: str) -> bytes:
+        if self._is_legacy:
+            return self._chunk({"function_call": {"arguments": piece}}) if index == 0 else b""
         return self._chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+
+    def _finish(self, answer: Answer) -> str:
+        reason = FINISH.get(answer.stop_reason, "stop")
+        return "function_call" if self._is_legacy and reason == "tool_calls" else reason
 
     def finish(self, answer: Answer) -> bytes:
         """The end: reason, counts if they were asked for, the mark of the end."""
-        data = self._chunk({}, _finish(answer))
+        data = self._chunk({}, self._finish(answer))
         if self._with_usage:
             usage = self._head("chat.completion.chunk") | {"choices": [], "usage": _usage(answer.usage)}
             data += b"data: " + codec.dump(usage) + b"\n\n"
@@ -143,10 +154,6 @@ class ChatEncoder:
 def _call(block: Block) -> dict[str, Any]:
     arguments = codec.dump(block["input"]).decode()
     return {"id": block["id"], "type": "function", "function": {"name": block["name"], "arguments": arguments}}
-
-
-def _finish(answer: Answer) -> str:
-    return FINISH.get(answer.stop_reason, "stop")
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -213,14 +213,14 @@ def test_an_input_that_cannot_be_written_again_is_refused(opened: bytes, depth: 
     [
         ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content: Input should be a valid list"),
         ({"messages": [{"role": "user", "content": {}}]}, "messages.0.content: Input should be a valid list"),
-        ({"messages": [{"role": "user", "content": None}]}, "messages.0: user messages must have non-empty content"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages: at least one message is required"),
         ({"messages": [{"role": "user", "content": [5]}]}, "messages.0.content.0: Input should be an object"),
         ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "messages.0.tool_calls: Input should be a valid list"),
         ({"messages": [{"role": "assistant", "tool_calls": [5]}]}, "messages.0.tool_calls.0: Input should be an object"),
         ({"messages": [{"role": "system", "content": 5}]}, "messages.0.content: Input should be a valid list"),
         (
             {"messages": [{"role": "tool", "content": [{"type": "image_url"}]}]},
-            "messages.0.content.0.type: Input should be 'text'",
+            "messages.0.tool_call_id: Input should be a valid string",
         ),
         ({"messages": [{"role": ["user"], "content": "x"}]}, "messages.0.role: Input should be 'system', "),
         ({"messages": [{"role": None}]}, "messages.0.role: Input should be 'system', "),
@@ -239,7 +239,7 @@ def test_an_input_that_cannot_be_written_again_is_refused(opened: bytes, depth: 
         ({"n": True}, "n: must be 1"),
         ({"temperature": 2.5}, "temperature: range: 0..1"),
         ({"top_p": 1.5}, "top_p: range: 0..1"),
-        ({"stop": 5}, "stop_sequences: Input should be a valid list"),
+        ({"stop": 5}, "stop: Input should be a valid list"),
     ],
 )
 def test_a_wrong_type_in_a_chat_request_is_told_to_openai_clients(fields: dict[str, Any], message: str) -> None:

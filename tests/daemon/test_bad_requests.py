@@ -171,7 +171,10 @@ def test_a_sample_of_wrong_parts_through_a_daemon(daemon: Callable[..., Harness]
         ({"n": 2}, "n: must be 1"),
         ({"messages": None}, "messages: Input should be a valid list"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role: Input should be"),
-        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages.0.content.0.type: Input should be"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+            "messages.0.content.0: input_audio: these models take no audio",
+        ),
         ({"messages": [{"role": "tool", "tool_call_id": "x", "content": "y"}]}, "messages.0.content.0: unexpected `tool_use_id`"),
         ({"tools": [{"type": "function"}]}, "tools.0.function: Input should be an object"),
         ({"tool_choice": "some", "tools": [{"function": {"name": "f"}}]}, "tool_choice: Input should be"),

@@ -90,7 +90,7 @@ def test_the_metrics_of_the_page_are_those_that_are_served(daemon: Make) -> None
 
 
 def test_what_the_page_says_of_openai_clients(daemon: Make) -> None:
-    decoded = decode.to_messages({"messages": [], "temperature": 1.7})
+    decoded = decode.translate({"messages": [], "temperature": 1.7}).value
     assert (decoded["max_tokens"], decoded["temperature"]) == (8192, 1)
     url = daemon(idle=0).url
     assert chat(url, n=2)[0] == 400

@@ -10,6 +10,7 @@ from relayd.errors import ApiError
 from relayd.openai import decode
 
 USER = {"role": "user", "content": "hi"}
+ASKED = {"role": "user", "content": [{"type": "text", "text": "hi"}]}
 TOOL = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
 PDF = "data:application/pdf;base64,QUJD"
 
@@ -18,16 +19,32 @@ def chat(**fields: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [USER], **fields}
 
 
+def to_messages(value: dict[str, Any]) -> dict[str, Any]:
+    return decode.translate(value).value
+
+
+def ignored(value: dict[str, Any]) -> tuple[str, ...]:
+    return decode.translate(value).ignored
+
+
+def is_emulated(value: dict[str, Any]) -> bool:
+    return "response_format" in decode.translate(value).emulated
+
+
+def wants_usage(value: dict[str, Any]) -> bool:
+    return decode.translate(value).with_usage
+
+
 def block(part: dict[str, Any]) -> Any:
     """What one part of a user's message becomes."""
-    return decode.to_messages(chat(messages=[{"role": "user", "content": [part]}]))["messages"][0]["content"][0]
+    return to_messages(chat(messages=[{"role": "user", "content": [part]}]))["messages"][0]["content"][0]
 
 
 def test_the_least_request_gets_a_limit_and_no_more() -> None:
-    assert decode.to_messages(chat()) == {
+    assert to_messages(chat()) == {
         "model": "m",
         "max_tokens": decode.MAX_TOKENS_DEFAULT,
-        "messages": [USER],
+        "messages": [ASKED],
         "stream": False,
         "temperature": None,
         "top_p": None,
@@ -37,9 +54,9 @@ def test_the_least_request_gets_a_limit_and_no_more() -> None:
 def test_system_and_developer_messages_are_one_system_prompt_wherever_they_stand() -> None:
     parts = [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]
     messages = [{"role": "system", "content": "a"}, USER, {"role": "developer", "content": parts}]
-    found = decode.to_messages(chat(messages=messages))
-    assert (found["system"], found["messages"]) == ("a\nbc", [USER])
-    assert "system" not in decode.to_messages(chat(messages=[{"role": "system", "content": None}, USER]))
+    found = to_messages(chat(messages=messages))
+    assert (found["system"], found["messages"]) == ("a\nbc", [ASKED])
+    assert "system" not in to_messages(chat(messages=[{"role": "system", "content": None}, USER]))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +69,7 @@ def test_system_and_developer_messages_are_one_system_prompt_wherever_they_stand
     ],
 )
 def test_the_newer_name_of_the_limit_comes_first(fields: dict[str, Any], limit: int) -> None:
-    assert decode.to_messages(chat(**fields))["max_tokens"] == limit
+    assert to_messages(chat(**fields))["max_tokens"] == limit
 
 
 @pytest.mark.parametrize(
@@ -61,21 +78,21 @@ def test_the_newer_name_of_the_limit_comes_first(fields: dict[str, Any], limit: 
 )
 def test_a_temperature_that_only_openai_has_becomes_the_highest_and_is_named(given: Any, becomes: Any, named: bool) -> None:
     value = chat(temperature=given)
-    assert decode.to_messages(value)["temperature"] == becomes
-    assert ("temperature" in decode.ignored(value)) is named
+    assert to_messages(value)["temperature"] == becomes
+    assert ("temperature" in ignored(value)) is named
 
 
 def test_a_stop_may_be_one_text_or_many_or_nothing() -> None:
-    assert decode.to_messages(chat(stop="END"))["stop_sequences"] == ["END"]
-    assert decode.to_messages(chat(stop=["a", "b"]))["stop_sequences"] == ["a", "b"]
-    assert "stop_sequences" not in decode.to_messages(chat(stop=None))
-    assert "stop_sequences" not in decode.to_messages(chat(stop=[]))
+    assert to_messages(chat(stop="END"))["stop_sequences"] == ["END"]
+    assert to_messages(chat(stop=["a", "b"]))["stop_sequences"] == ["a", "b"]
+    assert "stop_sequences" not in to_messages(chat(stop=None))
+    assert "stop_sequences" not in to_messages(chat(stop=[]))
 
 
 def test_what_means_nothing_to_these_models_is_named() -> None:
     value = chat(seed=1, user=None, logprobs=False, n=1, reasoning_effort="most")
-    assert decode.ignored(value) == ("seed", "logprobs", "reasoning_effort")
-    assert decode.ignored(chat(reasoning_effort="high")) == decode.ignored(chat()) == ()
+    assert ignored(value) == ("seed", "logprobs", "reasoning_effort")
+    assert ignored(chat(reasoning_effort="high")) == ignored(chat()) == ()
 
 
 def test_tool_calls_and_results_keep_their_order_and_ids() -> None:
@@ -83,15 +100,15 @@ def test_tool_calls_and_results_keep_their_order_and_ids() -> None:
     bare = {"id": "c2", "type": "function", "function": {"name": "look", "arguments": ""}}
     answer = {"role": "assistant", "content": "so", "tool_calls": [call, bare]}
     result = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "r"}]}
-    said, got = decode.to_messages(chat(messages=[answer, result]))["messages"]
+    said, got = to_messages(chat(messages=[answer, result]))["messages"]
     assert said["content"] == [
         {"type": "text", "text": "so"},
         {"type": "tool_use", "id": "c1", "name": "look", "input": {"a": 1}},
         {"type": "tool_use", "id": "c2", "name": "look", "input": {}},
     ]
     assert got == {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "r"}]}
-    silent = decode.to_messages(chat(messages=[USER, {"role": "assistant", "content": ""}]))
-    assert silent["messages"][1] == {"role": "assistant", "content": []}
+    silent = to_messages(chat(messages=[USER, {"role": "assistant", "content": ""}]))
+    assert silent["messages"] == [ASKED]
 
 
 def test_parts_become_blocks() -> None:
@@ -108,9 +125,9 @@ def test_parts_become_blocks() -> None:
 
 def test_tools_are_passed_on_with_their_choice() -> None:
     plain = {"name": "look", "description": "d", "input_schema": {"type": "object"}}
-    assert decode.to_messages(chat(tools=[TOOL]))["tools"] == [plain]
+    assert to_messages(chat(tools=[TOOL]))["tools"] == [plain]
     strict = {"type": "function", "function": {"name": "x", "strict": True}}
-    (found,) = decode.to_messages(chat(tools=[strict]))["tools"]
+    (found,) = to_messages(chat(tools=[strict]))["tools"]
     assert (found["input_schema"], found["strict"]) == ({"type": "object", "properties": {}}, True)
 
 
@@ -126,34 +143,33 @@ def test_tools_are_passed_on_with_their_choice() -> None:
     ],
 )
 def test_the_choice_of_a_tool(fields: dict[str, Any], choice: dict[str, Any]) -> None:
-    assert decode.to_messages(chat(tools=[TOOL], **fields))["tool_choice"] == choice
+    assert to_messages(chat(tools=[TOOL], **fields))["tool_choice"] == choice
 
 
 def test_a_choice_without_tools_goes_on_only_if_the_api_refuses_it() -> None:
-    assert "tool_choice" not in decode.to_messages(chat(tool_choice="auto"))
-    assert "tool_choice" not in decode.to_messages(chat(tool_choice="none", tools=[]))
-    assert decode.to_messages(chat(tool_choice="required"))["tool_choice"] == {"type": "any"}
+    assert "tool_choice" not in to_messages(chat(tool_choice="auto"))
+    assert "tool_choice" not in to_messages(chat(tool_choice="none", tools=[]))
+    assert to_messages(chat(tool_choice="required"))["tool_choice"] == {"type": "any"}
 
 
 def test_formats_and_efforts() -> None:
     schema = {"type": "object", "properties": {}}
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
-    found = decode.to_messages(chat(response_format=wanted, reasoning_effort="minimal"))
+    found = to_messages(chat(response_format=wanted, reasoning_effort="minimal"))
     assert found["output_config"] == {"effort": "low", "format": {"type": "json_schema", "schema": schema}}
-    without = decode.to_messages(chat(response_format={"type": "json_schema", "json_schema": {"name": "n"}}))
+    without = to_messages(chat(response_format={"type": "json_schema", "json_schema": {"name": "n"}}))
     assert without["output_config"]["format"]["schema"] == {"type": "object"}
     by_words = chat(response_format={"type": "json_object"})
-    assert decode.to_messages(by_words)["system"] == decode.JSON_OBJECT
-    assert decode.is_emulated(by_words)
-    assert not decode.is_emulated(chat(response_format=wanted))
-    assert not decode.is_emulated(chat(response_format="json_object"))
-    assert "output_config" not in decode.to_messages(chat(response_format={"type": "text"}))
+    assert to_messages(by_words)["system"] == decode.JSON_OBJECT
+    assert is_emulated(by_words)
+    assert not is_emulated(chat(response_format=wanted))
+    assert "output_config" not in to_messages(chat(response_format={"type": "text"}))
 
 
 def test_counts_at_the_end_of_a_stream_are_asked_for() -> None:
-    assert decode.wants_usage(chat(stream_options={"include_usage": True}))
-    assert not decode.wants_usage(chat(stream_options={"include_usage": False}))
-    assert not decode.wants_usage(chat())
+    assert wants_usage(chat(stream_options={"include_usage": True}))
+    assert not wants_usage(chat(stream_options={"include_usage": False}))
+    assert not wants_usage(chat())
 
 
 @pytest.mark.parametrize(
@@ -164,9 +180,9 @@ def test_counts_at_the_end_of_a_stream_are_asked_for() -> None:
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role"),
         ({"messages": ["x"]}, "messages.0"),
         ({"messages": [{"role": "system", "content": [{"type": "image_url"}]}]}, "messages.0.content.0.type"),
-        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages.0.content.0.type"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input_audio"),
         ({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}, "file.file_data: must be"),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": "{"}}]}]}, "arguments: not JSON"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": "{"}}]}]}, "messages.0.tool_calls.0.id"),
         ({"tool_choice": "some"}, "tool_choice"),
         ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"tools": [{"function": {"name": "x", "parameters": []}}]}, "tools.0.function.parameters"),
@@ -174,5 +190,5 @@ def test_counts_at_the_end_of_a_stream_are_asked_for() -> None:
 )
 def test_what_cannot_be_said_in_messages_is_refused_by_its_place(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ApiError, match=words.replace(".", r"\.")) as caught:
-        decode.to_messages(chat(**fields))
+        to_messages(chat(**fields))
     assert caught.value.status == 400

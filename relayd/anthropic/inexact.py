@@ -1,0 +1,54 @@
+"""What of a request's JSON cannot reach the model as it was written: paths for a header, so that no change is silent. Pure.
+
+Claude Code is JavaScript. It writes the JSON of tool inputs, schemas and block fields anew: whole numbers beyond 2^53 lose
+digits, `1.0` becomes `1` and `-0.0` becomes `0`, keys that are whole numbers come first, in their own order. It also puts the
+tool calls of an answer behind everything else that the answer says. Texts do not change. Called by `request`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+SAFE_INTEGER = 2**53 - 1
+INDEX_MAX = 2**32 - 2  # of a key that JavaScript keeps in its number's place
+
+
+def paths(value: dict[str, Any]) -> tuple[str, ...]:
+    """Paths of a request's parts that change on the way. The request has been checked."""
+    return tuple(dict.fromkeys(_paths(value)))
+
+
+def _paths(value: dict[str, Any]) -> Iterator[str]:
+    for number, message in enumerate(value["messages"]):
+        blocks = message["content"] if isinstance(message["content"], list) else ()
+        for index, block in enumerate(blocks):
+            if _changes(block):
+                yield f"messages.{number}.content.{index}{'.input' if block['type'] == 'tool_use' else ''}"
+        kinds = [block["type"] == "tool_use" for block in blocks]
+        if kinds != sorted(kinds):
+            yield f"messages.{number}.content"
+    yield from (f"tools.{n}.input_schema" for n, tool in enumerate(value.get("tools") or ()) if _changes(tool["input_schema"]))
+    yield from (name for name in ("output_config", "output_format") if _changes(value.get(name)))
+
+
+def _changes(value: Any) -> bool:
+    """True for JSON that JavaScript would write otherwise."""
+    if isinstance(value, dict):
+        return _moves(list(value)) or any(map(_changes, value.values()))
+    if isinstance(value, list):
+        return any(map(_changes, value))
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) and abs(value) > SAFE_INTEGER
+
+
+def _moves(keys: list[str]) -> bool:
+    """True for keys that JavaScript would bring into another order."""
+    places = [int(key) if _is_index(key) else INDEX_MAX + 1 for key in keys]
+    return any(first > second for first, second in pairwise(places))
+
+
+def _is_index(key: str) -> bool:
+    return key.isascii() and key.isdecimal() and len(key) <= 10 and (key == "0" or key[0] != "0") and int(key) <= INDEX_MAX
