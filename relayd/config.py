@@ -106,6 +106,12 @@ class Config(Limits):
         at_start=True,
     )
 
+    live: bool = switch(
+        True,
+        "Stream token by token, by a plugin of relayd's own in each Claude Code that copies its answer; off: line by line.",
+        at_start=True,
+    )
+
     # Who may call
     token_file: str = word(
         "", "File of the token that clients must send; empty: `token` beside the configuration, if it is there.", at_start=True

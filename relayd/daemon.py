@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from relayd import __version__, verdict
-from relayd.claude import announced, environment, history, launch
+from relayd.claude import announced, environment, history, launch, mod
 from relayd.claude.capabilities import Capabilities
 from relayd.config import AT_START, Config
 from relayd.core import events as ev
@@ -30,6 +30,7 @@ from relayd.core.launch_keys import load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans, system
+from relayd.runtime.files import write_whole
 from relayd.runtime.forget import PromptHistory
 from relayd.runtime.logs import Log, open_log
 from relayd.runtime.notify import Notifier, given_socket
@@ -214,6 +215,7 @@ def _serve_locked(
         unix_time=_unix_time(),
         token=read_token(token_path(config, environ)),
         assets=_assets(),
+        mod_directory=_write_mod(places.state) if config.live else "",
         mover=shutil.which("mv", path=os.defpath) or "" if system.HAS_FIFOS else "",
         capabilities=can,
     )
@@ -239,7 +241,21 @@ def examined(claude: str, verdict_path: str) -> ev.ClaudeChanged:
     if found is None:
         return ev.ClaudeChanged(mark, Capabilities(gated=system.HAS_FIFOS))
     gated = system.HAS_FIFOS and not found.no_gate
-    return ev.ClaudeChanged(mark, Capabilities(found.refusal, found.no_tools, gated, typing=not found.no_typing))
+    can = Capabilities(found.refusal, found.no_tools, gated, typing=not found.no_typing, live=not found.no_live)
+    return ev.ClaudeChanged(mark, can)
+
+
+def _write_mod(state: str) -> str:
+    """Write the mod's files; their directory, or nothing: without it answers come line by line."""
+    root = os.path.join(state, mod.DIRECTORY)
+    try:
+        for name, data in mod.files().items():
+            path = os.path.join(root, *name.split("/"))
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            write_whole(path, data)
+    except OSError:
+        return ""
+    return root
 
 
 def _reloader(config: Config, read: Reader, log: Log) -> Callable[[], Config | None]:

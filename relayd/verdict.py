@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from relayd import codec
 
 FILE_NAME = "doctor.json"
-REPLAY, GATE, TYPING, TOOLS = "replay", "gate", "typing", "tools"  # names of the checks that the daemon goes by
+REPLAY, GATE, TYPING, TOOLS, LIVE = "replay", "gate", "typing", "tools", "live"  # names of the checks that the daemon goes by
 OLDEST_REPLAY, OLDEST_TOOLS = "2.1.162", "2.1.280"
 
 
@@ -45,6 +45,11 @@ class Verdict:
     def no_typing(self) -> bool:
         """True if a typed message does not reach the model as it is, so that every call is replayed."""
         return TYPING in self.lacks
+
+    @property
+    def no_live(self) -> bool:
+        """True if it does not tell the pieces of its answers, so that text comes line by line."""
+        return LIVE in self.lacks
 
     def dump(self) -> bytes:
         """The file's bytes."""

@@ -9,7 +9,7 @@ import contextlib
 import json
 from collections.abc import Callable
 
-from relayd.claude import history, hooks, mcp, screens, telemetry
+from relayd.claude import history, hooks, mcp, pieces, screens, telemetry
 from relayd.claude.transcript import TranscriptReader
 from relayd.http.http1 import Connection
 from relayd.http.messages import HttpRequest
@@ -49,8 +49,8 @@ def websocket(data: bytes) -> None:
 
 
 def hook(data: bytes) -> None:
-    """Bodies of hooks, telemetry and the MCP endpoint."""
-    for parse in (hooks.read, telemetry.read, mcp.read):
+    """Bodies of hooks, pieces, telemetry and the MCP endpoint."""
+    for parse in (hooks.read, pieces.read, telemetry.read, mcp.read):
         with contextlib.suppress(ValueError):
             parse(data)
 

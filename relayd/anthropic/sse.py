@@ -50,13 +50,7 @@ class StreamEncoder:
 
     def text(self, piece: str) -> bytes:
         """A piece of text, in the open text block or a new one."""
-        delta = {"type": "text_delta", "text": piece}
-        if self.open == "text":
-            return _delta(self.index, delta)
-        index = self.index + 1
-        data = self._stop() + _start(index, {"type": "text", "text": ""}) + _delta(index, delta)
-        self.index, self.open = index, "text"
-        return data
+        return self._fill("text", {"type": "text", "text": ""}, {"type": "text_delta", "text": piece})
 
     def block(self, block: Block) -> bytes:
         """A whole block: started, filled and stopped."""
@@ -64,6 +58,38 @@ class StreamEncoder:
         empty, deltas = _unfilled(block)
         data = self._stop() + _start(index, empty) + b"".join(_delta(index, delta) for delta in deltas) + _stop(index)
         self.index, self.open = index, None
+        return data
+
+    def thinking(self, piece: str) -> bytes:
+        """A piece of thinking, in the open thinking block or a new one."""
+        empty = {"type": "thinking", "thinking": "", "signature": ""}
+        return self._fill("thinking", empty, {"type": "thinking_delta", "thinking": piece})
+
+    def signature(self, signature: str) -> bytes:
+        """The end of the thinking block."""
+        data = _delta(self.index, {"type": "signature_delta", "signature": signature}) + self._stop()
+        self.open = None
+        return data
+
+    def call(self, call_id: str, name: str) -> bytes:
+        """A tool call begins."""
+        index = self.index + 1
+        block = {"caller": {"type": "direct"}, "type": "tool_use", "id": call_id, "name": name, "input": {}}
+        data = self._stop() + _start(index, block) + _delta(index, {"type": "input_json_delta", "partial_json": ""})
+        self.index, self.open = index, "tool_use"
+        return data
+
+    def input(self, piece: str) -> bytes:
+        """A piece of the open call's input."""
+        return _delta(self.index, {"type": "input_json_delta", "partial_json": piece}) if piece else b""
+
+    def _fill(self, kind: str, empty: Block, delta: dict[str, Any]) -> bytes:
+        """A piece in the open block of this kind, or in a new one. The state changes last, with bytes that are sent."""
+        if self.open == kind:
+            return _delta(self.index, delta)
+        index = self.index + 1
+        data = self._stop() + _start(index, empty) + _delta(index, delta)
+        self.index, self.open = index, kind
         return data
 
     def stop_block(self) -> bytes:

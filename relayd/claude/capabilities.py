@@ -16,9 +16,11 @@ class Capabilities:
     no_tools: why calls with tools are refused; empty if they are not.
     gated: a process can wait for its conversation; else it starts with it, and none is kept warm.
     typing: a typed message reaches the model as it is; else every call is replayed.
+    live: the mod tells the pieces of an answer; else text comes line by line.
     """
 
     refusal: str = ""
     no_tools: str = ""
     gated: bool = True
     typing: bool = True
+    live: bool = True

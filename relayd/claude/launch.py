@@ -16,7 +16,7 @@ from relayd.anthropic import edge, models
 from relayd.anthropic.models import Does
 from relayd.anthropic.request import MessagesRequest, Thinking
 from relayd.anthropic.tools import Choice
-from relayd.claude import environment, mcp
+from relayd.claude import environment, mcp, mod
 from relayd.errors import invalid
 
 # A tool call may stay open as long as the client needs; relayd has limits of its own.
@@ -115,11 +115,12 @@ class SlotPaths:
 
 @dataclass(frozen=True)
 class Doors:
-    """The daemon's URLs for one process; each carries its secret. `telemetry` is empty if it is not wanted."""
+    """The daemon's URLs for one process; each carries its secret. `telemetry` and `pieces` are empty if not wanted."""
 
     hooks: str
     mcp: str
     telemetry: str = ""
+    pieces: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,11 +195,12 @@ def build(
     base_env: dict[str, str],
     setting_sources: str = "",
     mover: str = "",
+    mod_directory: str = "",
 ) -> Launch:
     """The launch of one waiting process.
 
     `setting_sources` names the user's settings files to load; none keeps hooks and plugins out. `mover` is the
-    path of `mv`, which serves as the editor.
+    path of `mv`, which serves as the editor. `mod_directory` is where the mod is, which `doors.pieces` is for.
     """
     argv = (
         claude,
@@ -218,6 +220,7 @@ def build(
         key.model,
         "--strict-mcp-config",
         *(("--mcp-config", paths.mcp, "--allowedTools", f"mcp__{mcp.SERVER}") if key.tools else ()),
+        *(mod.argv(mod_directory) if doors.pieces else ()),
     )
     # In the cache it logs what it does with tools, by their names; with the slot's directory that goes, too.
     own = {"CLAUDE_CODE_TMPDIR": paths.directory, "XDG_CACHE_HOME": f"{paths.directory}/cache"}
@@ -229,6 +232,8 @@ def build(
         env |= TOOL_ENV
     if doors.telemetry:
         env |= environment.telemetry(doors.telemetry)
+    if doors.pieces:
+        env |= mod.environment(doors.pieces)
     files = {paths.settings: _settings(key, doors.hooks)}
     if key.tools:
         files[paths.mcp] = _mcp_config(doors.mcp)

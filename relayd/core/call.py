@@ -24,7 +24,8 @@ from relayd.core import output_constraints
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversation
 from relayd.core.encoder import Encoder
-from relayd.core.session.turn import BlockShown, Failed, Finished, Part, TextShown
+from relayd.core.session.live import BlockEnded, CallShown, InputShown, TextShown, ThinkingShown, ThinkingSigned
+from relayd.core.session.turn import BlockShown, Failed, Finished, Part
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError
 
@@ -195,6 +196,16 @@ class Call:
                 self._send(partial(self._encoder.text, text), now)
             case BlockShown(block):
                 self._send(partial(self._encoder.block, block), now)
+            case ThinkingShown(text):
+                self._send(partial(self._encoder.thinking, text), now)
+            case ThinkingSigned(signature):
+                self._send(partial(self._encoder.signature, signature), now)
+            case CallShown(call_id, name):
+                self._send(partial(self._encoder.call, call_id, name), now)
+            case InputShown(text):
+                self._send(partial(self._encoder.input, text), now)
+            case BlockEnded():
+                self._send(self._encoder.stop_block, now)
             case Finished(answer):
                 self._finish(answer)
             case Failed(error):
@@ -206,7 +217,9 @@ class Call:
         """The encoder comes last: it knows what the client has seen, so nothing may go wrong between it and the order."""
         ping = self._ping_timer(now)
         self.has_shown_content = True
-        self._orders += [do.SendChunk(self.client, encode()), ping]
+        data = encode()
+        if data:  # else it is a part that this shape does not show
+            self._orders += [do.SendChunk(self.client, data), ping]
 
     def _finish(self, answer: Answer) -> None:
         self.has_shown_content = True

@@ -1,4 +1,4 @@
-"""What Claude Code sends to relayd over HTTP: hooks, telemetry, and the MCP server that holds the client's tools. Pure.
+"""What Claude Code sends to relayd over HTTP: hooks, pieces, telemetry, and what the client's tools are asked. Pure.
 
 Each process has an address of its own with a secret in it, valid while its session exists. A hook is answered at once;
 an MCP call may stay open until the client brings its result. Called by `core/http_api.py`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from relayd.claude import hooks, mcp, telemetry
+from relayd.claude import hooks, mcp, mod, pieces, telemetry
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
@@ -38,6 +38,13 @@ class Callbacks:
         is_refused = isinstance(fact, hooks.Submitted) and not typed.admits(session, fact)
         reply: list[Action] = [json_reply(event.client, hooks.BLOCK if is_refused else hooks.PASS, request_id)]
         return reply + (self._driver.drive(session, ev.HookArrived(fact), now) if fact is not None else [])
+
+    def pieces(self, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
+        """Pieces of an answer. The mod is told if nobody wants more of this one."""
+        session = self._session(secret)
+        fact = _read("pieces", pieces.read, event.request.body)
+        orders = self._driver.drive(session, ev.PiecesArrived(fact), now)
+        return [json_reply(event.client, hooks.PASS if session.wants_pieces else mod.STOP, request_id), *orders]
 
     def telemetry(self, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
         """A telemetry export: what became of API requests."""

@@ -66,24 +66,21 @@ class Driver:
         orders: list[Action] = []
         try:
             orders += self._pool.learn(session, now)
+            self._pool.mod_trial.saw(session, any(isinstance(part, Failed) and part.lost and part.unseen for part in parts))
+            self._pool.differed += sum(isinstance(part, Failed) and part.differs for part in parts)
             if session.handed_over is None:
                 failures = [part for part in parts if isinstance(part, Failed)]
                 orders += [self._pool.failed_unused(session.key, part.error.message, now) for part in failures]
         except Exception as error:
             orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
         if session.state is State.DEAD:
-            orders += self._forget(session)
+            try:
+                self._pool.gone(session)
+            except Exception as error:  # costs the pool what it would have learned, not the place
+                self._pool.sessions.pop(session.slot, None)
+                self._pool.by_secret.pop(session.spec.secret, None)
+                orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
         return orders
-
-    def _forget(self, session: Session) -> list[Action]:
-        """A session is dead. A bug costs the pool what it would have learned, not the place: that comes free in any case."""
-        try:
-            self._pool.gone(session)
-        except Exception as error:
-            self._pool.sessions.pop(session.slot, None)
-            self._pool.by_secret.pop(session.spec.secret, None)
-            return [do.Log("error", f"the pool met a bug: {describe(error)}")]
-        return []
 
     def abandon(self, call: Call, now: float) -> list[Action]:
         """The call's client has left: its process need not go on. Never raises."""

@@ -20,6 +20,7 @@ from relayd.core.session.record import Session
 from relayd.core.session.states import LIVE, RESTING
 from relayd.core.timers import RelayDue, RelayTimer
 from relayd.errors import ApiError, internal, overloaded
+from relayd.faults import describe
 
 RETRY_AFTER_S = 5
 LEAVE_S = 15.0  # TERM and 3 s, then two KILLs and 5 s each
@@ -49,31 +50,33 @@ class Ending:
         self._calls.is_closed = True
         error = overloaded("relayd is shutting down", RETRY_AFTER_S)
         orders: list[Action] = [do.SetTimer(RelayTimer(RelayDue.FORCE), now + self._config.shutdown_limit_s)]
-        orders += self._intake.turn_away_waiting(error, now)
-        orders += self._end_calls([self._calls.by_number[number] for number in self._calls.queue], error, now)
-        return orders + self._retire([s for s in self._pool.sessions.values() if s.is_free or s.state in RESTING], now)
+        calls = [self._calls.by_number[number] for number in self._calls.queue]
+        sessions = [s for s in self._pool.sessions.values() if s.is_free or s.state in RESTING]
+        orders += self._end_all(calls, error, sessions, now)
+        try:
+            orders += self._intake.turn_away_waiting(error, now)
+        except Exception as bug:  # costs those that wait for a session some patience, which ends them
+            orders.append(do.Log("error", f"calls that wait met a bug: {describe(bug)}"))
+        return orders
 
     def force(self, now: float) -> list[Action]:
         """End what still runs."""
         orders: list[Action] = [do.SetTimer(RelayTimer(RelayDue.LEAVE), now + LEAVE_S)]
         error = internal("relayd was stopped before the answer was complete")
-        orders += self._end_calls(list(self._calls.by_number.values()), error, now)
-        return orders + self._retire([s for s in self._pool.sessions.values() if s.state in LIVE], now)
+        sessions = [s for s in self._pool.sessions.values() if s.state in LIVE]
+        return orders + self._end_all(list(self._calls.by_number.values()), error, sessions, now)
 
-    def _end_calls(self, calls: list[Call], error: ApiError, now: float) -> list[Action]:
-        """A bug costs the call that it meets a well-formed end, and the others nothing."""
+    def _end_all(self, calls: list[Call], error: ApiError, sessions: list[Session], now: float) -> list[Action]:
+        """A bug costs the call or the process that it meets a good end, and the others nothing."""
         orders: list[Action] = []
         for call in calls:
             try:
                 orders += self._driver.end_call(call, error, now)
             except Exception as bug:
                 orders += self._driver.fail_call(call, bug, now)
-        return orders
-
-    def _retire(self, sessions: list[Session], now: float) -> list[Action]:
-        """A bug costs the process that it meets its time to tidy up, and the others nothing."""
-        orders: list[Action] = []
         for session in sessions:
+            if session.state not in LIVE:  # its call's end has ended it
+                continue
             try:
                 orders += self._driver.drive(session, ev.Retired("shutdown"), now)
             except Exception as bug:

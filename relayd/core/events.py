@@ -13,6 +13,7 @@ from relayd.anthropic.request import MessagesRequest
 from relayd.claude import mcp
 from relayd.claude.capabilities import Capabilities
 from relayd.claude.hooks import HookFact
+from relayd.claude.pieces import Pieces
 from relayd.claude.prompt import Draft
 from relayd.claude.telemetry import WireFact
 from relayd.core.timers import SlotDue, Timer
@@ -184,6 +185,13 @@ class HookArrived:
 
 
 @dataclass(frozen=True)
+class PiecesArrived:
+    """Claude Code's mod has told pieces of the answer."""
+
+    fact: Pieces
+
+
+@dataclass(frozen=True)
 class WireArrived:
     """Claude Code has reported one of its API requests."""
 
@@ -323,6 +331,7 @@ SessionEvent = (
     | TurnAssigned
     | TurnAbandoned
     | HookArrived
+    | PiecesArrived
     | WireArrived
     | ToolCalled
     | ToolsAsked

@@ -27,4 +27,5 @@ class Host:
     token: str = ""  # what clients must send, if it is set
     assets: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)  # the dashboard's files: content type and bytes
     mover: str = ""  # the path of `mv`, if there is one: messages may come by the editor
+    mod_directory: str = ""  # where the mod is, if it was written
     capabilities: Capabilities = Capabilities()  # what `claude` can do at the start; updates come by event

@@ -62,6 +62,8 @@ class HttpApi:
                 return self._intake.ask(event, route.name == "chat", request_id, now)
             case "hooks":
                 return self._callbacks.hook(route.secret, event, request_id, now)
+            case "pieces":
+                return self._callbacks.pieces(route.secret, event, request_id, now)
             case "telemetry":
                 return self._callbacks.telemetry(route.secret, event, request_id, now)
             case "mcp":

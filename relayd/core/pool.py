@@ -30,6 +30,7 @@ from relayd.core import actions as do
 from relayd.core.actions import Action, Mode
 from relayd.core.host import Host
 from relayd.core.launch_keys import FAILURES_MAX, Backoff, Kind, RecentKinds
+from relayd.core.mod_trial import ModTrial
 from relayd.core.session import life
 from relayd.core.session.record import Session
 from relayd.core.session.spec import SessionSpec
@@ -55,6 +56,8 @@ class Pool:
         self.by_secret: dict[str, Session] = {}
         self.claude = host.claude
         self.spawned = self.failed = 0
+        self.mod_trial = ModTrial()
+        self.differed = 0  # streams that had to end since they were not what Claude Code had in the end
         self._config = config
         self._host = host
         self._can = host.capabilities
@@ -170,6 +173,7 @@ class Pool:
         """`claude` has been updated: the sessions that wait with the old one. Whether it takes typed texts must be seen anew."""
         self._can = capabilities
         self._types = None
+        self.mod_trial = ModTrial()
         self._backoff = Backoff()
         return [s for s in self.sessions.values() if s.is_free]
 
@@ -249,12 +253,20 @@ class Pool:
             hooks=f"{host.base_url}/hooks/{secret}",
             mcp=f"{host.base_url}/mcp/{secret}",
             telemetry=f"{host.base_url}/telemetry/{secret}/v1/logs" if host.telemetry else "",
+            pieces=f"{host.base_url}/pieces/{secret}" if self._wants_mod else "",
         )
         sources = self._config.setting_sources
-        order = launch.build(key, self.claude, slot, paths, host.workspace, doors, host.environment, sources, host.mover)
+        order = launch.build(
+            key, self.claude, slot, paths, host.workspace, doors, host.environment, sources, host.mover, host.mod_directory
+        )
         if mode is Mode.PROMPT:
             order.files[paths.prompt] = compose.system_prompt(())
         return SessionSpec(slot, conversation, secret, key, order, paths, host.workspace, mode, self._scene)
+
+    @property
+    def _wants_mod(self) -> bool:
+        is_known = self._config.live and self._can.live and bool(self._host.mod_directory)
+        return is_known and not self.mod_trial.is_refused
 
     def _scene(self, session_id: str, now: float) -> Scene:
         host = self._host

@@ -76,6 +76,7 @@ class Status:
             "processes_max": self._config.max,
             "process_starts_total": self._pool.spawned,
             "process_failures_total": self._pool.failed,
+            "stream_mismatches_total": self._pool.differed,
             "faults_total": self._journal.faults,
             "rate_limited": float(limit["limited"]),
             "rate_limit_resets_in_seconds": limit["resets_in_s"],

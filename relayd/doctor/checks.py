@@ -24,6 +24,7 @@ from relayd.doctor.harness import Harness
 MODEL = "claude-sonnet-4-6"
 CALL_LIMIT_S = 45.0
 TYPING_LIMIT_S = 12.0
+LIVE_LIMIT_S = 20.0
 SEEDS = range(1, 6)
 ROUNDS = 5
 TOOL = {"name": "get", "description": "Gets ✓", "input_schema": {"type": "object", "properties": {"k": {"type": "integer"}}}}
@@ -187,6 +188,28 @@ def deltas(harness: Harness) -> str:
     return f"{count} pieces for five paragraphs"
 
 
+def live(harness: Harness) -> str:
+    """Text before its line ends: the model's answer is held back until its beginning is here. A daemon of its own, since
+    `claude` may refuse the mod.
+    """
+    with Harness(f"{harness.root}/live", harness.claude, harness.flags | {"live": True, "idle": 0}) as own:
+        return _streams(own)
+
+
+def _streams(harness: Harness) -> str:
+    connection = http.client.HTTPConnection(urlsplit(harness.url).netloc, timeout=LIVE_LIMIT_S)
+    try:
+        connection.request("POST", "/v1/messages", json.dumps(ask(f"[[say {'word ' * 20}]][[hold]]", stream=True)))
+        answer, deadline = connection.getresponse(), time.monotonic() + LIVE_LIMIT_S
+        while b'"text_delta"' not in answer.readline():
+            if answer.isclosed() or time.monotonic() > deadline:  # pings go on
+                raise Missing("text comes when its line is whole: the mod tells nothing")
+        return "text comes as it is made"
+    finally:
+        harness.api.go_on.set()
+        connection.close()
+
+
 def thinking(harness: Harness) -> str:
     """A thinking block with its signature."""
     asked = {"type": "enabled", "budget_tokens": 2000}
@@ -268,6 +291,7 @@ CHECKS: dict[str, Callable[[Harness], str]] = {
     "parking": parking,
     "parallel calls": parallel,
     "stream": deltas,
+    "live": live,
     "thinking": thinking,
     "exactness": exactness,
     "interrupt": interrupt,

@@ -18,6 +18,8 @@ What `improvise.py` can do with a prompt in plain words comes before the echo.
     [[resets UNIX]]         with `error 429`: the headers of a subscription's usage limit
     [[midway STATUS]]       starts a stream, then sends an SSE error event
     [[slow SECONDS]]        pause before each piece of text
+    [[pieces N]]            N characters in each piece
+    [[hold]]                pause before the last piece of the first block, until the stand-in is told to go on
     [[wait SECONDS]]        pause before the answer's first byte
     [[hang]]                accept the request, never answer
     [[reset]]               close the connection without a byte
@@ -47,6 +49,7 @@ ERROR_TYPES = {
     529: "overloaded_error",
 }
 ECHO_LIMIT_CHARS = 4000
+PIECE_CHARS = 24
 SIGNATURE = "c3RhbmQtaW4gc2lnbmF0dXJl"
 
 
@@ -63,6 +66,8 @@ class Plan:
     resets: str | None = None
     midway_status: int | None = None
     piece_pause_s: float = 0.0
+    piece_chars: int = PIECE_CHARS
+    holds: bool = False
     first_pause_s: float = 0.0
     fault: str | None = None  # hang | reset | cut
 
@@ -216,6 +221,10 @@ def _apply(plan: Plan, text: list[str], name: str, argument: str, body: dict[str
         plan.midway_status = int(argument)
     elif name == "slow":
         plan.piece_pause_s = float(argument)
+    elif name == "pieces":
+        plan.piece_chars = int(argument)
+    elif name == "hold":
+        plan.holds = True
     elif name == "wait":
         plan.first_pause_s = float(argument)
     elif name in ("hang", "reset", "cut"):

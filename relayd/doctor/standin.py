@@ -19,7 +19,6 @@ from typing import Any
 from relayd.doctor.script import ERROR_TYPES, Plan, plan_for
 
 SECRET_HEADERS = frozenset({"authorization", "x-api-key", "cookie"})
-PIECE_CHARS = 24
 HANG_LIMIT_S = 600.0
 SSE_TYPE = "text/event-stream; charset=utf-8"
 
@@ -44,6 +43,7 @@ class StandIn:
     port: int = 0
     records: list[Recorded] = field(default_factory=list)
     keep: int = 100_000
+    go_on: threading.Event = field(default_factory=threading.Event)  # what `[[hold]]` waits for
     server: ThreadingHTTPServer | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -191,10 +191,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         events = list(stream_events(plan, body))
+        held = _last_of_first_block(events) if plan.holds else -1
         for number, event in enumerate(events):
             if event["type"] == "content_block_delta" and plan.piece_pause_s:
                 self.wfile.flush()
                 time.sleep(plan.piece_pause_s)
+            if number == held:
+                self.wfile.flush()
+                self.standin.go_on.wait(HANG_LIMIT_S)
             if number == len(events) // 2 and (plan.fault == "cut" or plan.midway_status):
                 self._break_stream(plan)
                 return
@@ -234,13 +238,17 @@ def stream_events(plan: Plan, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     start["usage"] = start["usage"] | {"output_tokens": 1}
     yield {"type": "message_start", "message": start}
     for index, block in enumerate(plan.blocks):
-        yield from _block_events(index, block)
+        yield from _block_events(index, block, plan.piece_chars)
     delta = {"stop_reason": plan.stop_reason, "stop_sequence": plan.stop_sequence}
     yield {"type": "message_delta", "delta": delta, "usage": _usage(body, plan)}
     yield {"type": "message_stop"}
 
 
-def _block_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _last_of_first_block(events: list[dict[str, Any]]) -> int:
+    return next(number for number, event in enumerate(events) if event["type"] == "content_block_stop") - 1
+
+
+def _block_events(index: int, block: dict[str, Any], piece_chars: int) -> Iterator[dict[str, Any]]:
     kind = block["type"]
     empty: dict[str, dict[str, Any]] = {
         "text": {"text": ""},
@@ -248,24 +256,24 @@ def _block_events(index: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]
         "tool_use": {"input": {}},
     }
     yield {"type": "content_block_start", "index": index, "content_block": block | empty[kind]}
-    for delta in _deltas(block):
+    for delta in _deltas(block, piece_chars):
         yield {"type": "content_block_delta", "index": index, "delta": delta}
     yield {"type": "content_block_stop", "index": index}
 
 
-def _deltas(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _deltas(block: dict[str, Any], chars: int) -> Iterator[dict[str, Any]]:
     if block["type"] == "text":
-        yield from ({"type": "text_delta", "text": p} for p in _pieces(block["text"]))
+        yield from ({"type": "text_delta", "text": p} for p in _pieces(block["text"], chars))
     elif block["type"] == "thinking":
-        yield from ({"type": "thinking_delta", "thinking": p} for p in _pieces(block["thinking"]))
+        yield from ({"type": "thinking_delta", "thinking": p} for p in _pieces(block["thinking"], chars))
         yield {"type": "signature_delta", "signature": block["signature"]}
     else:
         raw = json.dumps(block["input"])
-        yield from ({"type": "input_json_delta", "partial_json": p} for p in _pieces(raw))
+        yield from ({"type": "input_json_delta", "partial_json": p} for p in _pieces(raw, chars))
 
 
-def _pieces(text: str) -> Iterator[str]:
-    size = max(PIECE_CHARS, len(text) // 2000)
+def _pieces(text: str, chars: int) -> Iterator[str]:
+    size = max(chars, len(text) // 2000)
     for start in range(0, len(text), size):
         yield text[start : start + size]
 

@@ -30,13 +30,14 @@ ROUTES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "live": (("GET",), r"/v1/live", "The dashboard's WebSocket."),
     "hello": (("GET",), r"/api/hello", "A sign of life."),
     "hooks": (("POST",), r"/hooks/(?P<secret>[\w-]{16,64})", "Internal: what Claude Code tells about a turn."),
+    "pieces": (("POST",), r"/pieces/(?P<secret>[\w-]{16,64})", "Internal: the pieces of an answer, as they are made."),
     "mcp": (("POST",), r"/mcp/(?P<secret>[\w-]{16,64})", "Internal: the client's tools, as Claude Code calls them."),
     "telemetry": (("POST",), r"/telemetry/(?P<secret>[\w-]{16,64})/v1/logs", "Internal: usage and API errors."),
 }
 CHAT_PATH = "/v1/chat/completions"  # its clients read errors in OpenAI's shape
 # Paths that clients put behind a base URL, and where that has to end.
 BASES = {CHAT_PATH: "/v1", "/v1/messages/count_tokens": "", "/v1/messages": "", "/v1/models": ""}
-INTERNAL = ("hooks", "mcp", "telemetry")
+INTERNAL = ("hooks", "pieces", "mcp", "telemetry")
 # Without the token: nothing to see, a secret of its own in the path, or the token in the first message.
 OPEN = ("hello", "page", "docs", "live", *INTERNAL)
 COMPILED = {name: (methods, re.compile(pattern)) for name, (methods, pattern, _) in ROUTES.items()}

@@ -77,25 +77,44 @@ class ChatEncoder:
         return self._chunk({"content": piece})
 
     def block(self, block: Block) -> bytes:
-        """A whole block of another kind: tool calls are shown, thinking is not."""
+        """A whole block of another kind: tool calls and thinking are shown."""
+        if block["type"] == "thinking":
+            return self.thinking(block.get("thinking", ""))
         if block["type"] != "tool_use":
             return b""
-        if self._is_legacy:
-            return self._function(_call(block)["function"])
-        call = {"index": self._calls} | _call(block)
-        arguments = call["function"]["arguments"]
-        first = call | {"function": call["function"] | {"arguments": ""}}
-        rest = {"index": call["index"], "function": {"arguments": arguments}}
-        data = self._chunk({"tool_calls": [first]}) + self._chunk({"tool_calls": [rest]})
+        arguments = _call(block)["function"]["arguments"]
+        data = self._begin(block["id"], block["name"]) + self._arguments(self._calls, arguments)
         self._calls += 1
         return data
 
-    def _function(self, function: dict[str, Any]) -> bytes:
+    def thinking(self, piece: str) -> bytes:
+        """A piece of thinking, in the field that clients of other reasoning models read."""
+        return self._chunk({"reasoning_content": piece}) if piece else b""
+
+    def signature(self, signature: str) -> bytes:
+        """This shape has no place for it."""
+        return b""
+
+    def call(self, call_id: str, name: str) -> bytes:
+        """A tool call begins."""
+        data = self._begin(call_id, name)
         self._calls += 1
-        if self._calls > 1:
-            return b""
-        arguments = {"arguments": function["arguments"]}
-        return self._chunk({"function_call": function | {"arguments": ""}}) + self._chunk({"function_call": arguments})
+        return data
+
+    def input(self, piece: str) -> bytes:
+        """A piece of the latest call's arguments."""
+        return self._arguments(self._calls - 1, piece)
+
+    def _begin(self, call_id: str, name: str) -> bytes:
+        function = {"name": name, "arguments": ""}
+        if self._is_legacy:
+            return b"" if self._calls else self._chunk({"function_call": function})
+        return self._chunk({"tool_calls": [{"index": self._calls, "id": call_id, "type": "function", "function": function}]})
+
+    def _arguments(self, index: int, piece: str) -> bytes:
+        if self._is_legacy:
+            return b"" if index else self._chunk({"function_call": {"arguments": piece}})
+        return self._chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
 
     def _finish(self, answer: Answer) -> str:
         reason = FINISH.get(answer.stop_reason, "stop")

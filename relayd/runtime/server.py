@@ -90,7 +90,7 @@ class Server:
         self._log = log
         self._notifier = notifier
         self._reload = reload
-        self._facts: deque[Any] = deque()
+        self._facts: deque[ev.Event] = deque()
         self._orders: deque[Action] = deque()
         self._slots = Slots(config, self.loop, self._facts.append)
         self._clients = Clients(config, self.loop, self._facts.append, relay.access)
@@ -144,21 +144,17 @@ class Server:
             fact = self._facts.popleft()
             now = time.monotonic()
             try:
-                self._take(fact, now)
+                self._orders.extend(self.relay.handle(fact, now))
             except Exception as error:
                 self._drop(fact, error)
+            if isinstance(fact, ev.ClientLeft):
+                self._clients.left(fact.client)
+                self.loop.attempt(self._listener, self.loop.touch, self._listener)  # there is room for another
             self._carry_on(now)
             if isinstance(fact, ev.RequestArrived) and fact.request.path in CALL_PATHS:
                 self.relay.journal.worked(time.monotonic() - now)
 
-    def _take(self, fact: Any, now: float) -> None:
-        """What the core wants comes into the queue."""
-        if isinstance(fact, ev.ClientLeft):
-            self._clients.left(fact.client)
-            self.loop.attempt(self._listener, self.loop.touch, self._listener)  # there is room for another
-        self._orders.extend(self.relay.handle(fact, now))
-
-    def _drop(self, fact: Any, error: Exception) -> None:
+    def _drop(self, fact: ev.Event, error: Exception) -> None:
         """The core guards itself; this is for what it could not. The client pays that the fact came from, with its connection."""
         self.loop.report(fact, error)
         if isinstance(fact, (ev.RequestArrived, ev.RequestRefused, ev.FrameArrived, ev.ViewerCaughtUp)):

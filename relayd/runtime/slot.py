@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import assert_never
 
 from relayd.config import Config
 from relayd.core import actions as do
@@ -23,7 +23,7 @@ from relayd.runtime.loop import Loop
 from relayd.runtime.orphans import identity
 from relayd.runtime.system import terminal
 from relayd.runtime.tail import Tail
-from relayd.runtime.timers import PollTimer
+from relayd.runtime.timers import Poll, PollTimer
 
 LAST_WORDS_READS = 64  # a grandchild may hold the terminal and write for ever
 # For the sweep after a crash: pid and birth of the process, and the ids of the sessions whose files are ours.
@@ -33,7 +33,9 @@ RECORD_NAME, SESSIONS_NAME = "process", "sessions"
 class Slot:
     """See the module's text."""
 
-    def __init__(self, order: do.SpawnSlot, config: Config, loop: Loop, children: Children, emit: Callable[[Any], None]) -> None:
+    def __init__(
+        self, order: do.SpawnSlot, config: Config, loop: Loop, children: Children, emit: Callable[[ev.Event], None]
+    ) -> None:
         self.name = order.slot
         self._order = order
         self._config = config
@@ -61,7 +63,7 @@ class Slot:
         if self._order.mode is Mode.LATE:
             self._emit(ev.GateOpened(self.name))
         elif self._start() and self._order.mode is Mode.GATE:
-            self._loop.set_timer(self._timer("gate"), now + self._gate_interval_s)
+            self._loop.set_timer(self._timer(Poll.GATE), now + self._gate_interval_s)
 
     def _start(self) -> bool:
         """Start the process; True if it runs."""
@@ -101,17 +103,20 @@ class Slot:
         """A call waits: ask the gate more often."""
         self._gate_interval_s = self._config.gate_hurry_s
         if self._order.mode is Mode.GATE and self._gate.fileno() < 0:
-            self._loop.set_timer(self._timer("gate"), now)
+            self._loop.set_timer(self._timer(Poll.GATE), now)
 
-    def timer(self, name: str, now: float) -> None:
-        """One of the slot's own timers: look at the gate or at the transcript, or write on at the conversation."""
-        if name == "tail":
-            self._read_tail()
-            self._loop.set_timer(self._timer("tail"), now + self._config.tail_interval_s)
-        elif name == "write":
-            self._write_on(now)
-        else:
-            self._look_at_gate(now)
+    def timer(self, what: Poll, now: float) -> None:
+        """One of the slot's own timers."""
+        match what:
+            case Poll.TAIL:
+                self._read_tail()
+                self._loop.set_timer(self._timer(Poll.TAIL), now + self._config.tail_interval_s)
+            case Poll.WRITE:
+                self._write_on(now)
+            case Poll.GATE:
+                self._look_at_gate(now)
+            case _:
+                assert_never(what)
 
     def _look_at_gate(self, now: float) -> None:
         try:
@@ -122,7 +127,7 @@ class Slot:
         if opened:
             self._emit(ev.GateOpened(self.name))
         else:
-            self._loop.set_timer(self._timer("gate"), now + self._gate_interval_s)
+            self._loop.set_timer(self._timer(Poll.GATE), now + self._gate_interval_s)
 
     def hand_over(self, transcript: bytes, prompt: bytes, now: float) -> None:
         """The conversation first, then the gate: the process reads them in the other order."""
@@ -152,7 +157,7 @@ class Slot:
             self._emit(ev.HandOverFailed(self.name, f"{error.strerror}"))
             return
         if not is_whole:
-            self._loop.set_timer(self._timer("write"), now)
+            self._loop.set_timer(self._timer(Poll.WRITE), now)
             return
         self._writing = None
         self._give(now)
@@ -166,7 +171,7 @@ class Slot:
             self._gate.send(prompt)
         elif self._order.mode is Mode.LATE and not self._start():
             return
-        self._loop.set_timer(self._timer("tail"), now + self._config.tail_interval_s)
+        self._loop.set_timer(self._timer(Poll.TAIL), now + self._config.tail_interval_s)
         if keys:
             self.write(keys)
 
@@ -175,7 +180,7 @@ class Slot:
         if self._writing is not None:
             self._writing.close()
             self._writing = None
-            self._loop.cancel_timer(self._timer("write"))
+            self._loop.cancel_timer(self._timer(Poll.WRITE))
 
     def forget_transcript(self) -> None:
         """Delete the files of its conversation, and follow what is written next, which is not before keys are pressed."""
@@ -186,7 +191,7 @@ class Slot:
         self._tail.close()  # Windows deletes no file that is open
         if not remove_in_order(self._transcripts()):
             self._tail.start_anew()
-        self._loop.cancel_timer(self._timer("tail"))
+        self._loop.cancel_timer(self._timer(Poll.TAIL))
 
     def write(self, data: bytes) -> None:
         """Keys, or answers to terminal queries; they wait for a conversation that is still being written."""
@@ -195,7 +200,7 @@ class Slot:
             return
         self._pty.write(data)
         if self._tail:
-            self._loop.set_timer(self._timer("tail"), 0.0)
+            self._loop.set_timer(self._timer(Poll.TAIL), 0.0)
 
     def edit(self, text: str, key: bytes) -> None:
         """Have the process open its editor, which brings this text."""
@@ -222,8 +227,8 @@ class Slot:
                 break
         while self._read_tail():
             pass
-        self._loop.cancel_timer(self._timer("gate"))
-        self._loop.cancel_timer(self._timer("tail"))
+        self._loop.cancel_timer(self._timer(Poll.GATE))
+        self._loop.cancel_timer(self._timer(Poll.TAIL))
 
     def _read_tail(self) -> bool:
         data = self._tail.read() if self._tail else b""
@@ -240,8 +245,8 @@ class Slot:
         self._gate.shut()
         if self._tail:
             self._tail.close()
-        for name in ("gate", "tail"):
-            self._loop.cancel_timer(self._timer(name))
+        for what in Poll:
+            self._loop.cancel_timer(self._timer(what))
         return (*self._transcripts(), *self._order.paths.beside, self._order.paths.directory)
 
     def _transcripts(self) -> tuple[str, ...]:
@@ -261,5 +266,5 @@ class Slot:
     def _gate_failed(self, reason: str) -> None:
         self._emit(ev.HandOverFailed(self.name, reason))
 
-    def _timer(self, name: str) -> PollTimer:
-        return PollTimer(self.name, name)
+    def _timer(self, what: Poll) -> PollTimer:
+        return PollTimer(self.name, what)

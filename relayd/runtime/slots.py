@@ -7,7 +7,7 @@ stays noted until it is gone, so that an exception in between leaves nothing for
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, assert_never
+from typing import assert_never
 
 from relayd.config import Config
 from relayd.core import actions as do
@@ -16,7 +16,7 @@ from relayd.runtime.children import Children
 from relayd.runtime.files import Litter
 from relayd.runtime.loop import Loop
 from relayd.runtime.slot import Slot
-from relayd.runtime.timers import Chore
+from relayd.runtime.timers import Chore, Poll
 
 SlotOrder = do.HurryGate | do.HandOver | do.WritePty | do.OpenEditor | do.SignalChild | do.ForgetTranscript
 
@@ -24,7 +24,7 @@ SlotOrder = do.HurryGate | do.HandOver | do.WritePty | do.OpenEditor | do.Signal
 class Slots:
     """See the module's text. `now` is monotonic seconds; `emit` takes facts for the core."""
 
-    def __init__(self, config: Config, loop: Loop, emit: Callable[[Any], None]) -> None:
+    def __init__(self, config: Config, loop: Loop, emit: Callable[[ev.Event], None]) -> None:
         self._config = config
         self._loop = loop
         self._emit = emit
@@ -67,7 +67,7 @@ class Slots:
             self._emit(ev.PtyClosed(order.slot))
             self._emit(ev.ChildExited(order.slot, 0))
 
-    def timer(self, name: str, what: str, now: float) -> None:
+    def timer(self, name: str, what: Poll, now: float) -> None:
         """One of a process's own timers. Never raises."""
         slot = self._slots.get(name)
         if slot is None:

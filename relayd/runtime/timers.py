@@ -28,12 +28,20 @@ class ChannelTimer:
     what: Deadline
 
 
+class Poll(Enum):
+    """What a slot looks at, or goes on with, now and again."""
+
+    GATE = "gate"  # is the process at its gate?
+    TAIL = "tail"  # has the transcript grown?
+    WRITE = "write"  # the next piece of a long conversation
+
+
 @dataclass(frozen=True)
 class PollTimer:
-    """A process's gate or transcript, which is looked at now and again; `what` is the slot's own word for it."""
+    """A process's."""
 
     slot: str
-    what: str
+    what: Poll
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.anthropic.answer import COUNT_MAX, Usage
-from relayd.claude import hooks, mcp, telemetry
+from relayd.claude import hooks, mcp, pieces, telemetry
 from relayd.claude.transcript import TranscriptReader
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -228,7 +228,26 @@ def shown(index: int, final: bool, delta: str) -> tuple[str, Any]:
     return "hooks", {"hook_event_name": "MessageDisplay", **fields}
 
 
+def told(first: int, *pieces: dict[str, Any]) -> tuple[str, Any]:
+    """A post of the mod."""
+    return "pieces", {"step": 0, "from": first, "pieces": list(pieces)}
+
+
 STORIES: list[list[tuple[str, Any]]] = [
+    [
+        told(0, {"kind": "thinking", "index": 0, "text": "hm", "ref": 3}, {"kind": "text", "index": 1, "text": "he", "ref": 4}),
+        ("transcript", line({"type": "thinking", "thinking": "hm", "signature": "c2ln"}, stop_reason=None)),
+        told(2, {"kind": "tool", "index": 2, "id": "toolu_1", "name": "mcp__client__get", "ref": 5}),
+        told(3, {"kind": "input", "index": 2, "json": '{"a": 1}', "ref": 6}, {"kind": "stop", "stopReason": "tool_use"}),
+        shown(0, True, "he"),
+        ("transcript", line({"type": "text", "text": "he"}, stop_reason=None)),
+        ("transcript", line(CALL, stop_reason="tool_use")),
+        ("mcp", {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}),
+        (
+            "mcp",
+            {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"_meta": {"claudecode/toolUseId": "toolu_1"}}},
+        ),
+    ],
     [
         shown(0, False, "he\n"),
         shown(1, True, "llo"),
@@ -308,6 +327,6 @@ def test_each_parser_gives_a_fact_or_a_value_error(item: tuple[str, Any], data: 
     if channel == "transcript":
         TranscriptReader().feed(body + b"\n")
         return
-    read: Any = {"hooks": hooks.read, "mcp": mcp.read, "telemetry": telemetry.read}[channel]
+    read: Any = {"hooks": hooks.read, "pieces": pieces.read, "mcp": mcp.read, "telemetry": telemetry.read}[channel]
     with contextlib.suppress(ValueError):
         read(body)

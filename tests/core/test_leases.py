@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from relayd.anthropic.request import Held
+from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core.conversation_names import SESSION, Name
+from relayd.core.conversations import Conversations
 from relayd.core.timers import CallDue, CallTimer
 from tests.core.test_conversations import QUIET, Client
 
@@ -97,3 +101,17 @@ def test_tools_count_as_stored_bytes() -> None:
     tool = {"name": "t", "description": "d" * 50_000, "input_schema": {"type": "object", "title": "x" * 50_000}}
     world.done(world.say("a", "s", tools=[tool]))
     assert world.get("/v1/sessions/s")["bytes"] > 100_000
+
+
+def test_what_expires_is_gone_at_its_limit() -> None:
+    """It was kept up to its limit and was to be looked at again at just that moment: a timer that fired on time set itself
+    for the same moment again, without end."""
+    store = Conversations(Config())
+    store.release(store.begin(Name(SESSION, "empty"), 0.0))
+    lease = store.begin(Name(SESSION, "s"), 0.0)
+    lease.held = Held(("stored",))
+    store.release(lease)
+    look = store.expire(1.0)
+    assert look == Config().session_idle_s
+    assert store.expire(look) is None
+    assert store.totals()["kept"] == 0

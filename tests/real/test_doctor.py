@@ -44,7 +44,7 @@ def test_the_command_reports_and_leaves_its_verdict_for_the_daemon(claude: str, 
 )
 def test_older_versions(version: str, lacks: set[str], tmp_path: pathlib.Path) -> None:
     assert version in OLDER, "TEST_OLDER_CLAUDES must name the older binaries: run ./scripts/test"
-    flags: dict[str, object] = {"warm_model": MODEL, "idle": 1}
+    flags: dict[str, object] = {"warm_model": MODEL, "idle": 1, "live": False}
     told: list[Result] = []
     with Harness(str(tmp_path), OLDER[version], flags) as harness:
         results = examine(harness, told.append, without=("speed",))

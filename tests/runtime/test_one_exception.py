@@ -26,8 +26,9 @@ from relayd.runtime.clients import Clients
 from relayd.runtime.clock import HttpDate
 from relayd.runtime.fifo import ByteQueue
 from relayd.runtime.listener import Listener
+from relayd.runtime.loop import Loop
 from relayd.runtime.places import Places
-from relayd.runtime.server import Server
+from relayd.runtime.server import BAD_TURNS_MAX, Server
 from relayd.runtime.stranger import Stranger
 from tests.rig import Rig, running
 
@@ -45,10 +46,10 @@ CLASSES = (
     Stranger,
     WebSocket,
 )
-# What makes the server and what ends it is not under traffic; `_work` and `_perform` are the guards themselves; and
+# What makes the server and what ends it is not under traffic; `_work` and what it calls are guarded by `run`; and
 # an fd whose `close` throws is closed by Python when its owner is freed.
 LEFT_OUT = {
-    Server: {"__init__", "run", "_work", "_perform", "_orders", "_end"},
+    Server: {"__init__", "run", "_turn", "_work", "_perform", "_carry_on", "_write_log", "_end"},
     Clients: {"__init__", "close", "left"},  # `left` is a pop from a table
     Channel: {"close"},
     Stranger: {"close"},
@@ -166,3 +167,21 @@ def test_most_methods_were_called(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
         server.health()
     expected = {f"{owner.__name__}.{name}" for owner, name in methods() if owner is not Server}
     assert expected - reached == NOT_REACHED
+
+
+def test_a_loop_that_never_turns_ends_the_daemon(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One exception in a step of the loop ended the daemon, with all calls. If it comes at each turn the daemon must still
+    end, so that the service manager starts another: it would spin for ever."""
+    turns = []
+
+    def broken(self: Loop, longest_s: float | None = None) -> None:
+        turns.append(1)
+        if len(turns) != BAD_TURNS_MAX - 1:
+            raise Bug("PRIVATE WORDS")
+
+    with running(tmp_path) as server:
+        monkeypatch.setattr(Loop, "turn", broken)
+        with pytest.raises(Bug):
+            server.server.run()
+        assert len(turns) == 2 * BAD_TURNS_MAX - 1  # a good one begins the count anew
+        assert "PRIVATE" not in "".join(server.log)

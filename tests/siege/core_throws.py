@@ -55,6 +55,14 @@ def cases(used: dict[str, Counter[Method]], methods: list[Method], per_method: i
         yield from chosen[:per_method]
 
 
+def sample(used: dict[str, Counter[Method]], methods: list[Method], part: int, parts: int) -> Iterator[Case]:
+    """One throw for each method of a part of them: a use and a script that change from method to method."""
+    for number, method in enumerate(methods):
+        found = list(cases(used, [method], len(used) * 4))
+        if found and number % parts == part:
+            yield found[number % len(found)]
+
+
 def throw(case: Case) -> list[str]:
     """What was wrong after this throw; nothing if all was as it must be."""
     thrower = Thrower(case.method, case.use)

@@ -225,6 +225,7 @@ def rich(play: Play) -> None:
     result = {
         "type": "tool_result",
         "tool_use_id": "toolu_1",
+        "is_error": False,
         "content": [{"type": "text", "text": "x"}, picture],
     }
     talk = [

@@ -30,6 +30,26 @@ ROWS = [
     (b"a\x1b[38:2::1:2:3mb\x1b[>4;2mc\x1b[<ud", ["abcd"]),
     (b"\x1bPsecret\x1b\\\x1b_body\x1b\\ok", ["ok"]),
     (b"x\x1b[99999999999999999Gy", ["x        y"]),
+    (b"a\tb\b\bc", ["a      cb"]),
+    (b"\b\bab", ["ab"]),
+    ("\u0301a".encode(), ["a"]),  # a mark with nothing before it
+    (b"ab\x1b7cd\x1b8X", ["abXd"]),
+    (b"ab\x1bDc", ["ab", "  c"]),
+    (b"ab\x1bEc", ["ab", "c"]),
+    (b"a\r\nb\x1bMc", ["ac", "b"]),
+    (b"a\x1bMb", [" b", "a"]),
+    (b"ab\r\ncd\x1bcx", ["x"]),
+    (b"a\x1b[Bb\x1b[2Cc", ["a", " b  c"]),
+    (b"ab\x1b[2Ec\x1b[Fd", ["ab", "d", "c"]),
+    (b"ab\x1b[3dc", ["ab", "", "  c"]),
+    (b"1\r\n22\r\n3\x1b[2;1H\x1b[J", ["1"]),
+    (b"1\r\n22\r\n3\x1b[2;1H\x1b[1J", ["", " 2", "3"]),
+    (b"1\r\n2\x1b[2J", []),
+    (b"abcdef\x1b[3G\x1b[1K", ["   def"]),
+    (b"abcdef\x1b[3G\x1b[2K", []),
+    (b"1\r\n2\r\n3\x1b[S", ["2", "3"]),
+    (b"1\r\n2\x1b[2T", ["", "", "1", "2"]),
+    (b"1\r\n2\r\n3\x1b[2;3r\x1b[1;1H\x1b[L\x1b[M", ["1", "2", "3"]),  # outside the region nothing is shifted
 ]
 
 

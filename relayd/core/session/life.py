@@ -107,7 +107,9 @@ def expired(session: Session, event: ev.DeadlinePassed, now: float) -> list[Acti
     return [do.Log("warning", f"{session!r} passed {limit}"), *terminate(session, event, now)]
 
 
-def strayed(session: Session, event: ev.HookArrived | ev.WireArrived | ev.ToolCalled, now: float) -> list[Action]:
+def strayed(
+    session: Session, event: ev.HookArrived | ev.PiecesArrived | ev.WireArrived | ev.ToolCalled, now: float
+) -> list[Action]:
     """Claude Code works although it was given nothing to do."""
     lose(session, "Claude Code has begun a turn that nobody ordered")
     return end_turn(session, event, now)

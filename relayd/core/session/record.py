@@ -89,6 +89,11 @@ class Session:
         """Have `table.drive` apply `event` after the one at hand."""
         self.follow_ups.append(event)
 
+    @property
+    def wants_pieces(self) -> bool:
+        """True if pieces of the answer that it is making are of use."""
+        return self.state is State.RUNNING and self.turn is not None and self.turn.wants_pieces
+
     def current_turn(self) -> Turn:
         """The turn, in a state that has one."""
         assert self.turn is not None

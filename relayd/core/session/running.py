@@ -42,6 +42,12 @@ def told(session: Session, event: ev.HookArrived, now: float) -> list[Action]:
     return _advance(session, turn.stopped(fact) if isinstance(fact, Stopped) else turn.failed(fact), now)
 
 
+def streamed(session: Session, event: ev.PiecesArrived, now: float) -> list[Action]:
+    """Pieces of the answer."""
+    session.progress = now
+    return _advance(session, session.current_turn().streamed(event.fact), now)
+
+
 def reported(session: Session, event: ev.WireArrived, now: float) -> list[Action]:
     """Telemetry: an API request has ended."""
     fact = event.fact

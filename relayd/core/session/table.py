@@ -105,6 +105,7 @@ ALIVE = row(
 FREE = row(
     on(ev.TurnAbandoned, life.detach),
     on(ev.HookArrived, life.strayed, State.KILLING),
+    on(ev.PiecesArrived, life.strayed, State.KILLING),
     on(ev.WireArrived, life.strayed, State.KILLING),
     on(ev.ToolCalled, life.strayed, State.KILLING),
     base=ALIVE,
@@ -112,6 +113,7 @@ FREE = row(
 # Keys were pressed for a call, and nothing has reached the model: whatever goes wrong, the call is replayed elsewhere.
 BY_KEYS = row(
     on(ev.HookArrived, typed.compare),
+    on(ev.PiecesArrived, life.nothing),  # late ones of the answer before
     on(ev.TranscriptGrew, life.last_words),
     on(ev.HandOverFailed, typed.not_accepted, State.KILLING),
     on(ev.PromptRefused, typed.not_accepted, State.KILLING),
@@ -125,6 +127,7 @@ BY_KEYS = row(
 # It has its conversation, and the turn runs or is about to.
 AT_WORK = row(
     on(ev.HookArrived, running.told, State.RUNNING),
+    on(ev.PiecesArrived, running.streamed, State.RUNNING),
     on(ev.WireArrived, running.reported, State.RUNNING),
     on(ev.ToolCalled, running.called, State.RUNNING),
     on(ev.TranscriptGrew, running.grew),
@@ -139,6 +142,7 @@ AT_WORK = row(
 AT_REST = row(
     on(ev.PtyOutput, terminal.draw),
     on(ev.HookArrived, life.nothing),  # hooks of the turn that has ended
+    on(ev.PiecesArrived, life.nothing),
     on(ev.WireArrived, running.late_report),
     on(ev.TurnAbandoned, life.nothing),
     on(ev.HandOverFailed, life.hand_over_failed, State.KILLING),

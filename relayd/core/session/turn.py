@@ -1,7 +1,8 @@
-"""One turn of Claude Code: three channels merged into one answer.
+"""One turn of Claude Code: its channels merged into one answer.
 
-Rules. The transcript is the authority on blocks, usage and stop reason. Hooks bring the text as it
-is shown; what was sent early must be a prefix of the transcript's text, or the turn fails. The first
+Rules. The transcript is the authority on blocks, usage and stop reason. Pieces (`live.py`) bring a stream's blocks as
+they are made, hooks the text line by line, which is what a stream gets where pieces stay away; what was sent early must
+be a prefix of the transcript's text, or the turn fails. The first
 message is the answer: Claude Code goes on by itself after `max_tokens`, a refusal or an empty answer,
 and none of that is the client's.
 
@@ -23,20 +24,15 @@ from relayd.anthropic.blocks import Block
 from relayd.claude import failures, mcp
 from relayd.claude.hooks import Displayed, Stopped, TurnFailed
 from relayd.claude.launch import LaunchKey
+from relayd.claude.pieces import Pieces
 from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, Entry, ErrorLine, UserLine
+from relayd.core.session.live import Differs, LivePart, LivePieces, TextShown
 from relayd.errors import ApiError, internal
 
 # After these Claude Code starts another request by itself or reports a failure; no Stop hook belongs to the message.
 GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
 UNSIGNED_BLOCKS = ("thinking", "redacted_thinking")
-
-
-@dataclass(frozen=True)
-class TextShown:
-    """A piece of the answer's text."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -55,14 +51,15 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The turn has failed; `lost` if the process has, so that another may answer. `unseen`: no part of an answer came."""
+    """The turn has failed; `lost` if the process has, so that another may answer."""
 
     error: ApiError
     lost: bool = False
-    unseen: bool = False
+    unseen: bool = False  # no part of an answer came
+    differs: bool = False  # what was streamed is not what Claude Code has in the end
 
 
-Part = TextShown | BlockShown | Finished | Failed
+Part = LivePart | BlockShown | Finished | Failed
 
 
 class Wait(Enum):
@@ -78,7 +75,13 @@ class Turn:
     """See the module's text. Each input returns the parts that it brings."""
 
     def __init__(
-        self, key: LaunchKey, streams: bool = True, earlier: frozenset[str] = frozenset(), owed: int = 0, behind: int = 0
+        self,
+        key: LaunchKey,
+        streams: bool = True,
+        earlier: frozenset[str] = frozenset(),
+        owed: int = 0,
+        behind: int = 0,
+        step: int = 0,
     ) -> None:
         self._key = key
         self._behind = behind  # typed messages whose lines are still to come; until then lines are of earlier turns
@@ -91,6 +94,8 @@ class Turn:
         self._early: dict[int, Displayed] = {}
         self._shown = ""  # text of the hooks, in order
         self._sent = ""  # text already given out
+        self._live = LivePieces(step, streams)
+        self._agreed = 0  # characters that were sent and are those of the hooks
         self._exact = ""  # text of the transcript
         self._lines: list[AssistantLine] = []
         self._hidden: list[Block] = []  # blocks that a stream could not show: no part of the client's conversation
@@ -132,19 +137,17 @@ class Turn:
     def _has_all_calls(self) -> bool:
         """True once Claude Code has begun to run the tools: then their lines are written, which may come one by one."""
         calls = {block["id"] for line in self._lines for block in line.blocks if block["type"] == "tool_use"}
-        begun = self._called or self._answered_itself
-        return bool(calls and begun) and self._called <= calls
+        return bool(calls and (self._called or self._answered_itself)) and self._called <= calls
 
     @property
     def is_unseen(self) -> bool:
         """True if Claude Code has given no part of an answer."""
-        return not (self._displayed or self._lines or self._done)
+        return not (self._displayed or self._lines or self._done or self._live.is_used)
 
     @property
     def can_keep(self) -> bool:
-        """True for a turn that has ended in an answer of which Claude Code holds just what the client has."""
-        spoiled = self._over or self._hidden or self._answered_itself or self._failed or self.interrupted
-        return self._ended and not spoiled
+        """True for a turn that has ended in an answer of which Claude Code holds what the client has."""
+        return self._ended and not (self._over or self._hidden or self._answered_itself or self._failed or self.interrupted)
 
     @property
     def _caught_up_display(self) -> bool:
@@ -159,9 +162,41 @@ class Turn:
     def next(self, results: tuple[Block, ...], streams: bool) -> Turn:
         """The turn after the tools that this one asks for, with their results."""
         shown = frozenset((self._display_id,)) if self._display_id else frozenset()
-        turn = Turn(self._key, streams, self._earlier | shown, 0 if self._done else self._owed + 1)
+        owed = 0 if self._done else self._owed + 1
+        turn = Turn(self._key, streams, self._earlier | shown, owed, step=self._live.step + 1)
         turn._brought = frozenset(b["tool_use_id"] for b in results)
         return turn
+
+    @property
+    def wants_pieces(self) -> bool:
+        """True as long as pieces of the answer are of use."""
+        return self._live.is_open and not self._ended
+
+    def streamed(self, fact: Pieces) -> list[Part]:
+        """Pieces from the mod."""
+        if self._ended:
+            return []
+        return self._through(self._live.take(fact, len(self._sent))) or self._go_on(is_behind=False)
+
+    def _through(self, parts: list[LivePart]) -> list[Part]:
+        """Parts of pieces, without the text that another channel has brought before."""
+        found: list[Part] = []
+        begin = self._live.given_chars - sum(len(part.text) for part in parts if isinstance(part, TextShown))
+        for part in parts:
+            if isinstance(part, TextShown):
+                begin += len(part.text)
+                late = begin - len(self._sent)
+                found += self._send(part.text[-late:]) if late > 0 else []
+            else:
+                found.append(part)
+        return found
+
+    def _go_on(self, is_behind: bool) -> list[Part]:
+        """Text of the hooks, where pieces do not bring it, or are a line behind; but not past thinking that was asked for."""
+        is_live = self._live.is_used and self._live.is_open and not is_behind
+        if not self._streams or self._key.thinking_asked or is_live or self._live.is_amid_block:
+            return []
+        return self._send_up_to(self._shown)
 
     def displayed(self, fact: Displayed) -> list[Part]:
         """Text from the MessageDisplay hook; deliveries may come out of order."""
@@ -170,13 +205,18 @@ class Turn:
         if fact.message_id != self._display_id or self._ended:
             return []
         self._early[fact.index] = fact
-        parts: list[Part] = []
+        is_behind = self._live.told_chars < len(self._shown)
         while (piece := self._early.pop(len(self._displayed), None)) is not None:
             self._displayed.append(piece)
             self._shown += piece.delta
-        if self._streams and not self._key.thinking_asked:
-            parts += self._send_up_to(self._shown)
-        return parts + self._settle()
+        if not self._agrees():
+            return self._differ("the text that was streamed differs from what Claude Code shows")
+        return self._go_on(is_behind) + self._settle()
+
+    def _agrees(self) -> bool:
+        """True if what was sent is what the hooks show, as far as both go."""
+        begin, self._agreed = self._agreed, min(len(self._sent), len(self._shown))
+        return self._sent[begin : self._agreed] == self._shown[begin : self._agreed]
 
     def read(self, entries: list[Entry]) -> list[Part]:
         """New lines of the transcript."""
@@ -255,7 +295,15 @@ class Turn:
         self._lines.append(line)
         parts: list[Part] = []
         for block in line.blocks:
-            parts += self._exact_text(block["text"]) if block["type"] == "text" else self._exact_block(block)
+            try:
+                shown = self._live.exact(block)
+            except Differs as error:
+                return parts + self._differ(str(error))
+            if shown is not None:
+                parts += shown
+            else:
+                parts += self._exact_text(block["text"]) if block["type"] == "text" else self._exact_block(block)
+            parts += self._through(self._live.flow(len(self._sent)))
         return parts
 
     def _exact_text(self, text: str) -> list[Part]:
@@ -264,7 +312,7 @@ class Turn:
             return self._send_up_to(self._exact)
         if self._sent.startswith(self._exact):
             return []
-        return self._fail(internal("the text that was streamed differs from the transcript"))
+        return self._differ("the text that was streamed differs from the transcript")
 
     def _exact_block(self, block: Block) -> list[Part]:
         if len(self._sent) <= len(self._exact) or block["type"] == "tool_use":
@@ -275,7 +323,9 @@ class Turn:
         return self._fail(internal("a block came too late for its place in the stream"))
 
     def _send_up_to(self, text: str) -> list[Part]:
-        piece = text[len(self._sent) :]
+        return self._send(text[len(self._sent) :])
+
+    def _send(self, piece: str) -> list[Part]:
         self._sent += piece
         return [TextShown(piece)] if piece else []
 
@@ -305,9 +355,8 @@ class Turn:
             return []
         if not self._shown or _trim(self._shown) != _trim(self._stopped.text):
             return []
-        usage = Usage(self._done.usage)
         content = ({"type": "text", "text": self._shown},)
-        return self._finish(Answer(new_id("msg_01"), self._done.model, content, "end_turn", usage))
+        return self._finish(Answer(new_id("msg_01"), self._done.model, content, "end_turn", Usage(self._done.usage)))
 
     def _answer(self) -> Answer:
         if not self._lines:  # an empty answer: no block, so no line
@@ -332,16 +381,19 @@ class Turn:
 
     def _finish(self, answer: Answer) -> list[Part]:
         text = "".join(b["text"] for b in answer.content if b["type"] == "text")
-        if not text.startswith(self._sent):
-            return self._fail(internal("the text that was streamed differs from the transcript"))
+        if not text.startswith(self._sent) or not self._live.is_settled:
+            return self._differ("what was streamed differs from the transcript")
         self._ended = True
         return [*self._send_up_to(text), Finished(answer)]
+
+    def _differ(self, text: str) -> list[Part]:
+        self._ended = True
+        return [Failed(internal(text), differs=True)]
 
     def _fail(self, error: ApiError, lost: bool = False, unseen: bool = False) -> list[Part]:
         self._ended = True
         return [Failed(error, lost, unseen)]
 
 
-def _trim(text: str) -> str:
-    """As JavaScript's trim, which the hook's text has been through."""
+def _trim(text: str) -> str:  # as JavaScript's trim, which the hook's text has been through
     return text.strip().strip("\ufeff").strip()

@@ -1,0 +1,97 @@
+"""What the mod tells: one POST body to the pieces of an answer that it holds. Pure; called by `core/callbacks.py`.
+
+A piece belongs to a block of the API's answer, named by its index there. Blocks that the mod cannot look into (redacted
+thinking, say) have no pieces, so that an index may be missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from relayd import codec
+from relayd.claude import mcp, mod, told
+
+STEP_MAX = 1_000_000  # requests of one process
+NUMBER_MAX = 100_000_000  # pieces of one answer
+BLOCK_MAX = 100_000  # blocks of one answer
+
+
+@dataclass(frozen=True)
+class TextPiece:
+    """Some text, raw."""
+
+    block: int
+    text: str
+
+
+@dataclass(frozen=True)
+class ThinkingPiece:
+    """Some thinking. Its signature is not told."""
+
+    block: int
+    text: str
+
+
+@dataclass(frozen=True)
+class CallPiece:
+    """A tool call begins; `name` is the client's own."""
+
+    block: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class InputPiece:
+    """Some of a tool call's input, raw JSON that may end anywhere."""
+
+    block: int
+    json: str
+
+
+@dataclass(frozen=True)
+class StopPiece:
+    """The answer is whole."""
+
+    reason: str
+
+
+BlockPiece = TextPiece | ThinkingPiece | CallPiece | InputPiece
+Piece = BlockPiece | StopPiece
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Pieces that follow each other. `step` counts the requests of the process, `first` is the number of the first piece."""
+
+    step: int
+    first: int
+    pieces: tuple[Piece, ...]
+
+
+def read(body: bytes) -> Pieces:
+    """The pieces in a body. Raises ValueError if it is malformed, or holds a kind that is not known."""
+    value = told.mapping(codec.parse(body), "body")
+    found = told.listing(value.get("pieces"), "pieces")
+    if len(found) > mod.POSTED_MAX:
+        raise ValueError("pieces: too many")
+    step, first = told.count(value.get("step"), "step", STEP_MAX), told.count(value.get("from"), "from", NUMBER_MAX)
+    return Pieces(step, first, tuple(_piece(told.mapping(each, "piece")) for each in found))
+
+
+def _piece(value: dict[str, Any]) -> Piece:
+    kind = told.word(value.get("kind"), "kind")
+    if kind == "stop":
+        return StopPiece(told.any_text(value.get("stopReason")))
+    block = told.count(value.get("index"), "index", BLOCK_MAX)
+    if kind == "text":
+        return TextPiece(block, told.text(value.get("text"), "text"))
+    if kind == "thinking":
+        return ThinkingPiece(block, told.text(value.get("text"), "text"))
+    if kind == "tool":
+        name = told.word(value.get("name"), "name").removeprefix(mcp.PREFIX)
+        return CallPiece(block, told.word(value.get("id"), "id"), name)
+    if kind == "input":
+        return InputPiece(block, told.text(value.get("json"), "json"))
+    raise ValueError("kind: not known")

@@ -1,0 +1,247 @@
+"""The pieces of one answer, in order, as parts for the client: text, thinking and tool input as they are made. Pure.
+
+Rules. A piece counts if its number is the next one; at the first gap no more are used, and the turn goes on with whole
+lines from where it is. Blocks keep the API's order: what comes behind a block that pieces do not tell in full (thinking,
+whose signature only the transcript has; kinds that the mod cannot see) waits until the transcript has that block. The
+transcript is the authority: each block that was given out is compared with it.
+
+Owned by `turn.py`, which knows what text the other channels have given out already. It knows no processes and no clients.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from relayd import codec
+from relayd.anthropic.blocks import Block
+from relayd.claude.pieces import BlockPiece, CallPiece, InputPiece, Pieces, StopPiece, TextPiece, ThinkingPiece
+
+WAITING_MAX = 50_000  # pieces behind a block that the transcript does not bring
+EMPTY = "{}"  # the input of a call that has none
+STYLES: tuple[dict[str, Any], ...] = (
+    {"ensure_ascii": False},
+    {"ensure_ascii": False, "separators": (",", ":")},
+    {},
+    {"separators": (",", ":")},
+)
+
+
+@dataclass(frozen=True)
+class TextShown:
+    """A piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ThinkingShown:
+    """A piece of thinking, in the open thinking block or a new one."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ThinkingSigned:
+    """The open thinking block is whole."""
+
+    signature: str
+
+
+@dataclass(frozen=True)
+class CallShown:
+    """A tool call begins, by its id and the client's name for the tool."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class InputShown:
+    """A piece of the open tool call's input, raw JSON."""
+
+    json: str
+
+
+@dataclass(frozen=True)
+class BlockEnded:
+    """The open block is whole."""
+
+
+LivePart = TextShown | ThinkingShown | ThinkingSigned | CallShown | InputShown | BlockEnded
+
+
+class Differs(Exception):
+    """What was given out is not what the transcript has."""
+
+
+class LivePieces:
+    """See the module's text. `step` is the number of the answer's request in its process."""
+
+    def __init__(self, step: int, is_wanted: bool) -> None:
+        self.step = step
+        self.is_open = is_wanted  # more pieces may be used
+        self.told_chars = self.given_chars = 0  # of text, in all pieces so far, and in those that need not wait any more
+        self._next = 0
+        self._waiting: list[BlockPiece] = []
+        self._block = -1  # the API's index of the block at hand
+        self._kind: type[BlockPiece] | None = None  # what that block is, as long as it is not whole
+        self._in_transcript = 0  # blocks that the transcript has
+        self._thought = ""  # of the open thinking block
+        self._call = ""  # the id of the open call
+        self._inputs: dict[str, str] = {}  # input that was given out, of calls that the transcript does not have yet
+
+    def __repr__(self) -> str:
+        return f"<LivePieces step={self.step} open={self.is_open} next={self._next} waiting={len(self._waiting)}>"
+
+    @property
+    def is_used(self) -> bool:
+        """True if pieces have come that count."""
+        return self._next > 0
+
+    @property
+    def is_amid_block(self) -> bool:
+        """True if no text may follow yet: thinking or a call has begun and is not whole, or text waits behind a block."""
+        return self._kind is ThinkingPiece or self._kind is CallPiece or bool(self._waiting)
+
+    @property
+    def is_settled(self) -> bool:
+        """True if the transcript has had everything that was given out but text."""
+        return self._kind is not ThinkingPiece and not self._inputs
+
+    def stop(self) -> None:
+        """Use no more pieces."""
+        self.is_open = False
+        self._waiting.clear()
+
+    def take(self, fact: Pieces, sent_chars: int) -> list[LivePart]:
+        """Pieces that have come, when so much text was sent already."""
+        if not self.is_open or fact.step != self.step or fact.first + len(fact.pieces) <= self._next:
+            return []
+        if fact.first != self._next or len(self._waiting) + len(fact.pieces) > WAITING_MAX:
+            self.stop()
+            return []
+        self._next += len(fact.pieces)
+        for piece in fact.pieces:
+            if isinstance(piece, TextPiece):
+                self.told_chars += len(piece.text)
+            if not isinstance(piece, StopPiece):
+                self._waiting.append(piece)
+        return self.flow(sent_chars)
+
+    def flow(self, sent_chars: int) -> list[LivePart]:
+        """Give out what need not wait any more. Text that was sent already is among it."""
+        parts: list[LivePart] = []
+        count = 0
+        for piece in self._waiting:
+            if self._must_wait(piece):
+                break
+            if not self._fits(piece, sent_chars):
+                self.stop()
+                return parts
+            count += 1
+            parts += self._give(piece)
+        del self._waiting[:count]
+        return parts
+
+    def exact(self, block: Block) -> list[LivePart] | None:
+        """The transcript has the next block: its rest; None if nothing of it was given out. Raises Differs."""
+        self._in_transcript += 1
+        if block["type"] == "thinking" and self._kind is ThinkingPiece:
+            return self._sign(block)
+        if block["type"] == "tool_use" and block["id"] in self._inputs:
+            return self._settle(block)
+        return None
+
+    def _must_wait(self, piece: BlockPiece) -> bool:
+        """True if a block before the piece's own is not whole, as far as it is known."""
+        if piece.block <= self._block or piece.block <= self._in_transcript:
+            return False
+        return self._kind is ThinkingPiece or piece.block > self._block + 1
+
+    def _fits(self, piece: BlockPiece, sent_chars: int) -> bool:
+        """False for a piece that cannot come here, or for thinking that text of a later block has overtaken."""
+        if piece.block < self._in_transcript:
+            return True  # the transcript was faster
+        if piece.block == self._block:
+            return self._continues(piece)
+        is_overtaken = isinstance(piece, ThinkingPiece) and self.given_chars < sent_chars
+        return piece.block > self._block and not isinstance(piece, InputPiece) and not is_overtaken
+
+    def _continues(self, piece: BlockPiece) -> bool:
+        kind = CallPiece if isinstance(piece, InputPiece) else type(piece)
+        return not isinstance(piece, CallPiece) and self._kind is kind
+
+    def _give(self, piece: BlockPiece) -> list[LivePart]:
+        if piece.block < self._in_transcript and not isinstance(piece, TextPiece):
+            return []  # the transcript was faster
+        parts: list[LivePart] = []
+        if piece.block > self._block:
+            parts += self._end_block()
+            self._block = piece.block
+        match piece:
+            case TextPiece():
+                self._kind = TextPiece
+                self.given_chars += len(piece.text)
+                parts.append(TextShown(piece.text))
+            case ThinkingPiece():
+                self._kind = ThinkingPiece
+                self._thought += piece.text
+                parts.append(ThinkingShown(piece.text))
+            case CallPiece():
+                self._kind, self._call = CallPiece, piece.id
+                self._inputs[piece.id] = ""
+                parts.append(CallShown(piece.id, piece.name))
+            case InputPiece():
+                self._inputs[self._call] += piece.json
+                parts.append(InputShown(piece.json))
+        return parts
+
+    def _end_block(self) -> list[LivePart]:
+        ends: list[LivePart] = [BlockEnded()] if self._kind is not None else []
+        if self._kind is CallPiece and self._inputs.get(self._call) == "":
+            self._inputs[self._call] = EMPTY
+            ends.insert(0, InputShown(EMPTY))
+        self._kind = None
+        return ends
+
+    def _sign(self, block: Block) -> list[LivePart]:
+        text = block.get("thinking", "")
+        if not text.startswith(self._thought):
+            raise Differs("the thinking that was streamed differs from the transcript")
+        rest, self._thought, self._kind = text[len(self._thought) :], "", None
+        shown: list[LivePart] = [ThinkingShown(rest)] if rest else []
+        return [*shown, ThinkingSigned(block.get("signature", ""))]
+
+    def _settle(self, block: Block) -> list[LivePart]:
+        raw = self._inputs.pop(block["id"])
+        is_at_hand = self._kind is CallPiece and self._call == block["id"]
+        rest = _rest(raw, block["input"])
+        if rest is None or (rest and not is_at_hand):
+            raise Differs("the tool input that was streamed differs from the transcript")
+        if not is_at_hand:
+            return []
+        shown: list[LivePart] = [InputShown(rest)] if rest else []
+        return [*shown, *self._end_block()]
+
+
+def _rest(raw: str, value: Any) -> str | None:
+    """What is missing of a value's JSON; None if it is not the beginning of that value's JSON."""
+    try:
+        return "" if _plain(json.loads(raw, parse_int=float)) == _plain(value) else None
+    except (ValueError, RecursionError):
+        pass
+    if not raw:
+        return codec.dump(value).decode()
+    texts = (json.dumps(value, **style) for style in STYLES)
+    return next((text[len(raw) :] for text in texts if text.startswith(raw)), None)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JavaScript has it: numbers are floating point."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items() if name != "__proto__"}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
