@@ -20,6 +20,7 @@ from relayd.runtime.files import PIECE_BYTES, remove_in_order
 from relayd.runtime.loop import Loop
 from relayd.runtime.pty_posix import Pty
 from relayd.runtime.slot import SESSIONS_NAME, Slot
+from relayd.runtime.timers import Poll
 from tests.helpers import until
 
 
@@ -144,8 +145,8 @@ def test_a_disk_that_fills_in_the_middle_fails_the_hand_over_once(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", refuse)
-        bench.slot.timer("write", 0.0)
-    bench.slot.timer("write", 0.0)
+        bench.slot.timer(Poll.WRITE, 0.0)
+    bench.slot.timer(Poll.WRITE, 0.0)
     assert [fact.reason for fact in bench.facts if isinstance(fact, ev.HandOverFailed)] == ["No space left on device"]
     assert len(os.listdir("/proc/self/fd")) == fds
     bench.end()
@@ -157,7 +158,7 @@ def test_a_slot_that_is_removed_in_the_middle_writes_no_more(tmp_path: pathlib.P
     bench.slot.hand_over(b"x" * 3 * PIECE_BYTES, b"", 0.0)
     assert len(os.listdir("/proc/self/fd")) == fds + 1
     remove_in_order(bench.slot.remove())
-    bench.slot.timer("write", 0.0)
+    bench.slot.timer(Poll.WRITE, 0.0)
     assert not os.path.exists(bench.paths.transcript)
     bench.end()
 
