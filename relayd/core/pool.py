@@ -233,16 +233,16 @@ class Pool:
 
     # Making one
 
-    def spawn(self, kind: Kind, now: float) -> tuple[Session, list[Action]]:
-        """A new session, and the orders that bring it to life."""
-        session = Session(self._spec(*kind), self._config, now)
+    def spawn(self, kind: Kind, now: float, streams: bool = True) -> tuple[Session, list[Action]]:
+        """A new session, and the orders that bring it to life. `streams`: the call that it is for, if there is one, streams."""
+        session = Session(self._spec(*kind, streams), self._config, now)
         orders = life.start(session, now)
         self.spawned += 1
         self.sessions[session.slot] = session
         self.by_secret[session.spec.secret] = session
         return session, orders
 
-    def _spec(self, key: LaunchKey, mode: Mode) -> SessionSpec:
+    def _spec(self, key: LaunchKey, mode: Mode, streams: bool) -> SessionSpec:
         host = self._host
         if mode is Mode.GATE and not self._can.gated:
             mode = Mode.LATE
@@ -253,7 +253,7 @@ class Pool:
             hooks=f"{host.base_url}/hooks/{secret}",
             mcp=f"{host.base_url}/mcp/{secret}",
             telemetry=f"{host.base_url}/telemetry/{secret}/v1/logs" if host.telemetry else "",
-            pieces=f"{host.base_url}/pieces/{secret}" if self._wants_mod else "",
+            pieces=f"{host.base_url}/pieces/{secret}" if streams and self._wants_mod else "",
         )
         sources = self._config.setting_sources
         order = launch.build(

@@ -94,7 +94,7 @@ class Scheduler:
         if found is not None:
             return found, []
         if self._pool.has_room:
-            return self._pool.spawn((key, Mode.GATE), now)
+            return self._pool.spawn((key, Mode.GATE), now, call.request.stream)
         victim = self._pool.to_make_room()
         return None, self._driver.drive(victim, ev.Retired("room for a call"), now) if victim is not None else []
 

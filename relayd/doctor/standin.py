@@ -34,6 +34,7 @@ class Recorded:
     arrived: float
     finished: float | None = None
     aborted: bool = False
+    sent: list[float] = field(default_factory=list)  # when each piece left, of a slow answer
 
 
 @dataclass
@@ -128,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(404, _error(404, "Not Found"))
         else:
             try:
-                self._answer(plan_for(body, f"{time.monotonic_ns():016d}"), body)
+                self._answer(plan_for(body, f"{time.monotonic_ns():016d}"), body, record)
             except (BrokenPipeError, ConnectionResetError):
                 record.aborted = True
                 self.close_connection = True
@@ -147,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.standin.add(record)
         return record
 
-    def _answer(self, plan: Plan, body: dict[str, Any]) -> None:
+    def _answer(self, plan: Plan, body: dict[str, Any], record: Recorded) -> None:
         time.sleep(plan.first_pause_s)
         if plan.fault == "hang":
             self._hang()
@@ -157,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             extra = ({"retry-after": plan.retry_after} if plan.retry_after else {}) | _limit_headers(plan)
             self._json(plan.error_status, _error(plan.error_status, plan.error_text), extra)
         elif body.get("stream"):
-            self._stream(plan, body)
+            self._stream(plan, body, record)
         else:
             self._json(200, message_json(plan, body))
 
@@ -184,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
         self.wfile.flush()
 
-    def _stream(self, plan: Plan, body: dict[str, Any]) -> None:
+    def _stream(self, plan: Plan, body: dict[str, Any], record: Recorded) -> None:
         self.send_response(200)
         self.send_header("content-type", SSE_TYPE)
         self.send_header("request-id", "req_standin")
@@ -194,7 +195,6 @@ class _Handler(BaseHTTPRequestHandler):
         held = _last_of_first_block(events) if plan.holds else -1
         for number, event in enumerate(events):
             if event["type"] == "content_block_delta" and plan.piece_pause_s:
-                self.wfile.flush()
                 time.sleep(plan.piece_pause_s)
             if number == held:
                 self.wfile.flush()
@@ -203,6 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._break_stream(plan)
                 return
             self._chunk(event)
+            if event["type"] == "content_block_delta" and plan.piece_pause_s:
+                self.wfile.flush()
+                record.sent.append(time.monotonic())
         self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
 

@@ -25,7 +25,7 @@ def spawns(found: World) -> list[do.SpawnSlot]:
 
 def test_a_process_that_ends_at_once_is_followed_by_one_without_the_mod() -> None:
     found = world()
-    found.ask("hello")
+    found.ask("hello", stream=True)
     first = spawns(found)[-1]
     assert with_mod(first)
     found.tell(ev.SlotSpawned(first.slot, 7))
@@ -38,3 +38,10 @@ def test_a_process_that_ends_at_once_is_followed_by_one_without_the_mod() -> Non
     found.tell(ev.PtyClosed(second.slot))
     found.tell(ev.ChildExited(second.slot, 1))
     assert not found.relay.pool.mod_trial.is_refused  # that one failed, too
+
+
+def test_a_process_that_is_started_for_a_call_that_does_not_stream_has_no_use_for_it() -> None:
+    """Loading it takes 0.1 s, and the call waits for that."""
+    found = world()
+    found.ask("hello")
+    assert not with_mod(spawns(found)[-1])
