@@ -11,7 +11,7 @@ from tests.core.test_pool_and_relay import NEAR, World
 
 
 def world() -> World:
-    return World(dataclasses.replace(NEAR, mod_directory="/state/mod"), idle=0)
+    return World(dataclasses.replace(NEAR, mod_directory="/state/mod"), live=True, idle=0)
 
 
 def with_mod(spawn: do.SpawnSlot) -> bool:
