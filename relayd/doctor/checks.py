@@ -199,7 +199,8 @@ def live(harness: Harness) -> str:
 def _streams(harness: Harness) -> str:
     connection = http.client.HTTPConnection(urlsplit(harness.url).netloc, timeout=LIVE_LIMIT_S)
     try:
-        connection.request("POST", "/v1/messages", json.dumps(ask(f"[[say {'word ' * 20}]][[hold]]", stream=True)))
+        body = json.dumps(ask(f"[[say {'word ' * 20}]][[hold]]", stream=True))
+        connection.request("POST", "/v1/messages", body, {"content-type": "application/json"})
         answer, deadline = connection.getresponse(), time.monotonic() + LIVE_LIMIT_S
         while b'"text_delta"' not in answer.readline():
             if answer.isclosed() or time.monotonic() > deadline:  # pings go on

@@ -49,9 +49,11 @@ def test_the_wheel_holds_the_product_and_no_laboratory(built: pathlib.Path) -> N
     with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
         names = archive.namelist()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"relayd"}
+    ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "relayd").rglob("*") if p.is_file() and p.suffix != ".pyc"}
+    assert {name for name in names if name.startswith("relayd/")} <= ours
     laboratory = {p.name for p in (ROOT / "tests" / "lab").glob("*.py")} - {"__init__.py"}
     assert laboratory
-    assert not {name.rpartition("/")[2] for name in names} & laboratory
+    assert not {name.removeprefix("relayd/doctor/") for name in names if name.startswith("relayd/doctor/")} & laboratory
 
 
 def test_pipx_setup_call_and_removal(built: pathlib.Path, claude: str, tmp_path: pathlib.Path) -> None:
