@@ -50,17 +50,8 @@ therefore tell the truth about writing as well as reading.
 
 What may still block, and for how long
 --------------------------------------
-Nothing waits for a peer. These wait for the system; on a machine with a working local disk:
-
-    starting a process        3 to 10 ms: fork, and a pipe that closes at exec (a hung network disk: as long as it hangs)
-    writing a transcript      up to 32 MB into the page cache, about 20 ms; throttled by the kernel if the disk is behind
-    reading a body as JSON    up to 32 MB, about 0.1 s; usual bodies well under 1 ms
-    removing a slot's files   a few files, under 1 ms; directories that resist are tried again later
-    the list of prompts       the user's history file is read and written whole, once per typed turn
-    records and launch keys   one small write each
-    asking for a peer's user  30 µs over netlink; never more than `peer.ASK_LIMIT_S`, then a table in /proc is read
-    looking at the binary     one stat every few seconds
-    the log                   not here: see `daemon.py`
+Nothing waits for a peer. What waits for the system (a start, a piece of a transcript, a body as JSON, a small file) stands
+in ARCHITECTURE.md with its bound, in one table.
 
 Who calls whom: `server` owns the loop; handlers call `touch`, `forget` and the timers, and nothing else.
 """
