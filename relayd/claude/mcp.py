@@ -1,7 +1,8 @@
 """The MCP server inside the daemon: JSON-RPC bodies in, facts and answers out. Pure.
 
 Claude Code offers the client's tools to the model as `mcp__client__<name>` and asks this server to run
-them. A call stays open until the client has brought its result: the session is parked meanwhile.
+them. A call stays open until the client has brought its result: the session is parked meanwhile. Notes on its progress,
+which the model never sees, make Claude Code write what it has (`progress`).
 Definitions reach the model by the transcript's snapshot, exactly; the list given here is only what Claude
 Code checks calls against, so its schemas let every input through. Called by `core/relay.py` and `compose`.
 """
@@ -32,10 +33,13 @@ RpcId = str | int | float | None
 
 @dataclass(frozen=True)
 class ToolCalled:
-    """Claude Code asks for a tool to be run; `rpc_id` is what the answer must name."""
+    """Claude Code asks for a tool to be run; `rpc_id` is what the answer must name, `progress_token` what a note on its
+    progress must. Without a token no note may be sent.
+    """
 
     tool_use_id: str
     rpc_id: RpcId
+    progress_token: RpcId = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def read(body: bytes) -> McpFact:
     rpc_id = _rpc_id(value["id"])
     if method == "tools/call":
         meta = told.mapping(params.get("_meta"), "_meta")
-        return ToolCalled(told.text(meta.get(TOOL_USE_ID), TOOL_USE_ID), rpc_id)
+        return ToolCalled(told.text(meta.get(TOOL_USE_ID), TOOL_USE_ID), rpc_id, _rpc_id(meta.get("progressToken")))
     return Asked(method, rpc_id, params)
 
 
@@ -108,6 +112,17 @@ def result(rpc_id: RpcId, block: Block) -> bytes:
     """The answer to a tool call. `block` is a tool_result that `is_exact` has let through."""
     content = [{"type": "text", "text": text} for text in _texts(block) or []]
     return _result(rpc_id, {"content": content, "isError": bool(block.get("is_error"))})
+
+
+def progress(fact: ToolCalled, count: int) -> bytes:
+    """A note on the progress of a call. `count` grows with each note, as MCP wants it."""
+    about = {"progressToken": fact.progress_token, "progress": count}
+    return codec.dump({"jsonrpc": "2.0", "method": "notifications/progress", "params": about})
+
+
+def event(message: bytes) -> bytes:
+    """A message as an event of a stream, for an answer that begins with notes."""
+    return b"event: message\ndata: " + message + b"\n\n"
 
 
 def _result(rpc_id: RpcId, value: dict[str, Any]) -> bytes:

@@ -301,6 +301,11 @@ class ForgetDue:
 
 
 @dataclass(frozen=True)
+class LinesOverdue:
+    """A tool call is open, and the answer that asks for it is still not in the transcript."""
+
+
+@dataclass(frozen=True)
 class GivenUp:
     """The process has survived every KILL."""
 
@@ -349,6 +354,7 @@ SessionEvent = (
     | ScreenBlocked
     | DeadlinePassed
     | ForgetDue
+    | LinesOverdue
     | GivenUp
     | Retired
 )

@@ -242,6 +242,8 @@ def _slot_due(due: SlotDue) -> ev.SessionEvent:
             return ev.PromptSettled()
         case SlotDue.FORGET:
             return ev.ForgetDue()
+        case SlotDue.LINES:
+            return ev.LinesOverdue()
         case _:
             assert_never(due)
 

@@ -20,6 +20,7 @@ What `improvise.py` can do with a prompt in plain words comes before the echo.
     [[slow SECONDS]]        pause before each piece of text
     [[pieces N]]            N characters in each piece
     [[hold]]                pause before the last piece of the first block, until the stand-in is told to go on
+    [[late SECONDS]]        pause between the last block and the end of the message
     [[wait SECONDS]]        pause before the answer's first byte
     [[hang]]                accept the request, never answer
     [[reset]]               close the connection without a byte
@@ -69,6 +70,7 @@ class Plan:
     piece_chars: int = PIECE_CHARS
     holds: bool = False
     first_pause_s: float = 0.0
+    last_pause_s: float = 0.0
     fault: str | None = None  # hang | reset | cut
 
 
@@ -225,6 +227,8 @@ def _apply(plan: Plan, text: list[str], name: str, argument: str, body: dict[str
         plan.piece_chars = int(argument)
     elif name == "hold":
         plan.holds = True
+    elif name == "late":
+        plan.last_pause_s = float(argument)
     elif name == "wait":
         plan.first_pause_s = float(argument)
     elif name in ("hang", "reset", "cut"):

@@ -196,6 +196,9 @@ class _Handler(BaseHTTPRequestHandler):
         for number, event in enumerate(events):
             if event["type"] == "content_block_delta" and plan.piece_pause_s:
                 time.sleep(plan.piece_pause_s)
+            if event["type"] == "message_delta" and plan.last_pause_s:
+                self.wfile.flush()
+                time.sleep(plan.last_pause_s)
             if number == held:
                 self.wfile.flush()
                 self.standin.go_on.wait(HANG_LIMIT_S)

@@ -14,7 +14,7 @@ MISWIRINGS = {
     "an effect of another event": (
         "relayd/core/session/table.py",
         "on(ev.ChildExited, life.lost_both, State.DEAD)",
-        "on(ev.ChildExited, running.late_report, State.DEAD)",
+        "on(ev.ChildExited, resting.late_report, State.DEAD)",
         'Argument 2 to "on"',
     ),
     "a handler of another event": (

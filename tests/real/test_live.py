@@ -55,11 +55,6 @@ def _chunks(file: Any) -> Iterator[bytes]:
         file.readline()
 
 
-# Found by these tests, about one loop in three: with the mod on, Claude Code may begin a tool before it writes the answer's
-# transcript line, and the line does not come as long as the call is open. So `live` is off by default, and these wait.
-STANDS_STILL = pytest.mark.skip(reason="a tool's transcript line may not come while its call is open, with the mod on")
-
-
 @pytest.fixture(scope="module")
 def real(claude: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """A daemon with the mod, shared by the module."""
@@ -105,7 +100,6 @@ def test_thinking_is_there_before_it_ends_and_then_its_signature_and_the_text(re
     ]
 
 
-@STANDS_STILL
 def test_a_calls_input_is_there_before_it_ends(real: Harness) -> None:
     body = ask(f"[[tool get {json.dumps({'k': PARAGRAPH})}]][[tool get {{}}]][[hold]]", stream=True, tools=[TOOL])
     found = seen_while_held(real, body, b'{\\"k\\": \\"one')
@@ -122,7 +116,6 @@ def test_a_calls_input_is_there_before_it_ends(real: Harness) -> None:
             f"[[tool get {json.dumps({'k': PARAGRAPH})}]][[hold]]",
             {"tools": [{"type": "function", "function": {"name": "get"}}]},
             b'\\"k\\": \\"one',
-            marks=STANDS_STILL,
         ),
     ],
 )
@@ -132,7 +125,6 @@ def test_the_chat_route_streams_the_same(real: Harness, prompt: str, fields: dic
     assert found.endswith(b"data: [DONE]\n\n")
 
 
-@STANDS_STILL
 def test_after_tool_results_the_parked_process_streams_on(real: Harness) -> None:
     """The next request of the same turn is another step."""
     body = ask(f'[[tools 1 get {{"k": 1}}]][[final {PARAGRAPH}]][[hold]]', stream=True, tools=[TOOL])

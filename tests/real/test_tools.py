@@ -131,6 +131,29 @@ def test_parallel_calls_come_in_one_answer_and_their_results_in_one_request(real
     assert exact(agent, upstream(real)[1]) == []
 
 
+LATE = ('[[tools 3 get {"k": 1}]] [[late 0.4]]', 3)  # the prompt, and its rounds
+PARALLEL = ('[[tool get {"k": 1}]] [[tool get {"k": 2}]] [[tool get {"k": 3}]] [[slow 0.2]]', 1)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("prompt", "rounds"), [LATE, PARALLEL])
+def test_the_end_of_the_message_may_come_long_after_a_call(real: Harness, prompt: str, rounds: int, stream: bool) -> None:
+    """Claude Code runs a call as soon as its block is whole. If the message ended later, it did not write the answer down
+    before it had the result, and the client, who waited for the answer, never brought one. The stand-in had sent both at once.
+    """
+    real.api.clear()
+    agent = Agent(real.url, prompt)
+    for _ in range(rounds):
+        answer = agent.stream_step() if stream else agent.step()
+        assert "get" in [b.get("name") for b in answer["content"]]
+        agent.bring(answer, "it")
+    agent.step()
+    assert len(upstream(real)) == rounds + 1
+    assert len(slots(real)) == 1
+    for request in upstream(real):
+        assert exact(agent, request) == []
+
+
 def test_tool_calls_stream_as_the_api_streams_them(real: Harness) -> None:
     _, _, body = post(real.url, ask('[[say look]] [[tool get {"k": 5}]] [[tool other-one {}]]', tools=[GET, OTHER], stream=True))
     events = events_of(body)

@@ -2,15 +2,15 @@
 
 `turn.Turn` merges what the channels say into one answer; here its parts are collected, deadlines are kept, and the
 end of the turn is turned into an event: parked (the answer asks for the client's tools), kept (another message of the
-same conversation may come), or ended. Called by `table.py` and `terminal.py`.
+same conversation may come), or ended; `resting.py` has what follows. Called by `table.py` and `terminal.py`.
 """
 
 from __future__ import annotations
 
 from relayd.anthropic.answer import Answer
-from relayd.anthropic.conversation_rules import Message
 from relayd.claude import screens
 from relayd.claude.hooks import Displayed, Stopped, Submitted
+from relayd.claude.pieces import StopPiece
 from relayd.claude.telemetry import RequestDone
 from relayd.claude.transcript import UserLine
 from relayd.core import actions as do
@@ -21,6 +21,8 @@ from relayd.core.session.record import Session
 from relayd.core.session.turn import Failed, Finished, Part, Wait
 from relayd.core.timers import SlotDue
 from relayd.errors import internal
+
+LINES_S = 0.5  # between two notes on an open call, until the lines of its answer are there
 
 
 def seen(session: Session, event: ev.TurnSeen, now: float) -> list[Action]:
@@ -43,9 +45,10 @@ def told(session: Session, event: ev.HookArrived, now: float) -> list[Action]:
 
 
 def streamed(session: Session, event: ev.PiecesArrived, now: float) -> list[Action]:
-    """Pieces of the answer."""
+    """Pieces of the answer. After its last one Claude Code need not wait with the answer's lines."""
     session.progress = now
-    return _advance(session, session.current_turn().streamed(event.fact), now)
+    orders = _advance(session, session.current_turn().streamed(event.fact), now)
+    return orders + (session.calls.hurry() if any(isinstance(p, StopPiece) for p in event.fact.pieces) else [])
 
 
 def reported(session: Session, event: ev.WireArrived, now: float) -> list[Action]:
@@ -57,7 +60,8 @@ def reported(session: Session, event: ev.WireArrived, now: float) -> list[Action
         # Cut at the limit: Claude Code is about to go on by itself, on the user's account.
         session.current_turn().interrupted = True
         orders.append(do.WritePty(session.slot, screens.KEY_ESCAPE))
-    return orders + _advance(session, session.current_turn().reported(fact), now)
+    orders += _advance(session, session.current_turn().reported(fact), now)
+    return orders + (session.calls.hurry() if isinstance(fact, RequestDone) else [])
 
 
 def grew(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]:
@@ -74,7 +78,20 @@ def grew(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]
 
 def called(session: Session, event: ev.ToolCalled, now: float) -> list[Action]:
     """Claude Code runs a tool."""
-    return called_late(session, event, now) + _advance(session, session.current_turn().called(event.fact.tool_use_id), now)
+    session.progress = now
+    orders = session.calls.called(event.client, event.fact) + _advance(
+        session, session.current_turn().called(event.fact.tool_use_id), now
+    )
+    return [*orders, *_watch_lines(session, now)]
+
+
+def lines_overdue(session: Session, event: ev.LinesOverdue, now: float) -> list[Action]:
+    """No other sign has said that the answer is finished, or Claude Code has not heeded the note that followed."""
+    return [*session.calls.hurry(), *_watch_lines(session, now)]
+
+
+def _watch_lines(session: Session, now: float) -> list[Action]:
+    return [session.deadlines.set(SlotDue.LINES, now + LINES_S)] if session.calls.can_hurry else []
 
 
 def late(session: Session, event: ev.DeadlinePassed, now: float) -> list[Action]:
@@ -129,68 +146,6 @@ def interrupt(session: Session, event: ev.TurnAbandoned, now: float) -> list[Act
     ]
 
 
-# Between two calls of one conversation
-
-
-def tools_asked(session: Session, event: ev.ToolsAsked, now: float) -> list[Action]:
-    """Claude Code asks which tools there are."""
-    return session.calls.asked(event.client, event.fact)
-
-
-def park(session: Session, event: ev.TurnParked, now: float) -> list[Action]:
-    """The answer asks for tools: wait for the call that brings their results."""
-    session.call = None
-    session.calls.expect(event.content)
-    session.current_digest().add(Message("assistant", event.content))
-    return [session.deadlines.cancel(SlotDue.LAG), session.deadlines.set(SlotDue.STATE, now + session.config.parked_limit_s)]
-
-
-def called_late(session: Session, event: ev.ToolCalled, now: float) -> list[Action]:
-    """Claude Code runs a tool of an answer that the client has already."""
-    session.progress = now
-    return session.calls.called(event.client, event.fact)
-
-
-def resume(session: Session, event: ev.ResultsBrought, now: float) -> list[Action]:
-    """The next call has brought the results: the turn goes on."""
-    session.call = event.call
-    session.turn = session.current_turn().next(event.results, event.streams)
-    session.current_digest().add(Message("user", event.results))
-    session.progress = now
-    session.wait = Wait.NOTHING
-    return [*session.calls.bring(event.results), *watch(session, now)]
-
-
-def overheard(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]:
-    """A result in the transcript that the client has not brought: Claude Code has answered a call by itself and goes on."""
-    if any(isinstance(entry, UserLine) for entry in session.reader.feed(event.data)):
-        session.then(ev.TurnEnded())
-    return []
-
-
-def keep(session: Session, event: ev.TurnKept, now: float) -> list[Action]:
-    """The answer is complete: wait for the next message of this conversation."""
-    session.call = None
-    session.current_digest().add(Message("assistant", event.content))
-    return [
-        *session.prompt.forget(now),
-        session.deadlines.set(SlotDue.FORGET, now + session.config.forget_after_s),
-        session.deadlines.cancel(SlotDue.LAG),
-        session.deadlines.set(SlotDue.STATE, now + session.config.kept_idle_s),
-    ]
-
-
-def forget_due(session: Session, event: ev.ForgetDue, now: float) -> list[Action]:
-    """The process holds the conversation in memory: delete what is on disk."""
-    return [do.ForgetTranscript(session.slot)]
-
-
 def _can_keep(session: Session, answer: Answer) -> bool:
     fits = answer.stop_reason == "end_turn" and answer.content and session.current_turn().can_keep
     return bool(session.config.keeps and session.digest is not None and fits)
-
-
-def late_report(session: Session, event: ev.WireArrived, now: float) -> list[Action]:
-    """Telemetry of a turn that has ended: the turn counts it, so that the next one does not."""
-    session.current_turn().reported(event.fact)
-    return []

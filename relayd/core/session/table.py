@@ -44,7 +44,7 @@ from typing import Generic, Protocol, TypeVar
 
 from relayd.core import events as ev
 from relayd.core.actions import Action, RemoveSlot
-from relayd.core.session import life, running, terminal, typed
+from relayd.core.session import life, resting, running, terminal, typed
 from relayd.core.session.record import Session
 from relayd.core.session.states import DYING, State
 from relayd.errors import Refused
@@ -97,7 +97,7 @@ LOSSES = row(
     on(ev.ChildExited, life.lost_child, State.DRAINING),
 )
 ALIVE = row(
-    on(ev.ToolsAsked, running.tools_asked),
+    on(ev.ToolsAsked, resting.tools_asked),
     on(ev.ScreenBlocked, life.blocked, State.KILLING),
     base=LOSSES,
 )
@@ -131,8 +131,8 @@ AT_WORK = row(
     on(ev.WireArrived, running.reported, State.RUNNING),
     on(ev.ToolCalled, running.called, State.RUNNING),
     on(ev.TranscriptGrew, running.grew),
-    on(ev.TurnParked, running.park, State.PARKED),
-    on(ev.TurnKept, running.keep, State.KEPT),
+    on(ev.TurnParked, resting.park, State.PARKED),
+    on(ev.TurnKept, resting.keep, State.KEPT),
     on(ev.TurnEnded, life.end_turn, State.KILLING),
     on(ev.HandOverFailed, life.hand_over_failed, State.KILLING),
     on(ev.Retired, life.terminate, State.KILLING),
@@ -143,7 +143,7 @@ AT_REST = row(
     on(ev.PtyOutput, terminal.draw),
     on(ev.HookArrived, life.nothing),  # hooks of the turn that has ended
     on(ev.PiecesArrived, life.nothing),
-    on(ev.WireArrived, running.late_report),
+    on(ev.WireArrived, resting.late_report),
     on(ev.TurnAbandoned, life.nothing),
     on(ev.HandOverFailed, life.hand_over_failed, State.KILLING),
     base=ALIVE,
@@ -201,12 +201,13 @@ TABLE: Mapping[State, Row] = {
         on(ev.PtyOutput, terminal.draw_running),
         on(ev.DeadlinePassed, running.late),
         on(ev.TurnAbandoned, running.interrupt, State.INTERRUPTING),
+        on(ev.LinesOverdue, running.lines_overdue),
         base=AT_WORK,
     ),
     State.PARKED: row(
-        on(ev.ToolCalled, running.called_late),
-        on(ev.ResultsBrought, running.resume, State.RUNNING),
-        on(ev.TranscriptGrew, running.overheard),
+        on(ev.ToolCalled, resting.called_late),
+        on(ev.ResultsBrought, resting.resume, State.RUNNING),
+        on(ev.TranscriptGrew, resting.overheard),
         on(ev.TurnEnded, life.end_turn, State.KILLING),
         on(ev.DeadlinePassed, life.end_turn, State.KILLING),
         on(ev.Retired, life.end_turn, State.KILLING),
@@ -215,7 +216,7 @@ TABLE: Mapping[State, Row] = {
     State.KEPT: row(
         on(ev.MessageBrought, typed.type_message, State.TYPING),
         on(ev.TranscriptGrew, life.last_words),
-        on(ev.ForgetDue, running.forget_due),
+        on(ev.ForgetDue, resting.forget_due),
         on(ev.DeadlinePassed, life.terminate, State.KILLING),
         on(ev.Retired, life.terminate, State.KILLING),
         base=AT_REST,
@@ -224,7 +225,7 @@ TABLE: Mapping[State, Row] = {
         on(ev.PtyOutput, terminal.draw_typing),
         on(ev.TurnSeen, running.seen, State.RUNNING),
         on(ev.PromptSettled, typed.look_at_prompt),
-        on(ev.WireArrived, running.late_report),
+        on(ev.WireArrived, resting.late_report),
         base=BY_KEYS,
     ),
     State.INTERRUPTING: row(
@@ -262,7 +263,9 @@ TABLE: Mapping[State, Row] = {
     State.DEAD: {},
 }
 
-LATE = frozenset((ev.TrustAsked, ev.DialogSettled, ev.PromptSettled, ev.PromptReached, ev.TurnSeen, ev.ForgetDue))
+LATE = frozenset(
+    (ev.TrustAsked, ev.DialogSettled, ev.PromptSettled, ev.PromptReached, ev.TurnSeen, ev.ForgetDue, ev.LinesOverdue)
+)
 
 
 def drive(session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
