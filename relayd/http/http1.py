@@ -27,6 +27,8 @@ SERVER_NAME = "relayd"
 NO_BODY = (204, 304)
 # h11 takes about 8 µs for an event: a connection costs others a quarter of a millisecond per turn at most.
 EVENTS_PER_CALL = 32
+HEADER_LINES_MAX = 200  # h11 takes 3 µs for a line, so 64 KB of short ones would hold everybody else for 40 ms and more
+HEAD_END = re.compile(rb"\n\r?\n")
 OWN_PIECE_BYTES = 16 * 1024  # a piece of a body that is not worth copying into the one before
 PIPELINED_MAX_BYTES = 64 * 1024  # read ahead of a running answer
 MESSAGE_MAX_CHARS = 200  # h11 quotes what it could not read, whole
@@ -71,6 +73,11 @@ class Connection:
     def wants_body(self) -> bool:
         """True while a client waits for `100 Continue` before it sends its body."""
         return bool(self.phase is Phase.BODY and self._h11.they_are_waiting_for_100_continue)
+
+    @property
+    def is_chunked(self) -> bool:
+        """True while a body arrives in chunks: trailing header lines may come behind it."""
+        return self.phase is Phase.BODY and "transfer-encoding" in self._request.headers
 
     @property
     def wants_data(self) -> bool:
@@ -126,9 +133,13 @@ class Connection:
 
     def _pull(self) -> HttpRequest | Refusal | None:
         for _ in range(EVENTS_PER_CALL):
+            if self._h11.their_state is h11.IDLE and self._has_too_many_lines():
+                return self._refuse_lines()
             event = self._h11.next_event()
             found: HttpRequest | Refusal | None = None
             if event is h11.NEED_DATA:
+                if self.is_chunked and self._has_too_many_lines():
+                    return self._refuse_lines()
                 if not self._feed():
                     if self.phase is Phase.IDLE and self._h11.trailing_data[0]:
                         self.phase = Phase.HEAD
@@ -146,6 +157,12 @@ class Connection:
                 return found
         self.is_behind = True
         return None
+
+    def _has_too_many_lines(self) -> bool:
+        """Look at what h11 has not yet: a head, or the lines behind a body in chunks, no whole one of which is left."""
+        rest = self._h11.trailing_data[0]
+        end = HEAD_END.search(rest)
+        return rest.count(b"\n", 0, end.start() if end else len(rest)) > HEADER_LINES_MAX
 
     def _feed(self) -> bool:
         """Give h11 what has come while an answer was made; True if there was something, or the end."""
@@ -196,6 +213,10 @@ class Connection:
         body = bytes(self._body[0]) if len(self._body) == 1 else b"".join(self._body)
         self._drop_body()
         return HttpRequest(head.method, head.path, head.query, head.headers, body)
+
+    def _refuse_lines(self) -> Refusal:
+        self._keep = False
+        return self._refuse(ApiError(431, f"Request has more than {HEADER_LINES_MAX} header lines"))
 
     def _too_large(self) -> Refusal:
         self._keep = False

@@ -92,6 +92,7 @@ class Server:
         self._reload = reload
         self._facts: deque[ev.Event] = deque()
         self._orders: deque[Action] = deque()
+        self._starts: deque[do.SpawnSlot] = deque()  # of these, one in a turn
         self._slots = Slots(config, self.loop, self._facts.append)
         self._clients = Clients(config, self.loop, self._facts.append, relay.access)
         self._examine = examine
@@ -126,8 +127,26 @@ class Server:
 
     def _turn(self) -> None:
         self._work()
+        if self._starts and not self.loop.stopping:
+            self._start(self._starts.popleft())
+            self._work()
         if not self.loop.stopping:
-            self.loop.turn(self._write_log())
+            longest_s = self._write_log()
+            self.loop.turn(0.0 if self._starts else longest_s)
+
+    def _start(self, order: do.SpawnSlot) -> None:
+        """Start one process. It takes 5 to 20 ms, so there is one in a turn: three in a row would be felt by everybody else."""
+        now = time.monotonic()
+        try:
+            self._slots.spawn(order, now)
+        except Exception as error:
+            self._give_up(order, error, now)
+
+    def _start_first(self, slot: str) -> None:
+        """An order is about a process whose start still waits for its turn."""
+        for order in [order for order in self._starts if order.slot == slot]:
+            self._starts.remove(order)
+            self._start(order)
 
     def _write_log(self) -> float | None:
         """Write what waits. A bug costs lines of the log: it must not keep the loop from turning, however often it comes."""
@@ -300,10 +319,12 @@ class Server:
             case do.CancelTimer(key):
                 self.loop.cancel_timer(key)
             case do.HurryGate() | do.HandOver() | do.WritePty() | do.OpenEditor() | do.SignalChild() | do.ForgetTranscript():
+                self._start_first(order.slot)
                 self._slots.perform(order, now)
             case do.SpawnSlot():
-                self._slots.spawn(order, now)
+                self._starts.append(order)
             case do.RemoveSlot(name):
+                self._start_first(name)
                 self._slots.remove(name, now)
             case do.Log(level, text, fields):
                 self._log(level, text, fields)

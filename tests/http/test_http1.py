@@ -61,6 +61,10 @@ def test_pipelined_requests_wait_for_their_turn() -> None:
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999999\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000, 413),
         (b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 3000, 431),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a:\r\n" * 200, 431),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a:\r\n" * 200 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\nhost: x\n" + b"a:\n" * 200 + b"\n", 431),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" + b"a:\r\n" * 201, 431),
         (b"nonsense\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: +5\r\n\r\nhello", 400),
@@ -77,6 +81,20 @@ def test_a_refused_request_is_answered_and_the_connection_ends(data: bytes, stat
     assert b"connection: close" in answer
     assert http.phase is Phase.CLOSING
     assert http.next_request() is None
+
+
+def test_a_body_has_as_many_lines_as_it_likes() -> None:
+    """Only a head is limited, and what comes behind chunks."""
+    head = b"POST / HTTP/1.1\r\nhost: x\r\n" + b"a:\r\n" * 150
+    lines = b"\n" * 500
+    for rest in (b"content-length: 500\r\n\r\n" + lines, b"transfer-encoding: chunked\r\n\r\n1f4\r\n" + lines + b"\r\n0\r\n\r\n"):
+        for size in (1, 7, 5000):
+            http, data, found = connection(), head + rest, None
+            for at in range(0, len(data), size):
+                http.receive(data[at : at + size])
+                found = http.next_request()
+            assert isinstance(found, HttpRequest)
+            assert found.body == lines
 
 
 def test_expect_continue() -> None:

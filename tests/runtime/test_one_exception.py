@@ -106,6 +106,7 @@ def traffic(server: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
         server.post(b"{")[:-1],
         drips + b"1\r\n{\r\n" * 200 + b"0\r\n\r\n",
         b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 201,
         hello + b"\x81\x8e\0\0\0\0" + b'{"watch":null}',
         b"GET /v1/hea",
     ]
