@@ -19,6 +19,7 @@ from relayd.claude.telemetry import WireFact
 from relayd.core.timers import SlotDue, Timer
 from relayd.errors import ApiError
 from relayd.http.messages import HttpRequest
+from relayd.http.routes import Route
 
 # From the runtime
 
@@ -39,12 +40,12 @@ class RequestArrived:
 class RequestRefused:
     """A request was wrong in its framing, too large, or not admitted; nobody has looked at its body.
 
-    `route` is the name of its route, where that is known, and `origin` the allowed foreign page it comes from.
+    `route` is known unless the path was wrong, and `origin` the allowed foreign page it comes from.
     """
 
     client: int
     error: ApiError
-    route: str = ""
+    route: Route | None = None
     origin: str = ""
 
 
