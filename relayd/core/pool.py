@@ -1,10 +1,10 @@
-"""Which processes exist, and which should. Pure; asked by `core/dispatcher.py`, which drives the sessions.
+"""Which processes exist, and which should. Pure; asked by `roads.py`, `scheduler.py` and `ending.py`.
 
 Theory
 ------
 A process waits for a call, not a call for a process: `idle` processes wait, of the kinds that calls have used lately
 (`launch_keys.py`), and at most `max` exist at a time, dying ones included. The pool finds, makes and counts; it never
-tells a session anything. Whom it wants to be gone it names, with a reason, and the dispatcher retires them.
+tells a session anything. Whom it wants to be gone it names, with a reason, and the scheduler retires them.
 
 The order of what a call may get is an order of speed and of regret. A free process of the call's kind costs nothing. A
 new one costs 0.7 CPU seconds. If there is no room, a free process of another kind gives way, which costs the next call
@@ -34,7 +34,7 @@ from relayd.core.mod_trial import ModTrial
 from relayd.core.session import life
 from relayd.core.session.record import Session
 from relayd.core.session.spec import SessionSpec
-from relayd.core.session.states import LEAVING, State
+from relayd.core.session.states import LEAVING, RESTING, State
 
 LOOK_AGAIN_S = 30.0  # for processes that become too old
 LOOK_SOON_S = 0.05  # when something is missing and may be started at once
@@ -133,6 +133,14 @@ class Pool:
             if resting:
                 return min(resting, key=lambda s: s.since)
         return None
+
+    def without_call(self) -> list[Session]:
+        """Sessions that wait for a call: free ones, and those that hold a conversation for the next message."""
+        return [s for s in self.sessions.values() if s.is_free or s.state in RESTING]
+
+    def live(self) -> list[Session]:
+        """Sessions that have not begun to end."""
+        return [s for s in self.sessions.values() if s.is_live]
 
     # What processes teach
 
@@ -235,7 +243,7 @@ class Pool:
 
     def spawn(self, kind: Kind, now: float, streams: bool = True) -> tuple[Session, list[Action]]:
         """A new session, and the orders that bring it to life. `streams`: the call that it is for, if there is one, streams."""
-        session = Session(self._spec(*kind, streams), self._config, now)
+        session = Session(self._spec(*kind, streams), now)
         orders = life.start(session, now)
         self.spawned += 1
         self.sessions[session.slot] = session
@@ -261,7 +269,9 @@ class Pool:
         )
         if mode is Mode.PROMPT:
             order.files[paths.prompt] = compose.system_prompt(())
-        return SessionSpec(slot, conversation, secret, key, order, paths, host.workspace, mode, self._transcript_context)
+        return SessionSpec(
+            slot, conversation, secret, key, order, paths, host.workspace, mode, self._transcript_context, self._config
+        )
 
     @property
     def _wants_mod(self) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from relayd.claude.launch import LaunchKey
 from relayd.claude.transcript import TranscriptReader
-from relayd.config import Config
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.deadlines import Deadlines
@@ -17,7 +16,7 @@ from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.display import Display, Screen
 from relayd.core.session.prompt_input import PromptInput
 from relayd.core.session.spec import SessionSpec
-from relayd.core.session.states import FREE, State
+from relayd.core.session.states import FREE, LIVE, State
 from relayd.core.session.tool_calls import ToolCalls
 from relayd.core.session.turn import Part, Turn, Wait
 
@@ -25,13 +24,12 @@ from relayd.core.session.turn import Part, Turn, Wait
 class Session:
     """One process. `now` and all times are monotonic seconds."""
 
-    def __init__(self, spec: SessionSpec, config: Config, now: float) -> None:
+    def __init__(self, spec: SessionSpec, now: float) -> None:
         self.spec = spec
-        self.config = config
         self.state = State.SPAWNING
         self.since = self.born = now  # `since`: when the state began
         self.pid: int | None = None
-        self.display = Display(config)
+        self.display = Display(spec.config)
         self.deadlines = Deadlines(spec.slot)
         self.dialog_since: float | None = None
         self.kills = 0  # how often KILL was sent
@@ -48,7 +46,7 @@ class Session:
         self.progress = now  # the last sign of life of the turn
         self.wait = Wait.NOTHING
         # The prompt
-        self.prompt = PromptInput(spec.slot, config)
+        self.prompt = PromptInput(spec.slot, spec.config)
         self.types_exactly: bool | None = None  # what the heading on its screen says of its version
         self.typed_accepted: bool | None = None  # whether Claude Code took what was typed last, until the pool has heard of it
         # What follows from the event at hand
@@ -79,6 +77,11 @@ class Session:
     def is_free(self) -> bool:
         """True for a process that a call may take: it boots or waits, and no call has it."""
         return self.state in FREE and self.call is None
+
+    @property
+    def is_live(self) -> bool:
+        """False once it has begun to end."""
+        return self.state in LIVE
 
     def take_orders(self) -> list[Action]:
         """The orders so far, and none after that."""

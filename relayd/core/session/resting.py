@@ -30,7 +30,7 @@ def park(session: Session, event: ev.TurnParked, now: float) -> list[Action]:
     return [
         session.deadlines.cancel(SlotDue.LINES),
         session.deadlines.cancel(SlotDue.LAG),
-        session.deadlines.set(SlotDue.STATE, now + session.config.parked_limit_s),
+        session.deadlines.set(SlotDue.STATE, now + session.spec.config.parked_limit_s),
     ]
 
 
@@ -63,9 +63,9 @@ def keep(session: Session, event: ev.TurnKept, now: float) -> list[Action]:
     session.current_digest().add(Message("assistant", event.content))
     return [
         *session.prompt.forget(now),
-        session.deadlines.set(SlotDue.FORGET, now + session.config.forget_after_s),
+        session.deadlines.set(SlotDue.FORGET, now + session.spec.config.forget_after_s),
         session.deadlines.cancel(SlotDue.LAG),
-        session.deadlines.set(SlotDue.STATE, now + session.config.kept_idle_s),
+        session.deadlines.set(SlotDue.STATE, now + session.spec.config.kept_idle_s),
     ]
 
 

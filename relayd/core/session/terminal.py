@@ -98,4 +98,4 @@ def dialog_settled(session: Session, event: ev.DialogSettled, now: float) -> lis
 
 def _wait_for_dialog(session: Session, now: float) -> list[Action]:
     session.dialog_since = now
-    return [session.deadlines.set(SlotDue.DIALOG, now + session.config.dialog_settle_s)]
+    return [session.deadlines.set(SlotDue.DIALOG, now + session.spec.config.dialog_settle_s)]

@@ -59,7 +59,8 @@ class Failed:
     differs: bool = False  # what was streamed is not what Claude Code has in the end
 
 
-Part = LivePart | BlockShown | Finished | Failed
+Shown = LivePart | BlockShown  # what a client sees of an answer while it is made
+Part = Shown | Finished | Failed
 
 
 class Wait(Enum):

@@ -86,4 +86,4 @@ def not_accepted(session: Session, event: NotAccepted, now: float) -> list[Actio
 
 
 def _limit(session: Session, now: float) -> Action:
-    return session.deadlines.set(SlotDue.STATE, now + session.config.submit_limit_s)
+    return session.deadlines.set(SlotDue.STATE, now + session.spec.config.submit_limit_s)
