@@ -24,7 +24,7 @@ from relayd.claude.launch import Launch, SlotPaths
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.http.http1 import EVENTS_PER_CALL, Connection, Phase
-from relayd.runtime import clients, clock, listener, notify
+from relayd.runtime import clients, clock, listener, notify, shared
 from relayd.runtime.channel import Channel
 from relayd.runtime.loop import SPIN_LIMIT
 from relayd.runtime.notify import Notifier, given_socket
@@ -232,7 +232,7 @@ def test_a_pipelined_request_of_more_than_64_kb_is_read(rig: Make) -> None:
 
 def test_bodies_share_a_budget(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each connection could hold 32 MB, and there may be a thousand."""
-    monkeypatch.setattr(clients, "BODIES_MAX_BYTES", 300_000)
+    monkeypatch.setattr(shared, "BODIES_MAX_BYTES", 300_000)
     server = rig(body_max_bytes=200_000)
     budget = server.server._clients._shared.budget
     held = [server.connect(server.post(b"x" * 140_000)[:-1]) for _ in range(2)]

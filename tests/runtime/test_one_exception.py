@@ -26,6 +26,7 @@ from relayd.runtime.chores import Chores
 from relayd.runtime.clients import Clients
 from relayd.runtime.clock import HttpDate
 from relayd.runtime.fifo import ByteQueue
+from relayd.runtime.frames import Frames
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Loop
 from relayd.runtime.performer import Performer
@@ -43,6 +44,7 @@ CLASSES = (
     Chores,
     Clients,
     Connection,
+    Frames,
     HttpDate,
     Listener,
     Performer,
