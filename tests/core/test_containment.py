@@ -106,3 +106,30 @@ def test_a_bug_in_a_calls_own_deadline_ends_that_call_and_its_process(monkeypatc
     assert world.answer(client)[0] == 500
     assert not world.relay.pool.sessions[call.slot or ""].is_live
     assert client not in world.relay.calls.by_client
+
+
+def test_what_the_pool_cannot_learn_costs_nobody_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The orders of the event were lost with it: a call whose turn had ended hung."""
+    world = World()
+    world.boot()
+    client = world.ask()
+    with monkeypatch.context() as broken:
+        broken.setattr(world.relay.engine.driver, "_keep_books", lambda *_: 1 / 0)
+        world.finish(slot(world, client))
+        assert world.answer(client)[0] == 200
+        for name in list(world.relay.pool.sessions):
+            world.die(name)
+    assert not world.relay.pool.sessions  # each place has come free
+
+
+def test_an_error_is_told_once_although_a_bug_meets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.boot()
+    client = world.ask()
+    call = world.relay.calls.by_client[client]
+    with monkeypatch.context() as broken:
+        broken.setattr(call, "_take", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            call.fail(NO, world.now)
+    told = [o.status for o in [*call.fail(NO, world.now), *call.fail(NO, world.now)] if isinstance(o, do.Respond)]
+    assert told == [400]
