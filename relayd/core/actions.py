@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from relayd.claude.launch import Launch, SlotPaths
+from relayd.claude.launch import ConversationFiles, Launch, SlotPaths
 from relayd.core.timers import Timer
 
 Headers = list[tuple[str, str]]
@@ -96,11 +96,14 @@ class HurryGate:
 
 @dataclass(frozen=True)
 class HandOver:
-    """Write the transcript, then the system prompt through the FIFO; then tail the transcript."""
+    """Write the transcript, then the system prompt through the FIFO; then tail the transcript. `files`: if it is not the
+    process's first conversation; those of the earlier ones go then.
+    """
 
     slot: str
     transcript: bytes
     system_prompt: bytes
+    files: ConversationFiles | None = None
 
 
 @dataclass(frozen=True)

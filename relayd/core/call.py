@@ -35,6 +35,8 @@ class Road(Enum):
 
     PARKED = "parked"  # its tool results continue the turn that asked for them
     WARM = "warm"  # a session holds just this conversation, and only its last message is typed
+    PRIMED = "primed"  # a process has loaded what the call begins with, and its last message is typed
+    REUSED = "reused"  # a process that has answered another conversation loads this one, and its last message is typed
     READY = "ready"  # a process at its prompt loads the conversation, and its last message is typed
     WAITING = "waiting"  # a process at its gate gets the whole conversation
     COLD = "cold"  # a process must be started, or is still booting

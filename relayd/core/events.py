@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import MessagesRequest
+from relayd.anthropic.tools import Tool
 from relayd.claude import mcp
 from relayd.claude.capabilities import Capabilities
 from relayd.claude.hooks import HookFact
@@ -170,6 +171,19 @@ class TurnAssigned:
     call: int
     request: MessagesRequest
     draft: Draft | None = None
+
+
+@dataclass(frozen=True)
+class PrefixAssigned:
+    """The pool wants this process to load what calls begin with, so that a call needs only type."""
+
+    system: tuple[str, ...]
+    tools: tuple[Tool, ...]
+
+
+@dataclass(frozen=True)
+class PrefixLoaded:
+    """Claude Code has loaded it, and is at its prompt."""
 
 
 @dataclass(frozen=True)
@@ -334,6 +348,8 @@ Event = (
 SessionEvent = (
     SlotEvent
     | TurnAssigned
+    | PrefixAssigned
+    | PrefixLoaded
     | TurnAbandoned
     | HookArrived
     | PiecesArrived

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from relayd.anthropic.request import MessagesRequest
 from relayd.claude import compose, launch
 from relayd.claude.capabilities import Capabilities
 from relayd.claude.compose import Scene
@@ -31,6 +32,7 @@ from relayd.core.actions import Action, Mode
 from relayd.core.host import Host
 from relayd.core.launch_keys import FAILURES_MAX, Backoff, Kind, RecentKinds
 from relayd.core.mod_trial import ModTrial
+from relayd.core.prefixes import Prefix, Prefixes
 from relayd.core.session import life
 from relayd.core.session.record import Session
 from relayd.core.session.spec import SessionSpec
@@ -42,10 +44,11 @@ LOOK_SOON_S = 0.05  # when something is missing and may be started at once
 
 @dataclass(frozen=True)
 class Plan:
-    """What the pool wants: these sessions gone, each for its reason, then processes of these kinds."""
+    """What the pool wants: these sessions gone, each for its reason, these prefixes loaded, then processes of these kinds."""
 
     retire: list[tuple[Session, str]]
     spawn: list[Kind]
+    prime: list[tuple[Session, Prefix]] = field(default_factory=list)
 
 
 class Pool:
@@ -56,6 +59,7 @@ class Pool:
         self.by_secret: dict[str, Session] = {}
         self.claude = host.claude
         self.spawned = self.failed = 0
+        self.prefixes = Prefixes()
         self.mod_trial = ModTrial()
         self.differed = 0  # streams that had to end since they were not what Claude Code had in the end
         self._config = config
@@ -102,10 +106,26 @@ class Pool:
         self._recent.use(kind, now)
         self._refill_at = max(self._refill_at, now + self._config.refill_delay_s)
 
-    def free(self, key: LaunchKey, by_keys: bool) -> Session | None:
-        """The free process that serves this key best. `by_keys`: the message may be typed, so one at its prompt will do."""
+    def free(self, request: MessagesRequest, key: LaunchKey, now: float, by_keys: bool) -> Session | None:
+        """The process that serves this call best. `by_keys`: the message may be typed, so one at its prompt will do."""
         fits = [s for s in self.sessions.values() if s.is_free and s.key == key and (by_keys or s.spec.mode is not Mode.PROMPT)]
-        return min(fits, key=lambda s: (s.state is State.SPAWNING, s.spec.mode is not Mode.PROMPT, s.born), default=None)
+        fits = [s for s in fits if s.calls.may_offer(request.tools)]
+        found = min(fits, key=lambda s: (_distance(s, request, now), s.born), default=None)
+        if by_keys and (found is None or found.state is State.SPAWNING):
+            return self._reusable(request, key, now) or found
+        return found
+
+    def _reusable(self, request: MessagesRequest, key: LaunchKey, now: float) -> Session | None:
+        """The session that has rested longest with another conversation, if more rest than are kept, or no other can be started."""
+        kept = [s for s in self.sessions.values() if s.state is State.KEPT]
+        if len(kept) <= self._config.keeps and self.has_room:
+            return None
+        fits = (s for s in kept if s.key == key and s.calls.may_offer(request.tools) and self._may_go_on(s, now))
+        return min(fits, key=lambda s: s.since, default=None)
+
+    def _may_go_on(self, session: Session, now: float) -> bool:
+        """True if the process may take up another conversation."""
+        return session.is_reusable and self.types(now) and now - session.born <= self._config.slot_max_age_s
 
     def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
         """The session that waits for the results of exactly these tool calls."""
@@ -182,23 +202,47 @@ class Pool:
     def plan(self, now: float) -> Plan:
         """What to retire because it is too old or too much, and what to start."""
         retire = [(s, "too old") for s in self.sessions.values() if self._is_too_old(s, now)]
-        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
-        retire += [(s, "newer ones are kept") for s in kept[: max(0, len(kept) - self._config.keeps)]]
+        prime = self._prime(now, {s.slot for s, _ in retire})
+        taken = {s.slot for s, _ in prime}
+        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT and s.slot not in taken), key=lambda s: s.since)
+        extra = kept[: max(0, len(kept) - self._config.keeps)]
         if now < self._refill_at:
-            return Plan(retire, [])
+            return Plan(retire + [(s, "it cannot be used again") for s in extra if not self._may_go_on(s, now)], [], prime)
+        retire += [(s, "newer ones are kept") for s in extra]
         going = {s.slot for s, _ in retire}
-        missing, surplus = self._missing(now, going), self._surplus(now, going)
+        missing, surplus = self._missing(now, going, taken), self._surplus(now, going)
         room = self._config.max - len(self.sessions)
         if len(missing) > room:
-            return Plan(retire + [(s, "room for what is needed") for s in surplus[:1]], missing[: max(0, room)])
-        return Plan(retire + [(s, "not needed any more") for s in surplus], missing)
+            return Plan(retire + [(s, "room for what is needed") for s in surplus[:1]], missing[: max(0, room)], prime)
+        return Plan(retire + [(s, "not needed any more") for s in surplus], missing, prime)
+
+    def _prime(self, now: float, going: set[str]) -> list[tuple[Session, Prefix]]:
+        """Which prefixes to load, and where: into processes that wait at their prompt, and into those that rest with a conversation
+        and are more than are kept, if processes of their kind are missing.
+        """
+        if not self.types(now):
+            return []
+        found: list[tuple[Session, Prefix]] = []
+        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
+        extra = [s for s in kept[: max(0, len(kept) - self._config.keeps)] if self._may_go_on(s, now)]
+        missing = self._missing(now, going)
+        for session in [s for s in self.sessions.values() if s.state is State.READY and s.is_free] + extra:
+            prefix = self.prefixes.best(session.key, now, self._config.key_memory_s)
+            if prefix is None or session.slot in going or not session.calls.may_offer(prefix.tools):
+                continue
+            if session.state is State.KEPT:
+                if (session.key, Mode.PROMPT) not in missing:
+                    continue
+                missing.remove((session.key, Mode.PROMPT))
+            found.append((session, prefix))
+        return found
 
     def next_look(self, now: float) -> float:
         """When `plan` is worth asking again."""
         return max(self._refill_at, now + LOOK_SOON_S) if self._missing(now, set()) else now + LOOK_AGAIN_S
 
     def _is_too_old(self, session: Session, now: float) -> bool:
-        waits = session.is_free and session.state in (State.WAITING, State.READY)
+        waits = session.is_free and session.state in (State.WAITING, State.READY, State.PRIMED)
         return waits and now - session.born > self._config.slot_max_age_s
 
     def _wanted(self, now: float) -> list[Kind]:
@@ -209,8 +253,10 @@ class Pool:
             kinds = [kind for kind in kinds if kind[1] is Mode.PROMPT]
         return [kinds[i % len(kinds)] for i in range(self._config.idle)] if kinds else []
 
-    def _missing(self, now: float, going: set[str]) -> list[Kind]:
-        free = [(s.key, s.spec.mode) for s in self.sessions.values() if s.is_free and s.slot not in going]
+    def _missing(self, now: float, going: set[str], coming: frozenset[str] | set[str] = frozenset()) -> list[Kind]:
+        """The kinds of which too few are free. `coming`: sessions that are about to be."""
+        sessions = [s for s in self.sessions.values() if s.slot not in going]
+        free = [(s.key, s.spec.mode) for s in sessions if s.is_free or s.slot in coming]
         missing = []
         for kind in self._wanted(now):
             if kind in free:
@@ -271,3 +317,14 @@ class Pool:
     def _scene(self, session_id: str, now: float) -> Scene:
         host = self._host
         return Scene(session_id, host.workspace, host.timestamp(now), host.today(now), host.machine)
+
+
+def _distance(session: Session, request: MessagesRequest, now: float) -> int:
+    """How far a free process is from typing the call's last text."""
+    if session.state is State.PRIMED:
+        return 0 if session.holds(request, now) else 2
+    if session.state is State.PRIMING:
+        return 3
+    if session.state is State.SPAWNING:
+        return 5
+    return 1 if session.spec.mode is Mode.PROMPT else 4

@@ -79,8 +79,10 @@ def needed(call: Call) -> Kind:
     return key_of(call.request), Mode.PROMPT if call.draft is not None else Mode.GATE
 
 
-def reached(session: Session) -> Road:
+def reached(session: Session, request: MessagesRequest, now: float) -> Road:
     """The road by which a call reaches a free session."""
+    if session.state in (State.PRIMED, State.PRIMING, State.KEPT):
+        return Road.PRIMED if session.holds(request, now) else Road.REUSED
     if session.state is State.READY:
         return Road.READY
     return Road.WAITING if session.state is State.WAITING else Road.COLD

@@ -81,7 +81,8 @@ def begin(session: Session, request: MessagesRequest, now: float) -> Scene:
     session.handed_over = session.progress = now
     if request.tools or session.config.keeps:
         session.digest = ConversationDigest.of(request.system, request.tools, request.messages)
-    scene = session.spec.scene(session.spec.conversation, now)
+    session.served += 1
+    scene = session.spec.scene(session.conversation, now)
     session.day = scene.today
     session.assigned = None  # a conversation can be 32 MB
     return scene

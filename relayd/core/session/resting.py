@@ -59,7 +59,7 @@ def overheard(session: Session, event: ev.TranscriptGrew, now: float) -> list[Ac
 
 def keep(session: Session, event: ev.TurnKept, now: float) -> list[Action]:
     """The answer is complete: wait for the next message of this conversation."""
-    session.call = None
+    session.call, session.has_new_transcript = None, False
     session.current_digest().add(Message("assistant", event.content))
     return [
         *session.prompt.forget(now),

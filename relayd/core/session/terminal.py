@@ -45,6 +45,15 @@ def draw_starting(session: Session, event: ev.PtyOutput, now: float) -> list[Act
     return orders
 
 
+def draw_priming(session: Session, event: ev.PtyOutput, now: float) -> list[Action]:
+    """The same, for a process that loads what calls begin with: its title says when it begins and when it is done."""
+    orders = draw(session, event, now)
+    session.load_began = session.load_began or any(map(screens.is_busy, session.screen.titles))
+    if session.load_began and not screens.is_busy(session.screen.title):
+        session.then(ev.PrefixLoaded())
+    return orders
+
+
 def draw_running(session: Session, event: ev.PtyOutput, now: float) -> list[Action]:
     """The same, for a turn that shows by its spinner that it is alive."""
     return draw(session, event, now) + running.watch(session, now)

@@ -159,6 +159,22 @@ class Turn:
         turn._behind = self._behind + 1
         return turn
 
+    def loaded(self, streams: bool) -> Turn:
+        """The first turn of another conversation, which has a transcript of its own."""
+        turn = self.next((), streams)
+        turn._behind = 1
+        return turn
+
+    @property
+    def awaits_report(self) -> bool:
+        """True if telemetry of an answer that has been given is still to come."""
+        return self._owed > 0 or self._done is None
+
+    @property
+    def can_be_followed(self) -> bool:
+        """True if another conversation may follow in this process: it has ended well, with one request that did not fail."""
+        return self.can_keep and self._wire_failed is None and bool(self._lines or self._shown)
+
     def next(self, results: tuple[Block, ...], streams: bool) -> Turn:
         """The turn after the tools that this one asks for, with their results."""
         shown = frozenset((self._display_id,)) if self._display_id else frozenset()
