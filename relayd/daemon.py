@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from relayd import __version__, verdict
-from relayd.claude import announced, environment, history, launch, mod
+from relayd.claude import environment, launch, mod, prompt_history, reminders
 from relayd.claude.capabilities import Capabilities
 from relayd.config import AT_START, Config
 from relayd.core import events as ev
@@ -31,9 +31,9 @@ from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans, system
 from relayd.runtime.files import write_whole
-from relayd.runtime.forget import PromptHistory
 from relayd.runtime.logs import Log, open_log
 from relayd.runtime.notify import Notifier, given_socket
+from relayd.runtime.prompt_history import PromptHistory
 from relayd.runtime.server import Files, Server, fingerprint
 from relayd.runtime.slot import RECORD_NAME, SESSIONS_NAME
 
@@ -194,10 +194,12 @@ def _serve_locked(
     ended = orphans.sweep(places.slots, RECORD_NAME, SESSIONS_NAME, owned)
     if ended:
         log("warning", f"ended {ended} process(es) that an earlier daemon had left")
-    prompts = PromptHistory(
-        f"{config_dir}/{history.FILE_NAME}", history.LOCK_SUFFIX, lambda data: history.without(data, places.workspace)
+    prompt_list = PromptHistory(
+        f"{config_dir}/{prompt_history.FILE_NAME}",
+        prompt_history.LOCK_SUFFIX,
+        lambda data: prompt_history.without(data, places.workspace),
     )
-    prompts.forget_all()
+    prompt_list.forget_all()
     base, notes = environment.child_environment(environ, port)
     for note in notes:
         log("warning", note)
@@ -222,13 +224,13 @@ def _serve_locked(
     relay = Relay(config, near, load_keys(_read(places.keys)), port)
     in_terminal = sys.stderr is not None and sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else _reloader(config, read, log)
-    files = Files(places.keys, places.records, prompts)
+    files = Files(places.keys, places.records, prompt_list)
     server = Server(config, relay, sock, files, log, Notifier(environ), reload, examine)
     log("info", f"relayd {__version__} listens on {near.base_url}, claude is {claude}")
     if on_ready:
         on_ready(near.base_url)
     server.run()
-    if not prompts.forget_all():
+    if not prompt_list.forget_all():
         log("warning", "Claude Code's list of prompts was locked: what relayd has typed goes at the next start")
     log("info", f"relayd ended after {relay.calls.served} calls")
     return EXIT_OK
@@ -311,9 +313,9 @@ def _unix_time() -> Callable[[float], float]:
     return lambda now: now + time.time() - time.monotonic()
 
 
-def _machine(environ: Mapping[str, str]) -> announced.Machine:
+def _machine(environ: Mapping[str, str]) -> reminders.Machine:
     shell = "zsh" if "zsh" in environ.get("SHELL", "") else "bash"
-    return announced.Machine(sys.platform, shell, f"{platform.system()} {platform.release()}")
+    return reminders.Machine(sys.platform, shell, f"{platform.system()} {platform.release()}")
 
 
 def read_config(path: str | None, environ: Mapping[str, str]) -> str:

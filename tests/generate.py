@@ -128,7 +128,7 @@ QUESTIONS = (
     (
         "Who may ask at all?",
         "Other users are refused when they connect, everything else is judged on the head of the request.",
-        (("runtime/clients.py", "def accept"), ("http/guard.py", "def judge")),
+        (("runtime/clients.py", "def accept"), ("http/access.py", "def judge")),
     ),
     (
         "What starts processes, and which?",

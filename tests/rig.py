@@ -14,9 +14,9 @@ from relayd.config import Config
 from relayd.core import events as ev
 from relayd.core.host import Host
 from relayd.core.relay import Relay
-from relayd.runtime.forget import PromptHistory
 from relayd.runtime.listener import bind
 from relayd.runtime.notify import Notifier
+from relayd.runtime.prompt_history import PromptHistory
 from relayd.runtime.server import SIGNALS, Files, Server
 from tests.core.test_pool_and_relay import NEAR
 

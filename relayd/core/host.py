@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from relayd.claude.announced import Machine
 from relayd.claude.capabilities import Capabilities
+from relayd.claude.reminders import Machine
 
 
 @dataclass(frozen=True)

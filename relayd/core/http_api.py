@@ -18,7 +18,7 @@ from relayd.core.pages import Pages
 from relayd.core.replies import error_reply
 from relayd.errors import ApiError, internal
 from relayd.faults import describe
-from relayd.http import guard, routes
+from relayd.http import access, routes
 
 
 class HttpApi:
@@ -41,7 +41,7 @@ class HttpApi:
         return f"<HttpApi pages={len(self._page_origins)}>"
 
     def answer(self, event: ev.RequestArrived, now: float) -> list[Action]:
-        """A complete request has come, which `http/guard.py` has admitted."""
+        """A complete request has come, which `http/access.py` has admitted."""
         request_id = new_id("req_01")
         try:
             return self._route(event, request_id, now)
@@ -99,4 +99,4 @@ class HttpApi:
         """Answers to a web page's requests say that the page may read them."""
         for order in orders if self._page_origins else ():
             if isinstance(order, (do.Respond, do.StartStream)) and order.client in self._page_origins:
-                order.headers.extend(guard.page_headers(self._page_origins[order.client]))
+                order.headers.extend(access.page_headers(self._page_origins[order.client]))

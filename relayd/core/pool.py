@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from relayd.anthropic.request import MessagesRequest
 from relayd.claude import compose, launch
 from relayd.claude.capabilities import Capabilities
-from relayd.claude.compose import Scene
-from relayd.claude.launch import Doors, LaunchKey
+from relayd.claude.compose import TranscriptContext
+from relayd.claude.launch import CallbackUrls, LaunchKey
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core.actions import Action, Mode
@@ -295,7 +295,7 @@ class Pool:
         slot, secret = str(uuid.uuid4()), secrets.token_urlsafe(16)
         conversation = str(uuid.uuid4()) if mode is Mode.PROMPT else slot
         paths = launch.slot_paths(host.state_dir, host.config_dir, host.workspace, slot, conversation)
-        doors = Doors(
+        urls = CallbackUrls(
             hooks=f"{host.base_url}/hooks/{secret}",
             mcp=f"{host.base_url}/mcp/{secret}",
             telemetry=f"{host.base_url}/telemetry/{secret}/v1/logs" if host.telemetry else "",
@@ -303,20 +303,20 @@ class Pool:
         )
         sources = self._config.setting_sources
         order = launch.build(
-            key, self.claude, slot, paths, host.workspace, doors, host.environment, sources, host.mover, host.mod_directory
+            key, self.claude, slot, paths, host.workspace, urls, host.environment, sources, host.mover, host.mod_directory
         )
         if mode is Mode.PROMPT:
             order.files[paths.prompt] = compose.system_prompt(())
-        return SessionSpec(slot, conversation, secret, key, order, paths, host.workspace, mode, self._scene)
+        return SessionSpec(slot, conversation, secret, key, order, paths, host.workspace, mode, self._transcript_context)
 
     @property
     def _wants_mod(self) -> bool:
         is_known = self._config.live and self._can.live and bool(self._host.mod_directory)
         return is_known and not self.mod_trial.is_refused
 
-    def _scene(self, session_id: str, now: float) -> Scene:
+    def _transcript_context(self, session_id: str, now: float) -> TranscriptContext:
         host = self._host
-        return Scene(session_id, host.workspace, host.timestamp(now), host.today(now), host.machine)
+        return TranscriptContext(session_id, host.workspace, host.timestamp(now), host.today(now), host.machine)
 
 
 def _distance(session: Session, request: MessagesRequest, now: float) -> int:

@@ -25,7 +25,7 @@ from relayd.core.session.states import State
 from relayd.core.timers import CallDue, CallTimer, RelayDue, RelayTimer, SlotDue, SlotTimer
 from relayd.errors import overloaded
 from relayd.faults import describe
-from relayd.http.guard import Access
+from relayd.http.access import Access
 
 RETRY_AFTER_S = 10
 AGAIN_S = 1.0  # after a bug

@@ -4,7 +4,7 @@ Bytes in (`receive`, `receive_eof`), requests out (`next_request`); answers in (
 `start_stream`, `chunk`, `end_stream`), bytes out. It opens nothing and knows no clock: limits of
 size live here, limits of time in `runtime/channel.py`, which is its only caller.
 
-A request is judged when its head is complete (`guard.Access`), before a byte of its body is kept
+A request is judged when its head is complete (`access.Access`), before a byte of its body is kept
 and before `100 Continue` is said. Requests of one connection are answered in order: the next one is
 not looked at before the answer has ended. One call of `next_request` does a bounded amount of work:
 a body in chunks of one byte would otherwise be 40,000 events of one read. What is left shows in
@@ -19,8 +19,8 @@ from enum import Enum
 import h11
 
 from relayd.errors import ApiError
+from relayd.http.access import Access, Admitted
 from relayd.http.budget import BodyBudget
-from relayd.http.guard import Access, Admitted
 from relayd.http.messages import HttpRequest, Refusal
 
 SERVER_NAME = "relayd"

@@ -21,8 +21,8 @@ from enum import Enum
 from relayd.config import Config
 from relayd.core import events as ev
 from relayd.http import fixed
+from relayd.http.access import Access
 from relayd.http.budget import BodyBudget
-from relayd.http.guard import Access
 from relayd.http.http1 import Connection, Phase
 from relayd.http.messages import HttpRequest, Refusal
 from relayd.http.websocket import WebSocket, is_upgrade

@@ -13,8 +13,8 @@ from typing import assert_never
 
 from relayd.config import Config
 from relayd.core import actions as do
+from relayd.http.access import Access
 from relayd.http.budget import BODIES_MAX_BYTES, BodyBudget
-from relayd.http.guard import Access
 from relayd.runtime.channel import Channel, ClientFact, Shared
 from relayd.runtime.clock import HttpDate
 from relayd.runtime.loop import Loop

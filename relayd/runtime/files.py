@@ -86,7 +86,7 @@ def _delete(path: str) -> None:
         os.unlink(path)
 
 
-class Litter:
+class PendingRemovals:
     """What could not be removed yet: there were no fds left, or a process was still writing.
 
     What one process leaves is a group. Its last path is the slot's directory, which says whose the others are: it stays
@@ -97,7 +97,7 @@ class Litter:
         self._groups: list[Sequence[str]] = []
 
     def __repr__(self) -> str:
-        return f"<Litter {len(self._groups)}>"
+        return f"<PendingRemovals {len(self._groups)}>"
 
     def add(self, paths: Sequence[str]) -> None:
         """These are to go, in this order."""

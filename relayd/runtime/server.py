@@ -31,10 +31,10 @@ from relayd.core.timers import CallTimer, RelayTimer, SlotTimer
 from relayd.faults import describe
 from relayd.runtime.clients import Clients
 from relayd.runtime.files import write_private
-from relayd.runtime.forget import PromptHistory
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Key, Loop
 from relayd.runtime.notify import Notifier
+from relayd.runtime.prompt_history import PromptHistory
 from relayd.runtime.records import Records
 from relayd.runtime.slots import Slots
 from relayd.runtime.timers import ChannelTimer, Chore, ListenerTimer, PollTimer, StrangerTimer
@@ -64,7 +64,7 @@ class Files:
 
     keys: str
     records: str
-    prompts: PromptHistory
+    prompt_history: PromptHistory
 
 
 class Server:
@@ -85,7 +85,7 @@ class Server:
         self.loop = Loop(self._timer, self._signal, self._write_down)
         self._config = config
         self._keys_path = files.keys
-        self._prompts = files.prompts
+        self._prompt_history = files.prompt_history
         self._records = Records(files.records, config.recent_calls_max, log)
         self._log = log
         self._notifier = notifier
@@ -218,9 +218,9 @@ class Server:
                     self._watch(now)
                 case Chore.BINARY:
                     self._check_binary(now)
-                case Chore.PROMPTS:
-                    self._forget_prompts(now)
-                case Chore.LITTER:
+                case Chore.PROMPT_HISTORY:
+                    self._clean_prompt_history(now)
+                case Chore.REMOVALS:
                     self._slots.tidy(now)
         except Exception as error:
             self.loop.report(chore, error)
@@ -252,9 +252,9 @@ class Server:
             self._notifier.tell("WATCHDOG=1")
             self.loop.set_timer(Chore.WATCHDOG, now + self._notifier.watchdog_s / 2, forgiven=False)
 
-    def _forget_prompts(self, now: float) -> None:
-        if not self._prompts.forget():  # somebody writes
-            self.loop.set_timer(Chore.PROMPTS, now + self._config.forget_after_s)
+    def _clean_prompt_history(self, now: float) -> None:
+        if not self._prompt_history.forget():  # somebody writes
+            self.loop.set_timer(Chore.PROMPT_HISTORY, now + self._config.forget_after_s)
 
     def _check_binary(self, now: float) -> None:
         self.loop.set_timer(Chore.BINARY, now + self._config.binary_check_s)
@@ -333,7 +333,7 @@ class Server:
             case do.Remember(data):
                 self._remember(data)
             case do.ForgetPrompts(at):
-                self.loop.set_timer(Chore.PROMPTS, at)
+                self.loop.set_timer(Chore.PROMPT_HISTORY, at)
             case do.Finish():
                 self.loop.stopping = True
             case _:

@@ -63,5 +63,5 @@ class Chore(Enum):
 
     WATCHDOG = "watchdog"
     BINARY = "binary"
-    PROMPTS = "prompts"
-    LITTER = "litter"
+    PROMPT_HISTORY = "prompt history"
+    REMOVALS = "removals"

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from relayd.claude.announced import Machine
+from relayd.claude.reminders import Machine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev

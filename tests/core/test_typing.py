@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.anthropic.conversation_rules import Message
-from relayd.claude import history, prompt
+from relayd.claude import prompt, prompt_history
 from relayd.claude.capabilities import Capabilities
 from relayd.config import Config
 from relayd.core import actions as do
@@ -23,7 +23,7 @@ from relayd.core.relay import Relay
 from relayd.core.session.states import State
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.http.messages import HttpRequest
-from relayd.runtime.forget import PromptHistory
+from relayd.runtime.prompt_history import PromptHistory
 from tests.core.test_pool_and_relay import HEADERS, HEADING, NEAR, World
 from tests.lab import warm_turns
 
@@ -112,11 +112,11 @@ def test_only_the_lines_of_our_workspace_are_taken_out() -> None:
     ours, theirs = entry("mine", "/s/workspace"), entry('about "project":"/s/workspace"', "/home/x")
     broken = b'{"project":"/s/workspace" half\n'
     data = theirs + ours + broken + theirs + ours + b"no newline"
-    assert history.without(data, "/s/workspace") == theirs + broken + theirs + b"no newline"
+    assert prompt_history.without(data, "/s/workspace") == theirs + broken + theirs + b"no newline"
 
 
 def forgetting(path: pathlib.Path) -> PromptHistory:
-    return PromptHistory(str(path), history.LOCK_SUFFIX, lambda data: history.without(data, "/w"))
+    return PromptHistory(str(path), prompt_history.LOCK_SUFFIX, lambda data: prompt_history.without(data, "/w"))
 
 
 def test_the_list_is_rewritten_under_its_lock_and_keeps_its_mode(tmp_path: pathlib.Path) -> None:

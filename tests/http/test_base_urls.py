@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relayd.errors import ApiError
-from relayd.http.guard import Access, Admitted
+from relayd.http.access import Access, Admitted
 from relayd.http.messages import Refusal
 
 ACCESS = Access(7421, names=frozenset({"host.docker.internal"}))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relayd.http.access import Access, Admitted
 from relayd.http.budget import BodyBudget
-from relayd.http.guard import Access, Admitted
 from relayd.http.http1 import EVENTS_PER_CALL, PIPELINED_MAX_BYTES, Connection, Phase
 from relayd.http.messages import HttpRequest, Refusal
 from tests.helpers import splits

@@ -16,8 +16,8 @@ import pytest
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import Request
 
+from relayd.http.access import Access
 from relayd.http.budget import BodyBudget
-from relayd.http.guard import Access
 from relayd.http.http1 import Connection
 from relayd.http.websocket import WebSocket
 from relayd.runtime import clients, listener

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relayd.claude import mcp, prompt
-from relayd.claude.announced import Machine
+from relayd.claude.reminders import Machine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev

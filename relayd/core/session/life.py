@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from relayd.anthropic.request import MessagesRequest
 from relayd.claude import compose, screens
-from relayd.claude.compose import Scene
+from relayd.claude.compose import TranscriptContext
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
@@ -25,7 +25,7 @@ KILLS_MAX = 2  # a child that survives them for `kill_limit_s` each is stuck in 
 def start(session: Session, now: float) -> list[Action]:
     """The orders that bring a new process to life. Called by the pool."""
     spec = session.spec
-    placeholder = compose.placeholder(spec.scene(spec.slot, now))
+    placeholder = compose.placeholder(spec.transcript_context(spec.slot, now))
     spawn = do.SpawnSlot(spec.slot, spec.launch, spec.paths, placeholder, spec.mode)
     return [spawn, session.deadlines.set(SlotDue.STATE, now + session.config.spawn_limit_s)]
 
@@ -76,16 +76,16 @@ def hand_over(session: Session, event: ev.TurnAssigned, now: float) -> list[Acti
     ]
 
 
-def begin(session: Session, request: MessagesRequest, now: float) -> Scene:
+def begin(session: Session, request: MessagesRequest, now: float) -> TranscriptContext:
     """Note that the conversation is on its way to the process; the place and time that its transcript tells."""
     session.handed_over = session.progress = now
     if request.tools or session.config.keeps:
         session.digest = ConversationDigest.of(request.system, request.tools, request.messages)
     session.served += 1
-    scene = session.spec.scene(session.conversation, now)
-    session.day = scene.today
+    context = session.spec.transcript_context(session.conversation, now)
+    session.day = context.today
     session.assigned = None  # a conversation can be 32 MB
-    return scene
+    return context
 
 
 def hand_over_failed(session: Session, event: ev.HandOverFailed, now: float) -> list[Action]:

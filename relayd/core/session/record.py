@@ -104,7 +104,7 @@ class Session:
         """True if it has loaded everything of this request but the last text, on this day: Claude Code tells the model the date."""
         if self.digest is None or self.digest.messages != len(request.messages) - 1 or len(request.messages[-1].content) != 1:
             return False
-        if self.day != self.spec.scene(self.conversation, now).today:
+        if self.day != self.spec.transcript_context(self.conversation, now).today:
             return False
         return self.digest == ConversationDigest.of(request.system, request.tools, request.messages[:-1])
 

@@ -86,11 +86,11 @@ def _load(session: Session, transcript: bytes, tools: tuple[Tool, ...], files: C
 def prime(session: Session, event: ev.PrefixAssigned, now: float) -> list[Action]:
     """Load what calls begin with, while nobody waits."""
     files = _next_files(session)
-    scene = session.spec.scene(session.conversation, now)
-    session.digest, session.day = ConversationDigest(event.system, event.tools), scene.today
+    context = session.spec.transcript_context(session.conversation, now)
+    session.digest, session.day = ConversationDigest(event.system, event.tools), context.today
     session.handed_over = session.progress = now
     session.has_new_transcript, session.load_began = True, False
-    transcript = compose.prefix(scene, session.key.model, event.system, event.tools)
+    transcript = compose.prefix(context, session.key.model, event.system, event.tools)
     limit = session.deadlines.set(SlotDue.STATE, now + session.config.start_limit_s)
     return [*_load(session, transcript, event.tools, files), limit]
 

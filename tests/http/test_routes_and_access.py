@@ -6,7 +6,7 @@ import pytest
 
 from relayd.errors import ApiError
 from relayd.http import routes
-from relayd.http.guard import Access, Admitted
+from relayd.http.access import Access, Admitted
 from relayd.http.messages import Refusal
 
 GOOD = {"host": "127.0.0.1:7421", "content-type": "application/json"}
