@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import uuid
 from dataclasses import dataclass
 
 from relayd import codec
@@ -115,15 +114,6 @@ class SlotPaths:
 
 
 @dataclass(frozen=True)
-class ConversationFiles:
-    """Where a process keeps another conversation than its first: its session id, the transcript, a directory it may make."""
-
-    session_id: str
-    transcript: str
-    beside: str
-
-
-@dataclass(frozen=True)
 class CallbackUrls:
     """The daemon's URLs for one process; each carries its secret. `telemetry` and `pieces` are empty if not wanted."""
 
@@ -175,12 +165,6 @@ def project_directory(config_dir: str, cwd: str) -> str:
 def session_paths(project: str, session_id: str) -> tuple[str, str]:
     """What Claude Code keeps of one session in a project's directory: the transcript, and a directory it may make."""
     return f"{project}/{session_id}.jsonl", f"{project}/{session_id}"
-
-
-def next_conversation(paths: SlotPaths) -> ConversationFiles:
-    """The files of the conversation that a process takes up next, under a session id of its own."""
-    session_id = str(uuid.uuid4())
-    return ConversationFiles(session_id, *session_paths(posixpath.dirname(paths.transcript), session_id))
 
 
 def slot_paths(state_dir: str, config_dir: str, workspace: str, session_id: str, conversation: str) -> SlotPaths:

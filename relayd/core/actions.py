@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from relayd.claude.launch import ConversationFiles, Launch, SlotPaths
+from relayd.claude.launch import Launch, SlotPaths
 from relayd.core.timers import Timer
 
 Headers = list[tuple[str, str]]
@@ -92,6 +92,15 @@ class HurryGate:
     """A call waits for this process: look at its gate more often."""
 
     slot: str
+
+
+@dataclass(frozen=True)
+class ConversationFiles:
+    """Where a process keeps another conversation than its first: its session id, the transcript, a directory it may make."""
+
+    session_id: str
+    transcript: str
+    beside: str
 
 
 @dataclass(frozen=True)

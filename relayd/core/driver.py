@@ -66,7 +66,9 @@ class Driver:
         orders: list[Action] = []
         try:
             orders += self._pool.learn(session, now)
-            self._pool.mod_trial.saw(session, any(isinstance(part, Failed) and part.lost and part.unseen for part in parts))
+            self._pool.launcher.mod_trial.saw(
+                session, any(isinstance(part, Failed) and part.lost and part.unseen for part in parts)
+            )
             self._pool.differed += sum(isinstance(part, Failed) and part.differs for part in parts)
             if session.handed_over is None:
                 failures = [part for part in parts if isinstance(part, Failed)]

@@ -9,7 +9,10 @@ tells a session anything. Whom it wants to be gone it names, with a reason, and 
 The order of what a call may get is an order of speed and of regret. A free process of the call's kind costs nothing. A
 new one costs 0.7 CPU seconds. If there is no room, a free process of another kind gives way, which costs the next call
 of that kind a start; if there is none, the session that has rested longest with a conversation, whose next call will be
-replayed. A dying process is waited for instead: its place comes free within moments.
+replayed. A session that rests takes up the call's conversation itself, if it may (`session/reuse.py`), before another is
+started: that costs a third of a start, and a program that calls back to back never waits for one. What its calls keep
+beginning with is loaded into free processes ahead (`prefixes.py`). A dying process is waited for: its place comes free
+within moments.
 
 Processes that end before they served anyone slow their own launch key down, so that a broken `claude`, or a model name
 that does not exist, is not started in a loop.
@@ -17,25 +20,20 @@ that does not exist, is not started in a loop.
 
 from __future__ import annotations
 
-import secrets
-import uuid
 from dataclasses import dataclass, field
 
 from relayd.anthropic.request import MessagesRequest
-from relayd.claude import compose, launch
-from relayd.claude.capabilities import Capabilities
-from relayd.claude.compose import TranscriptContext
-from relayd.claude.launch import CallbackUrls, LaunchKey
+from relayd.claude.launch import LaunchKey
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core.actions import Action, Mode
 from relayd.core.host import Host
 from relayd.core.launch_keys import FAILURES_MAX, Backoff, Kind, RecentKinds
-from relayd.core.mod_trial import ModTrial
+from relayd.core.launcher import Launcher
 from relayd.core.prefixes import Prefix, Prefixes
 from relayd.core.session import life
 from relayd.core.session.record import Session
-from relayd.core.session.spec import SessionSpec
+from relayd.core.session.reuse import distance, is_reusable
 from relayd.core.session.states import LEAVING, State
 
 LOOK_AGAIN_S = 30.0  # for processes that become too old
@@ -60,11 +58,10 @@ class Pool:
         self.claude = host.claude
         self.spawned = self.failed = 0
         self.prefixes = Prefixes()
-        self.mod_trial = ModTrial()
+        self.launcher = Launcher(config, host)
         self.differed = 0  # streams that had to end since they were not what Claude Code had in the end
         self._config = config
         self._host = host
-        self._can = host.capabilities
         self._recent = RecentKinds(keys, LaunchKey(config.warm_model, config.warm_max_tokens))
         self._backoff = Backoff()
         self._refusals = 0  # typed messages that were not taken, in a row
@@ -94,6 +91,7 @@ class Pool:
     def reconfigure(self, config: Config) -> None:
         """Use another configuration from now on."""
         self._config = config
+        self.launcher.reconfigure(config)
 
     def keys(self, now: float) -> list[LaunchKey]:
         """Launch keys used lately, the latest first."""
@@ -110,13 +108,13 @@ class Pool:
         """The process that serves this call best. `by_keys`: the message may be typed, so one at its prompt will do."""
         fits = [s for s in self.sessions.values() if s.is_free and s.key == key and (by_keys or s.spec.mode is not Mode.PROMPT)]
         fits = [s for s in fits if s.calls.may_offer(request.tools)]
-        found = min(fits, key=lambda s: (_distance(s, request, now), s.born), default=None)
+        found = min(fits, key=lambda s: (distance(s, request, now), s.born), default=None)
         if by_keys and (found is None or found.state is State.SPAWNING):
             return self._reusable(request, key, now) or found
         return found
 
     def _reusable(self, request: MessagesRequest, key: LaunchKey, now: float) -> Session | None:
-        """The session that has rested longest with another conversation, if more rest than are kept, or no other can be started."""
+        """The session that has rested longest, if more rest than are kept, or no other can be started."""
         kept = [s for s in self.sessions.values() if s.state is State.KEPT]
         if len(kept) <= self._config.keeps and self.has_room:
             return None
@@ -125,7 +123,7 @@ class Pool:
 
     def _may_go_on(self, session: Session, now: float) -> bool:
         """True if the process may take up another conversation."""
-        return session.is_reusable and self.types(now) and now - session.born <= self._config.slot_max_age_s
+        return is_reusable(session) and self.types(now) and now - session.born <= self._config.slot_max_age_s
 
     def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
         """The session that waits for the results of exactly these tool calls."""
@@ -189,11 +187,9 @@ class Pool:
         if session.handed_over is not None:
             self._backoff.served(session.key)
 
-    def updated(self, capabilities: Capabilities) -> list[Session]:
+    def updated(self) -> list[Session]:
         """`claude` has been updated: the sessions that wait with the old one. Whether it takes typed texts must be seen anew."""
-        self._can = capabilities
         self._types = None
-        self.mod_trial = ModTrial()
         self._backoff = Backoff()
         return [s for s in self.sessions.values() if s.is_free]
 
@@ -217,8 +213,8 @@ class Pool:
         return Plan(retire + [(s, "not needed any more") for s in surplus], missing, prime)
 
     def _prime(self, now: float, going: set[str]) -> list[tuple[Session, Prefix]]:
-        """Which prefixes to load, and where: into processes that wait at their prompt, and into those that rest with a conversation
-        and are more than are kept, if processes of their kind are missing.
+        """Which prefixes to load into which processes: those that wait at their prompt, and of those that rest with a
+        conversation the ones that are more than are kept, if free processes of their kind are missing.
         """
         if not self.types(now):
             return []
@@ -249,7 +245,7 @@ class Pool:
         kinds = [k for k in self._recent.latest(now, self._config.key_memory_s) if now >= self._backoff.until(k[0])]
         if not self.types(now):
             kinds = list(dict.fromkeys((key, Mode.GATE) for key, _ in kinds))
-        if not self._can.gated:
+        if not self.launcher.can.gated:
             kinds = [kind for kind in kinds if kind[1] is Mode.PROMPT]
         return [kinds[i % len(kinds)] for i in range(self._config.idle)] if kinds else []
 
@@ -281,50 +277,9 @@ class Pool:
 
     def spawn(self, kind: Kind, now: float, streams: bool = True) -> tuple[Session, list[Action]]:
         """A new session, and the orders that bring it to life. `streams`: the call that it is for, if there is one, streams."""
-        session = Session(self._spec(*kind, streams), self._config, now)
+        session = Session(self.launcher.spec(*kind, streams), self._config, now)
         orders = life.start(session, now)
         self.spawned += 1
         self.sessions[session.slot] = session
         self.by_secret[session.spec.secret] = session
         return session, orders
-
-    def _spec(self, key: LaunchKey, mode: Mode, streams: bool) -> SessionSpec:
-        host = self._host
-        if mode is Mode.GATE and not self._can.gated:
-            mode = Mode.LATE
-        slot, secret = str(uuid.uuid4()), secrets.token_urlsafe(16)
-        conversation = str(uuid.uuid4()) if mode is Mode.PROMPT else slot
-        paths = launch.slot_paths(host.state_dir, host.config_dir, host.workspace, slot, conversation)
-        urls = CallbackUrls(
-            hooks=f"{host.base_url}/hooks/{secret}",
-            mcp=f"{host.base_url}/mcp/{secret}",
-            telemetry=f"{host.base_url}/telemetry/{secret}/v1/logs" if host.telemetry else "",
-            pieces=f"{host.base_url}/pieces/{secret}" if streams and self._wants_mod else "",
-        )
-        sources = self._config.setting_sources
-        order = launch.build(
-            key, self.claude, slot, paths, host.workspace, urls, host.environment, sources, host.mover, host.mod_directory
-        )
-        if mode is Mode.PROMPT:
-            order.files[paths.prompt] = compose.system_prompt(())
-        return SessionSpec(slot, conversation, secret, key, order, paths, host.workspace, mode, self._transcript_context)
-
-    @property
-    def _wants_mod(self) -> bool:
-        is_known = self._config.live and self._can.live and bool(self._host.mod_directory)
-        return is_known and not self.mod_trial.is_refused
-
-    def _transcript_context(self, session_id: str, now: float) -> TranscriptContext:
-        host = self._host
-        return TranscriptContext(session_id, host.workspace, host.timestamp(now), host.today(now), host.machine)
-
-
-def _distance(session: Session, request: MessagesRequest, now: float) -> int:
-    """How far a free process is from typing the call's last text."""
-    if session.state is State.PRIMED:
-        return 0 if session.holds(request, now) else 2
-    if session.state is State.PRIMING:
-        return 3
-    if session.state is State.SPAWNING:
-        return 5
-    return 1 if session.spec.mode is Mode.PROMPT else 4

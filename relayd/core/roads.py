@@ -21,12 +21,12 @@ from relayd.anthropic.request import MessagesRequest
 from relayd.claude import mcp, prompt
 from relayd.claude.launch import key_of
 from relayd.claude.prompt import Draft
-from relayd.core.actions import Mode
 from relayd.core.call import Call, Road, Stage
-from relayd.core.launch_keys import Kind
+from relayd.core.launch_keys import Kind, kind_for
 from relayd.core.pool import Pool
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.record import Session
+from relayd.core.session.reuse import holds
 from relayd.core.session.states import State
 from relayd.core.session.turn import Failed
 
@@ -76,13 +76,13 @@ def choose(request: MessagesRequest, pool: Pool, now: float) -> Choice:
 
 def needed(call: Call) -> Kind:
     """The kind of process that serves a call best."""
-    return key_of(call.request), Mode.PROMPT if call.draft is not None else Mode.GATE
+    return kind_for(key_of(call.request), call.draft is not None)
 
 
 def reached(session: Session, request: MessagesRequest, now: float) -> Road:
     """The road by which a call reaches a free session."""
     if session.state in (State.PRIMED, State.PRIMING, State.KEPT):
-        return Road.PRIMED if session.holds(request, now) else Road.REUSED
+        return Road.PRIMED if holds(session, request, now) else Road.REUSED
     if session.state is State.READY:
         return Road.READY
     return Road.WAITING if session.state is State.WAITING else Road.COLD

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from typing import assert_never
 
-from relayd.claude.launch import ConversationFiles
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -48,7 +47,7 @@ class Slot:
         self._gate = Gate(order.paths.prompt, loop, self._gate_failed)
         self._gate_interval_s = config.gate_interval_s
         self._transcript = order.paths.transcript  # of the conversation that it holds
-        self._later: list[ConversationFiles] = []  # of those that came after its first, all of them: a file may come back
+        self._later: list[do.ConversationFiles] = []  # of those that came after its first, all of them: a file may come back
         self._tail: Tail | None = None
         self._writing: PiecewiseFile | None = None  # the conversation, as long as it is not whole
         self._next_tail: Tail | None = None  # what is written after it
@@ -153,7 +152,7 @@ class Slot:
         self._tail, self._next_tail = None, Tail(self._transcript, len(order.transcript), self._config.read_chunk_bytes)
         self._write_on(now)
 
-    def _take_up(self, files: ConversationFiles, now: float) -> None:
+    def _take_up(self, files: do.ConversationFiles, now: float) -> None:
         """Another conversation begins. Its id is written down before there is any file of it; those of the earlier ones are
         deleted in a moment: Claude Code writes such a file anew if it goes at once.
         """

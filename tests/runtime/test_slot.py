@@ -74,7 +74,7 @@ def test_a_terminal_that_failed_is_closed_once(tmp_path: pathlib.Path, mode: Mod
 def test_a_transcript_that_cannot_be_deleted_is_not_read_again(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen on Windows, which deletes no open file: the tail began anew at the old file's start, and told its lines twice."""
     bench = Bench(tmp_path, Mode.PROMPT)
-    bench.slot.hand_over(b"old line\n", b"", 0.0)
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"old line\n", b""), 0.0)
     until(lambda: bench.seen(ev.SlotSpawned))
 
     def refuse(path: str) -> None:
@@ -118,7 +118,7 @@ def test_a_long_conversation_is_written_a_piece_a_turn_and_given_when_it_is_whol
     read: list[bytes] = []
     reader.start()
     until(lambda: bench.seen(ev.GateOpened))
-    bench.slot.hand_over(b"x" * size, b"the prompt", 0.0)
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"x" * size, b"the prompt"), 0.0)
     path = pathlib.Path(bench.paths.transcript)
     sizes = [path.stat().st_size]
     while sizes[-1] < size:
@@ -138,7 +138,7 @@ def test_a_disk_that_fills_in_the_middle_fails_the_hand_over_once(
 ) -> None:
     bench = Bench(tmp_path, Mode.PROMPT)
     fds = len(os.listdir("/proc/self/fd"))
-    bench.slot.hand_over(b"x" * 3 * PIECE_BYTES, b"", 0.0)
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"x" * 3 * PIECE_BYTES, b""), 0.0)
 
     def refuse(fd: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
@@ -155,7 +155,7 @@ def test_a_disk_that_fills_in_the_middle_fails_the_hand_over_once(
 def test_a_slot_that_is_removed_in_the_middle_writes_no_more(tmp_path: pathlib.Path) -> None:
     bench = Bench(tmp_path, Mode.PROMPT)
     fds = len(os.listdir("/proc/self/fd"))
-    bench.slot.hand_over(b"x" * 3 * PIECE_BYTES, b"", 0.0)
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"x" * 3 * PIECE_BYTES, b""), 0.0)
     assert len(os.listdir("/proc/self/fd")) == fds + 1
     remove_in_order(bench.slot.remove())
     bench.slot.timer(Poll.WRITE, 0.0)
@@ -169,7 +169,7 @@ def test_keys_wait_for_the_conversation_that_they_load(tmp_path: pathlib.Path) -
     bench = Bench(
         tmp_path, Mode.PROMPT, f'stty -echo; read path; wc -c <"$path" >{seen}.new; mv {seen}.new {seen}; exec sleep 60'
     )
-    bench.slot.hand_over(b"x" * 3 * PIECE_BYTES, b"", 0.0)
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"x" * 3 * PIECE_BYTES, b""), 0.0)
     bench.slot.write(bench.paths.transcript.encode())
     bench.slot.write(b"\r")
     until(lambda: bench.loop.turn(0.01) or seen.exists())

@@ -17,7 +17,7 @@ from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.record import Session
 from relayd.core.session.turn import Failed, Turn
 from relayd.core.timers import SlotDue
-from relayd.errors import ApiError
+from relayd.errors import ApiError, internal
 
 KILLS_MAX = 2  # a child that survives them for `kill_limit_s` each is stuck in the kernel, and more will not help
 
@@ -127,6 +127,17 @@ def lose(session: Session, reason: str) -> None:
 def timeout(text: str, seen: str) -> ApiError:
     """504 for a process that showed no progress; `seen` is what its screen says."""
     return ApiError(504, text + (f". Its screen says: {seen}" if seen else ""))
+
+
+NotAccepted = ev.HandOverFailed | ev.PromptRefused | ev.Retired | ev.ScreenBlocked | ev.DeadlinePassed
+
+
+def not_accepted(session: Session, event: NotAccepted, now: float) -> list[Action]:
+    """Claude Code has not taken the text: the call goes elsewhere. The pool counts what speaks against typing itself."""
+    session.parts.append(Failed(internal("Claude Code did not take the message"), lost=True))
+    session.typed_accepted = False if isinstance(event, (ev.DeadlinePassed, ev.PromptRefused)) else None
+    log = do.Log("warning", f"{session!r} did not take a typed message: {type(event).__name__}")
+    return [log, *terminate(session, event, now)]
 
 
 # Told to end

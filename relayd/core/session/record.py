@@ -7,12 +7,11 @@ session. Orders for the runtime are returned by the effects; parts of the answer
 
 from __future__ import annotations
 
-from relayd.anthropic.request import MessagesRequest
 from relayd.claude.launch import LaunchKey
 from relayd.claude.transcript import TranscriptReader
 from relayd.config import Config
 from relayd.core import events as ev
-from relayd.core.actions import Action, Mode
+from relayd.core.actions import Action
 from relayd.core.session.deadlines import Deadlines
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.display import Display, Screen
@@ -99,21 +98,6 @@ class Session:
     def wants_pieces(self) -> bool:
         """True if pieces of the answer that it is making are of use."""
         return self.state is State.RUNNING and self.turn is not None and self.turn.wants_pieces
-
-    def holds(self, request: MessagesRequest, now: float) -> bool:
-        """True if it has loaded everything of this request but the last text, on this day: Claude Code tells the model the date."""
-        if self.digest is None or self.digest.messages != len(request.messages) - 1 or len(request.messages[-1].content) != 1:
-            return False
-        if self.day != self.spec.transcript_context(self.conversation, now).today:
-            return False
-        return self.digest == ConversationDigest.of(request.system, request.tools, request.messages[:-1])
-
-    @property
-    def is_reusable(self) -> bool:
-        """True if it may take up another conversation: nothing of the last turn is open, and nothing went wrong in it."""
-        if self.state is not State.KEPT or self.spec.mode is not Mode.PROMPT or self.turn is None:
-            return False
-        return self.turn.can_be_followed and self.served < self.config.reuse
 
     def current_turn(self) -> Turn:
         """The turn, in a state that has one."""

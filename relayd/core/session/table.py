@@ -6,7 +6,7 @@ A process is expensive to start (0.7 CPU seconds) and cheap to keep, so it is st
 waits: blocked at its gate, or standing at its prompt. It is given a conversation. It answers, and then it is parked
 (the answer asks for the client's tools), kept (another message of that conversation may come), or ended. A process at
 its prompt that is kept may take up another conversation, by a transcript of its own (`/resume`), if its last turn ended
-well (`record.Session.is_reusable`): nothing of the one before is in the requests of the next. What calls keep beginning
+well (`reuse.py`): nothing of the one before is in the requests of the next. What calls keep beginning
 with, a system prompt and tools, can be loaded ahead in the same way; then a call needs only type.
 
     SPAWNING ──> WAITING ──> STARTING ──> RUNNING ──> PARKED ──> RUNNING …      gate: the whole conversation by transcript
@@ -47,7 +47,7 @@ from typing import Generic, Protocol, TypeVar
 
 from relayd.core import events as ev
 from relayd.core.actions import Action, RemoveSlot
-from relayd.core.session import life, resting, running, terminal, typed
+from relayd.core.session import life, loading, resting, running, terminal, typed
 from relayd.core.session.record import Session
 from relayd.core.session.states import DYING, State
 from relayd.errors import Refused
@@ -118,11 +118,11 @@ BY_KEYS = row(
     on(ev.HookArrived, typed.compare),
     on(ev.PiecesArrived, life.nothing),  # late ones of the answer before
     on(ev.TranscriptGrew, life.last_words),
-    on(ev.HandOverFailed, typed.not_accepted, State.KILLING),
-    on(ev.PromptRefused, typed.not_accepted, State.KILLING),
-    on(ev.ScreenBlocked, typed.not_accepted, State.KILLING),
-    on(ev.DeadlinePassed, typed.not_accepted, State.KILLING),
-    on(ev.Retired, typed.not_accepted, State.KILLING),
+    on(ev.HandOverFailed, life.not_accepted, State.KILLING),
+    on(ev.PromptRefused, life.not_accepted, State.KILLING),
+    on(ev.ScreenBlocked, life.not_accepted, State.KILLING),
+    on(ev.DeadlinePassed, life.not_accepted, State.KILLING),
+    on(ev.Retired, life.not_accepted, State.KILLING),
     on(ev.TurnEnded, life.end_turn, State.KILLING),
     on(ev.TurnAbandoned, life.end_turn, State.KILLING),
     base=ALIVE,
@@ -132,12 +132,12 @@ PREFIXED = row(
     on(ev.TurnAbandoned, life.detach),
     on(ev.HookArrived, life.nothing),
     on(ev.PiecesArrived, life.nothing),
-    on(ev.WireArrived, typed.settle_report),
+    on(ev.WireArrived, loading.settle_report),
     on(ev.TranscriptGrew, life.nothing),
     on(ev.ToolCalled, life.strayed, State.KILLING),
-    on(ev.HandOverFailed, typed.not_accepted, State.KILLING),
-    on(ev.DeadlinePassed, typed.not_accepted, State.KILLING),
-    on(ev.Retired, typed.not_accepted, State.KILLING),
+    on(ev.HandOverFailed, life.not_accepted, State.KILLING),
+    on(ev.DeadlinePassed, life.not_accepted, State.KILLING),
+    on(ev.Retired, life.not_accepted, State.KILLING),
     base=ALIVE,
 )
 # It has its conversation, and the turn runs or is about to.
@@ -191,7 +191,7 @@ TABLE: Mapping[State, Row] = {
     ),
     State.READY: row(
         on(ev.TurnAssigned, typed.take_up, State.LOADING),
-        on(ev.PrefixAssigned, typed.prime, State.PRIMING),
+        on(ev.PrefixAssigned, loading.prime, State.PRIMING),
         on(ev.PtyOutput, terminal.draw),
         on(ev.DeadlinePassed, life.nothing),
         on(ev.Retired, life.terminate, State.KILLING),
@@ -199,8 +199,8 @@ TABLE: Mapping[State, Row] = {
     ),
     State.PRIMING: row(
         on(ev.PtyOutput, terminal.draw_priming),
-        on(ev.PrefixLoaded, typed.primed, State.PRIMED),
-        on(ev.TurnAssigned, typed.await_prefix),
+        on(ev.PrefixLoaded, loading.primed, State.PRIMED),
+        on(ev.TurnAssigned, loading.await_prefix),
         base=PREFIXED,
     ),
     State.PRIMED: row(
@@ -214,7 +214,7 @@ TABLE: Mapping[State, Row] = {
     State.LOADING: row(
         on(ev.PtyOutput, terminal.draw_starting),
         on(ev.TurnSeen, typed.type_draft, State.TYPING),
-        on(ev.WireArrived, typed.settle_report),
+        on(ev.WireArrived, loading.settle_report),
         base=BY_KEYS,
     ),
     State.STARTING: row(
@@ -247,7 +247,7 @@ TABLE: Mapping[State, Row] = {
     State.KEPT: row(
         on(ev.MessageBrought, typed.type_message, State.TYPING),
         on(ev.TurnAssigned, typed.take_up, State.LOADING),
-        on(ev.PrefixAssigned, typed.prime, State.PRIMING),
+        on(ev.PrefixAssigned, loading.prime, State.PRIMING),
         on(ev.TranscriptGrew, life.last_words),
         on(ev.ForgetDue, resting.forget_due),
         on(ev.DeadlinePassed, life.terminate, State.KILLING),
