@@ -30,11 +30,12 @@ from relayd.core.launch_keys import load_keys
 from relayd.core.relay import Relay
 from relayd.errors import ConfigError
 from relayd.runtime import listener, orphans, system
-from relayd.runtime.files import write_whole
+from relayd.runtime.files import fingerprint, write_whole
 from relayd.runtime.logs import Log, open_log
 from relayd.runtime.notify import Notifier, given_socket
+from relayd.runtime.performer import Files
 from relayd.runtime.prompt_history import PromptHistory
-from relayd.runtime.server import Files, Server, fingerprint
+from relayd.runtime.server import Server
 from relayd.runtime.slot import RECORD_NAME, SESSIONS_NAME
 
 DASHBOARD = ("app.js", "app.css", "docs.css", "xterm/xterm.js", "xterm/xterm.css")

@@ -117,8 +117,8 @@ QUESTIONS = (
     ),
     (
         "Where would a new endpoint go?",
-        "A line in the route table, a case where routes are answered, a paragraph in the manual.",
-        (("http/routes.py", "ROUTES"), ("core/http_api.py", "def _route"), ("core/admin_api.py", "def _value")),
+        "A route and its line in the table, a case where routes are answered (mypy names the place), a paragraph in the manual.",
+        (("http/routes.py", "ROUTES"), ("core/http_api.py", "def _route"), ("core/admin_api.py", "def _answer")),
     ),
     (
         "Who decides that a call is typed?",

@@ -16,8 +16,7 @@ from relayd.daemon import EXIT_OK, EXIT_SYSTEM, StartError
 from relayd.doctor.checks import MODEL, Result, ask, examine
 from relayd.doctor.harness import Harness
 from relayd.printable import printable
-from relayd.runtime.files import write_whole
-from relayd.runtime.server import fingerprint
+from relayd.runtime.files import fingerprint, write_whole
 from relayd.verdict import Verdict
 
 VERSION_LIMIT_S = 30.0

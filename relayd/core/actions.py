@@ -1,4 +1,4 @@
-"""Orders, in the imperative: everything the core can want. `runtime/server.py` performs them."""
+"""Orders, in the imperative: everything the core can want. `runtime/performer.py` carries them out."""
 
 from __future__ import annotations
 

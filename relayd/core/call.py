@@ -3,15 +3,12 @@
 A stream's HTTP status is held back until there is content, an error, or `stream_hold_s` has passed:
 an early failure is a real 4xx or 5xx, a late one an SSE `error` event. An answer that must keep to a constraint (a schema, a
 forced tool) is shown only when it was checked; a head that goes out before says that it may be asked for again with an
-instruction. Pure; owned by `core/dispatcher.py`.
+instruction. Pure; made and owned by `core/call_table.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
-from functools import partial
-from typing import assert_never
 
 from relayd.anthropic import answer as answers
 from relayd.anthropic.answer import JSON_TYPE, Answer
@@ -23,9 +20,8 @@ from relayd.core import actions as do
 from relayd.core import output_constraints
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversation
-from relayd.core.encoder import Encoder
-from relayd.core.session.live import BlockEnded, CallShown, InputShown, TextShown, ThinkingShown, ThinkingSigned
-from relayd.core.session.turn import BlockShown, Failed, Finished, Part
+from relayd.core.encoder import Encoder, encoded
+from relayd.core.session.parts import Failed, Finished, Part, Shown
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError
 
@@ -194,32 +190,18 @@ class Call:
         if self.stage is not Stage.STREAMING:
             self._open_stream(now)
         match part:
-            case TextShown(text):
-                self._send(partial(self._encoder.text, text), now)
-            case BlockShown(block):
-                self._send(partial(self._encoder.block, block), now)
-            case ThinkingShown(text):
-                self._send(partial(self._encoder.thinking, text), now)
-            case ThinkingSigned(signature):
-                self._send(partial(self._encoder.signature, signature), now)
-            case CallShown(call_id, name):
-                self._send(partial(self._encoder.call, call_id, name), now)
-            case InputShown(text):
-                self._send(partial(self._encoder.input, text), now)
-            case BlockEnded():
-                self._send(self._encoder.stop_block, now)
             case Finished(answer):
                 self._finish(answer)
             case Failed(error):
                 self._orders += self.fail(error, now)
-            case _:
-                assert_never(part)
+            case shown:
+                self._send(shown, now)
 
-    def _send(self, encode: Callable[[], bytes], now: float) -> None:
+    def _send(self, part: Shown, now: float) -> None:
         """The encoder comes last: it knows what the client has seen, so nothing may go wrong between it and the order."""
         ping = self._ping_timer(now)
         self.has_shown_content = True
-        data = encode()
+        data = encoded(self._encoder, part)
         if data:  # else it is a part that this shape does not show
             self._orders += [do.SendChunk(self.client, data), ping]
 

@@ -16,7 +16,7 @@ from relayd.core.conversations import Conversations
 from relayd.core.host import Host
 from relayd.core.rate_limit import RateLimits
 from relayd.core.roads import may_replay
-from relayd.core.session.turn import Failed, Finished, Part
+from relayd.core.session.parts import Failed, Finished, Part
 from relayd.core.token_estimate import TokenEstimate
 from relayd.errors import internal
 

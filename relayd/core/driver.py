@@ -15,9 +15,9 @@ from relayd.core.call_table import CallTable
 from relayd.core.delivery import Delivery
 from relayd.core.pool import Pool
 from relayd.core.session import table
+from relayd.core.session.parts import Failed, Part
 from relayd.core.session.record import Session
 from relayd.core.session.states import State
-from relayd.core.session.turn import Failed, Part
 from relayd.errors import ApiError, internal
 from relayd.faults import describe
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relayd.anthropic.blocks import Block
-from relayd.anthropic.request import MessagesRequest
-from relayd.anthropic.tools import Tool
+from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude import mcp
 from relayd.claude.capabilities import Capabilities
 from relayd.claude.hooks import HookFact
@@ -20,6 +19,7 @@ from relayd.claude.telemetry import WireFact
 from relayd.core.timers import SlotDue, Timer
 from relayd.errors import ApiError
 from relayd.http.messages import HttpRequest
+from relayd.http.routes import Route
 
 # From the runtime
 
@@ -40,12 +40,12 @@ class RequestArrived:
 class RequestRefused:
     """A request was wrong in its framing, too large, or not admitted; nobody has looked at its body.
 
-    `route` is the name of its route, where that is known, and `origin` the allowed foreign page it comes from.
+    `route` is known unless the path was wrong, and `origin` the allowed foreign page it comes from.
     """
 
     client: int
     error: ApiError
-    route: str = ""
+    route: Route | None = None
     origin: str = ""
 
 
@@ -177,8 +177,7 @@ class TurnAssigned:
 class PrefixAssigned:
     """The pool wants this process to load what calls begin with, so that a call needs only type."""
 
-    system: tuple[str, ...]
-    tools: tuple[Tool, ...]
+    prefix: Held
 
 
 @dataclass(frozen=True)

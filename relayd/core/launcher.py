@@ -60,7 +60,9 @@ class Launcher:
         )
         if mode is Mode.PROMPT:
             order.files[paths.prompt] = compose.system_prompt(())
-        return SessionSpec(slot, conversation, secret, key, order, paths, host.workspace, mode, self._transcript_context)
+        return SessionSpec(
+            slot, conversation, secret, key, order, paths, host.workspace, mode, self._transcript_context, self._config
+        )
 
     @property
     def _has_mod(self) -> bool:

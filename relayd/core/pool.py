@@ -1,10 +1,10 @@
-"""Which processes exist, and which should. Pure; asked by `core/dispatcher.py`, which drives the sessions.
+"""Which processes exist, and which should. Pure; asked by `roads.py`, `scheduler.py` and `ending.py`.
 
 Theory
 ------
 A process waits for a call, not a call for a process: `idle` processes wait, of the kinds that calls have used lately
 (`launch_keys.py`), and at most `max` exist at a time, dying ones included. The pool finds, makes and counts; it never
-tells a session anything. Whom it wants to be gone it names, with a reason, and the dispatcher retires them.
+tells a session anything. Whom it wants to be gone it names, with a reason, and the scheduler retires them.
 
 The order of what a call may get is an order of speed and of regret. A free process of the call's kind costs nothing. A
 new one costs 0.7 CPU seconds. If there is no room, a free process of another kind gives way, which costs the next call
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from relayd.anthropic.request import MessagesRequest
+from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude.launch import LaunchKey
 from relayd.config import Config
 from relayd.core import actions as do
@@ -30,11 +30,11 @@ from relayd.core.actions import Action, Mode
 from relayd.core.host import Host
 from relayd.core.launch_keys import FAILURES_MAX, Backoff, Kind, RecentKinds
 from relayd.core.launcher import Launcher
-from relayd.core.prefixes import Prefix, Prefixes
+from relayd.core.prefixes import Prefixes
 from relayd.core.session import life
 from relayd.core.session.record import Session
 from relayd.core.session.reuse import distance, is_reusable
-from relayd.core.session.states import LEAVING, State
+from relayd.core.session.states import LEAVING, RESTING, State
 
 LOOK_AGAIN_S = 30.0  # for processes that become too old
 LOOK_SOON_S = 0.05  # when something is missing and may be started at once
@@ -46,7 +46,7 @@ class Plan:
 
     retire: list[tuple[Session, str]]
     spawn: list[Kind]
-    prime: list[tuple[Session, Prefix]] = field(default_factory=list)
+    prime: list[tuple[Session, Held]] = field(default_factory=list)
 
 
 class Pool:
@@ -152,6 +152,14 @@ class Pool:
                 return min(resting, key=lambda s: s.since)
         return None
 
+    def without_call(self) -> list[Session]:
+        """Sessions that wait for a call: free ones, and those that hold a conversation for the next message."""
+        return [s for s in self.sessions.values() if s.is_free or s.state in RESTING]
+
+    def live(self) -> list[Session]:
+        """Sessions that have not begun to end."""
+        return [s for s in self.sessions.values() if s.is_live]
+
     # What processes teach
 
     def learn(self, session: Session, now: float) -> list[Action]:
@@ -212,13 +220,13 @@ class Pool:
             return Plan(retire + [(s, "room for what is needed") for s in surplus[:1]], missing[: max(0, room)], prime)
         return Plan(retire + [(s, "not needed any more") for s in surplus], missing, prime)
 
-    def _prime(self, now: float, going: set[str]) -> list[tuple[Session, Prefix]]:
+    def _prime(self, now: float, going: set[str]) -> list[tuple[Session, Held]]:
         """Which prefixes to load into which processes: those that wait at their prompt, and of those that rest with a
         conversation the ones that are more than are kept, if free processes of their kind are missing.
         """
         if not self.types(now):
             return []
-        found: list[tuple[Session, Prefix]] = []
+        found: list[tuple[Session, Held]] = []
         kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
         extra = [s for s in kept[: max(0, len(kept) - self._config.keeps)] if self._may_go_on(s, now)]
         missing = self._missing(now, going)
@@ -277,7 +285,7 @@ class Pool:
 
     def spawn(self, kind: Kind, now: float, streams: bool = True) -> tuple[Session, list[Action]]:
         """A new session, and the orders that bring it to life. `streams`: the call that it is for, if there is one, streams."""
-        session = Session(self.launcher.spec(*kind, streams), self._config, now)
+        session = Session(self.launcher.spec(*kind, streams), now)
         orders = life.start(session, now)
         self.spawned += 1
         self.sessions[session.slot] = session

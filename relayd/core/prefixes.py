@@ -10,8 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from relayd import codec
-from relayd.anthropic.request import MessagesRequest
-from relayd.anthropic.tools import Tool
+from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude.launch import LaunchKey
 
 PREFIXES_MAX = 16
@@ -19,22 +18,11 @@ PREFIX_MAX_CHARS = 1_000_000  # of system prompt and tools as JSON: 16 MB in all
 TIMES_MIN = 2
 
 
-@dataclass(frozen=True)
-class Prefix:
-    """A system prompt and tools."""
-
-    system: tuple[str, ...]
-    tools: tuple[Tool, ...]
-
-    def __repr__(self) -> str:
-        return f"<Prefix system={sum(map(len, self.system))} tools={len(self.tools)}>"
-
-
 @dataclass
 class Use:
     """How often a prefix has come, and when last. Times are monotonic seconds."""
 
-    prefix: Prefix
+    prefix: Held
     key: LaunchKey
     times: int
     at: float
@@ -57,13 +45,13 @@ class Prefixes:
         name = _name(request, key)
         if len(name) + size > PREFIX_MAX_CHARS:
             return
-        use = self._used.setdefault(name, Use(Prefix(request.system, request.tools), key, 0, now))
+        use = self._used.setdefault(name, Use(Held(request.system, request.tools), key, 0, now))
         use.times, use.at = use.times + 1, now
         self._used.move_to_end(name)
         if len(self._used) > PREFIXES_MAX:
             self._used.popitem(last=False)
 
-    def best(self, key: LaunchKey, now: float, memory_s: float) -> Prefix | None:
+    def best(self, key: LaunchKey, now: float, memory_s: float) -> Held | None:
         """The prefix to load into a process of this key: the one used last, of those that come again and again."""
         while self._used and now - next(iter(self._used.values())).at > memory_s:
             self._used.popitem(last=False)

@@ -25,10 +25,10 @@ from relayd.core.call import Call, Road, Stage
 from relayd.core.launch_keys import Kind, kind_for
 from relayd.core.pool import Pool
 from relayd.core.session.digest import ConversationDigest
+from relayd.core.session.parts import Failed
 from relayd.core.session.record import Session
 from relayd.core.session.reuse import holds
 from relayd.core.session.states import State
-from relayd.core.session.turn import Failed
 
 REPLAYS_MAX = 1  # of a call whose process showed nothing; one that fails again has another cause
 

@@ -80,7 +80,7 @@ class Scheduler:
         for session, reason in plan.retire:
             orders += self._driver.drive(session, ev.Retired(reason), now)
         for session, prefix in plan.prime:
-            orders += self._driver.drive(session, ev.PrefixAssigned(prefix.system, prefix.tools), now)
+            orders += self._driver.drive(session, ev.PrefixAssigned(prefix), now)
         for kind in plan.spawn:
             try:
                 orders += self._pool.spawn(kind, now)[1]

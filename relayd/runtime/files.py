@@ -1,4 +1,4 @@
-"""Files that only this user may read, and directories that must go. Used by the runtime."""
+"""Files that only this user may read, directories that must go, and what tells one file from another. Used by the runtime."""
 
 from __future__ import annotations
 
@@ -107,3 +107,13 @@ class PendingRemovals:
         """Remove what is there; True if nothing is left. After a bug all of it is tried again."""
         self._groups = [left for group in self._groups if (left := remove_in_order(group))]
         return not self._groups
+
+
+def fingerprint(path: str) -> str:
+    """What tells one `claude` binary from another: the file behind the name, its size and time. Empty if it is gone."""
+    try:
+        real = os.path.realpath(path)
+        info = os.stat(real)
+    except OSError:
+        return ""
+    return f"{real}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}"

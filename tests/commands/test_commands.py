@@ -19,8 +19,7 @@ from relayd.config import KEYS
 from relayd.daemon import examined
 from relayd.doctor import under_test
 from relayd.doctor.harness import Harness
-from relayd.runtime.files import write_whole
-from relayd.runtime.server import fingerprint
+from relayd.runtime.files import fingerprint, write_whole
 from tests.daemon.test_http import children
 from tests.helpers import ask, post, until
 

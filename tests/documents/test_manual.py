@@ -18,7 +18,7 @@ from relayd import __version__, daemon
 from relayd.cli import main, parser
 from relayd.config import KEYS, Config, load
 from relayd.core.session.states import State
-from relayd.http.routes import INTERNAL, ROUTES
+from relayd.http.routes import ROUTES, Callback
 from tests.generate import SECTIONS, Section
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -105,8 +105,8 @@ def test_the_page_of_the_configuration_has_every_key_and_its_defaults_are_a_conf
 def test_the_page_of_http_has_every_route_and_no_other() -> None:
     page = entries((ROOT / "man" / "relayd-http.7").read_text())
     known = {}
-    for name, (methods, pattern, text) in ROUTES.items():
-        if name not in INTERNAL:
+    for route, (methods, pattern, text) in ROUTES.items():
+        if not isinstance(route, Callback):
             path = re.sub(r"\(\?P<(\w+)>.*\)$", r"{\1}", pattern).replace("|", " , ")
             known[f"{' | '.join(methods)} {path}"] = plain(text)
     assert page == known

@@ -14,8 +14,9 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.digest import ConversationDigest
+from relayd.core.session.parts import Failed
 from relayd.core.session.record import Session
-from relayd.core.session.turn import Failed, Turn
+from relayd.core.session.turn import Turn
 from relayd.core.timers import SlotDue
 from relayd.errors import ApiError, internal
 
@@ -27,7 +28,7 @@ def start(session: Session, now: float) -> list[Action]:
     spec = session.spec
     placeholder = compose.placeholder(spec.transcript_context(spec.slot, now))
     spawn = do.SpawnSlot(spec.slot, spec.launch, spec.paths, placeholder, spec.mode)
-    return [spawn, session.deadlines.set(SlotDue.STATE, now + session.config.spawn_limit_s)]
+    return [spawn, session.deadlines.set(SlotDue.STATE, now + session.spec.config.spawn_limit_s)]
 
 
 # Booting and hand-over
@@ -72,14 +73,14 @@ def hand_over(session: Session, event: ev.TurnAssigned, now: float) -> list[Acti
     return [
         *session.calls.offer(request.tools),
         do.HandOver(session.slot, transcript, compose.system_prompt(request.system)),
-        session.deadlines.set(SlotDue.STATE, now + session.config.start_limit_s),
+        session.deadlines.set(SlotDue.STATE, now + session.spec.config.start_limit_s),
     ]
 
 
 def begin(session: Session, request: MessagesRequest, now: float) -> TranscriptContext:
     """Note that the conversation is on its way to the process; the place and time that its transcript tells."""
     session.handed_over = session.progress = now
-    if request.tools or session.config.keeps:
+    if request.tools or session.spec.config.keeps:
         session.digest = ConversationDigest.of(request.system, request.tools, request.messages)
     session.served += 1
     context = session.spec.transcript_context(session.conversation, now)
@@ -148,7 +149,7 @@ def terminate(session: Session, event: ev.SessionEvent, now: float) -> list[Acti
     return [
         do.SignalChild(session.slot, "TERM"),
         session.deadlines.cancel(SlotDue.LAG),
-        session.deadlines.set(SlotDue.STATE, now + session.config.term_limit_s),
+        session.deadlines.set(SlotDue.STATE, now + session.spec.config.term_limit_s),
     ]
 
 
@@ -160,7 +161,7 @@ def end_turn(session: Session, event: ev.SessionEvent, now: float) -> list[Actio
 def kill(session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
     """KILL at once: the process cannot act on TERM, blocked at its gate, or has nothing to tidy up."""
     session.kills += 1
-    limit = session.deadlines.set(SlotDue.STATE, now + session.config.kill_limit_s)
+    limit = session.deadlines.set(SlotDue.STATE, now + session.spec.config.kill_limit_s)
     return [do.SignalChild(session.slot, "KILL"), session.deadlines.cancel(SlotDue.LAG), limit]
 
 
@@ -183,7 +184,7 @@ def broke(session: Session, event: ev.SlotBroke, now: float) -> list[Action]:
 
 def hung_up(session: Session, event: ev.PtyClosed, now: float) -> list[Action]:
     """Wait for the exit: its status says more than a closed terminal."""
-    return [session.deadlines.cancel(SlotDue.LAG), session.deadlines.set(SlotDue.STATE, now + session.config.exit_lag_s)]
+    return [session.deadlines.cancel(SlotDue.LAG), session.deadlines.set(SlotDue.STATE, now + session.spec.config.exit_lag_s)]
 
 
 def last_words(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]:
@@ -204,7 +205,7 @@ def lost_child(session: Session, event: ev.ChildExited, now: float) -> list[Acti
     how = f"signal {-event.status}" if event.status < 0 else f"status {event.status}"
     seen = screens.shorten(session.screen.frame().text())
     lose(session, f"Claude Code ended unexpectedly ({how})" + (f"; its screen said: {seen}" if seen else ""))
-    limit = session.deadlines.set(SlotDue.STATE, now + session.config.kill_limit_s)
+    limit = session.deadlines.set(SlotDue.STATE, now + session.spec.config.kill_limit_s)
     return [session.deadlines.cancel(SlotDue.LAG), limit]
 
 

@@ -42,14 +42,15 @@ def load(session: Session, transcript: bytes, tools: tuple[Tool, ...], files: Co
 
 def prime(session: Session, event: ev.PrefixAssigned, now: float) -> list[Action]:
     """Load what calls begin with, while nobody waits."""
+    prefix = event.prefix
     files = next_files(session)
     context = session.spec.transcript_context(session.conversation, now)
-    session.digest, session.day = ConversationDigest(event.system, event.tools), context.today
+    session.digest, session.day = ConversationDigest(prefix.system, prefix.tools), context.today
     session.handed_over = session.progress = now
     session.has_new_transcript, session.load_began = True, False
-    transcript = compose.prefix(context, session.key.model, event.system, event.tools)
-    limit = session.deadlines.set(SlotDue.STATE, now + session.config.start_limit_s)
-    return [*load(session, transcript, event.tools, files), limit]
+    transcript = compose.prefix(context, session.key.model, prefix.system, prefix.tools)
+    limit = session.deadlines.set(SlotDue.STATE, now + session.spec.config.start_limit_s)
+    return [*load(session, transcript, prefix.tools, files), limit]
 
 
 def await_prefix(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
@@ -62,7 +63,7 @@ def primed(session: Session, event: ev.PrefixLoaded, now: float) -> list[Action]
     """It is loaded: a call that has come meanwhile is next. What is on disk is deleted."""
     if session.assigned is not None:
         session.then(session.assigned)
-    forget = session.deadlines.set(SlotDue.FORGET, now + session.config.forget_after_s)
+    forget = session.deadlines.set(SlotDue.FORGET, now + session.spec.config.forget_after_s)
     return [session.deadlines.cancel(SlotDue.STATE), forget]
 
 

@@ -9,29 +9,28 @@ from __future__ import annotations
 
 from relayd.claude.launch import LaunchKey
 from relayd.claude.transcript import TranscriptReader
-from relayd.config import Config
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.deadlines import Deadlines
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.display import Display, Screen
+from relayd.core.session.parts import Part, Wait
 from relayd.core.session.prompt_input import PromptInput
 from relayd.core.session.spec import SessionSpec
-from relayd.core.session.states import FREE, State
+from relayd.core.session.states import FREE, LIVE, State
 from relayd.core.session.tool_calls import ToolCalls
-from relayd.core.session.turn import Part, Turn, Wait
+from relayd.core.session.turn import Turn
 
 
 class Session:
     """One process. `now` and all times are monotonic seconds."""
 
-    def __init__(self, spec: SessionSpec, config: Config, now: float) -> None:
+    def __init__(self, spec: SessionSpec, now: float) -> None:
         self.spec = spec
-        self.config = config
         self.state = State.SPAWNING
         self.since = self.born = now  # `since`: when the state began
         self.pid: int | None = None
-        self.display = Display(config)
+        self.display = Display(spec.config)
         self.deadlines = Deadlines(spec.slot)
         self.dialog_since: float | None = None
         self.kills = 0  # how often KILL was sent
@@ -53,7 +52,7 @@ class Session:
         self.progress = now  # the last sign of life of the turn
         self.wait = Wait.NOTHING
         # The prompt
-        self.prompt = PromptInput(spec.slot, config)
+        self.prompt = PromptInput(spec.slot, spec.config)
         self.types_exactly: bool | None = None  # what the heading on its screen says of its version
         self.typed_accepted: bool | None = None  # whether Claude Code took what was typed last, until the pool has heard of it
         # What follows from the event at hand
@@ -85,6 +84,11 @@ class Session:
         """True for a process that a call may take: it boots or waits, and no call has it."""
         return self.state in FREE and self.call is None
 
+    @property
+    def is_live(self) -> bool:
+        """False once it has begun to end."""
+        return self.state in LIVE
+
     def take_orders(self) -> list[Action]:
         """The orders so far, and none after that."""
         orders, self.orders = self.orders, []
@@ -98,6 +102,10 @@ class Session:
     def wants_pieces(self) -> bool:
         """True if pieces of the answer that it is making are of use."""
         return self.state is State.RUNNING and self.turn is not None and self.turn.wants_pieces
+
+    def begin_turn(self, turn: Turn, now: float) -> None:
+        """Another turn of the process begins."""
+        self.turn, self.progress, self.wait = turn, now, Wait.NOTHING
 
     def current_turn(self) -> Turn:
         """The turn, in a state that has one."""

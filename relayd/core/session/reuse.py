@@ -29,7 +29,7 @@ def is_reusable(session: Session) -> bool:
     """True if it may take up another conversation: nothing of the last turn is open, and nothing went wrong in it."""
     if session.state is not State.KEPT or session.spec.mode is not Mode.PROMPT or session.turn is None:
         return False
-    return session.turn.can_be_followed and session.served < session.config.reuse
+    return session.turn.can_be_followed and session.served < session.spec.config.reuse
 
 
 def distance(session: Session, request: MessagesRequest, now: float) -> int:

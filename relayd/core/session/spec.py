@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from relayd.claude.compose import TranscriptContext
 from relayd.claude.launch import Launch, LaunchKey, SlotPaths
+from relayd.config import Config
 from relayd.core.actions import Mode
 
 
@@ -15,6 +16,7 @@ class SessionSpec:
     """`transcript_context` gives the place and time of the transcript of a session id.
 
     `conversation` is the session id of its conversation: `slot`, but for a process that loads it.
+    `config` is the one in force at its start.
     """
 
     slot: str
@@ -26,3 +28,4 @@ class SessionSpec:
     workspace: str
     mode: Mode
     transcript_context: Callable[[str, float], TranscriptContext]
+    config: Config

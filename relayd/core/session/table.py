@@ -16,7 +16,7 @@ with, a system prompt and tools, can be loaded ahead in the same way; then a cal
 Three rules explain most of the table.
 
 1. Before anything has reached the model, a failure is nobody's loss: the parts that an effect leaves behind say
-   `lost` (and `unseen`), and the dispatcher replays the call in another process. From RUNNING on that holds only while
+   `lost` (and `unseen`), and `delivery.py` replays the call in another process. From RUNNING on that holds only while
    no part of an answer was seen.
 2. A process that does something which it was not told to do is ended at once, whatever it is (`strayed`): it may be
    spending the user's plan.

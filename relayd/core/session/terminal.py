@@ -13,8 +13,8 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action, Mode
 from relayd.core.session import running
+from relayd.core.session.parts import Failed
 from relayd.core.session.record import Session
-from relayd.core.session.turn import Failed
 from relayd.core.timers import SlotDue
 from relayd.errors import internal
 
@@ -107,4 +107,4 @@ def dialog_settled(session: Session, event: ev.DialogSettled, now: float) -> lis
 
 def _wait_for_dialog(session: Session, now: float) -> list[Action]:
     session.dialog_since = now
-    return [session.deadlines.set(SlotDue.DIALOG, now + session.config.dialog_settle_s)]
+    return [session.deadlines.set(SlotDue.DIALOG, now + session.spec.config.dialog_settle_s)]

@@ -16,8 +16,7 @@ It knows no processes and no clients. `running.py` feeds it and passes its parts
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
 from relayd.anthropic.answer import Answer, Usage, new_id
 from relayd.anthropic.blocks import Block
@@ -28,47 +27,12 @@ from relayd.claude.pieces import Pieces
 from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, Entry, ErrorLine, UserLine
 from relayd.core.session.live import Differs, LivePart, LivePieces, TextShown
+from relayd.core.session.parts import BlockShown, Failed, Finished, Part, Wait
 from relayd.errors import ApiError, internal
 
 # After these Claude Code starts another request by itself or reports a failure; no Stop hook belongs to the message.
 GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
 UNSIGNED_BLOCKS = ("thinking", "redacted_thinking")
-
-
-@dataclass(frozen=True)
-class BlockShown:
-    """A whole block of another kind."""
-
-    block: Block
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The answer, complete and exact."""
-
-    answer: Answer
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The turn has failed; `lost` if the process has, so that another may answer."""
-
-    error: ApiError
-    lost: bool = False
-    unseen: bool = False  # no part of an answer came
-    differs: bool = False  # what was streamed is not what Claude Code has in the end
-
-
-Part = LivePart | BlockShown | Finished | Failed
-
-
-class Wait(Enum):
-    """What an ended turn still waits for."""
-
-    NOTHING = "nothing"
-    TRANSCRIPT = "its transcript lines"
-    STATUS = "the status of its API error"
-    DISPLAY = "the last hooks of its text"
 
 
 class Turn:

@@ -16,7 +16,7 @@ from relayd.core.actions import Action
 from relayd.core.session import life, loading, reuse
 from relayd.core.session.record import Session
 from relayd.core.session.states import State
-from relayd.core.session.turn import Turn, Wait
+from relayd.core.session.turn import Turn
 from relayd.core.timers import SlotDue
 
 
@@ -43,10 +43,11 @@ def _go_on(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]
     """Everything but the text is loaded already, so the load counts as seen."""
     request = event.request
     is_first, session.has_new_transcript = session.has_new_transcript, False
-    session.turn = _first_turn(session, request.stream) if is_first else session.current_turn().typed(request.stream)
+    turn = _first_turn(session, request.stream) if is_first else session.current_turn().typed(request.stream)
+    session.begin_turn(turn, now)
     session.served += is_first
     session.current_digest().add(request.messages[-1])
-    session.assigned, session.progress, session.wait = None, now, Wait.NOTHING
+    session.assigned = None
     session.then(ev.TurnSeen())
     return []
 
@@ -60,10 +61,8 @@ def type_message(session: Session, event: ev.MessageBrought, now: float) -> list
     """The next call of a kept conversation: type its message."""
     session.call = event.call
     session.prompt.take(event.draft)
-    session.turn = session.current_turn().typed(event.streams)
+    session.begin_turn(session.current_turn().typed(event.streams), now)
     session.current_digest().add(Message("user", ({"type": "text", "text": event.draft.text},)))
-    session.progress = now
-    session.wait = Wait.NOTHING
     return type_draft(session, event, now)
 
 
@@ -88,4 +87,4 @@ def compare(session: Session, event: ev.HookArrived, now: float) -> list[Action]
 
 
 def _limit(session: Session, now: float) -> Action:
-    return session.deadlines.set(SlotDue.STATE, now + session.config.submit_limit_s)
+    return session.deadlines.set(SlotDue.STATE, now + session.spec.config.submit_limit_s)

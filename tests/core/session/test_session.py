@@ -23,11 +23,11 @@ from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.session import typed
+from relayd.core.session.parts import Failed, Finished
 from relayd.core.session.record import Session
 from relayd.core.session.spec import SessionSpec
 from relayd.core.session.states import DYING, LIVE, State
 from relayd.core.session.table import TABLE, drive
-from relayd.core.session.turn import Failed, Finished
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.errors import Refused
 
@@ -43,9 +43,18 @@ TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I 
 def session(config: Config | None = None, mode: do.Mode = do.Mode.GATE) -> Session:
     conversation = "slot-1" if mode is not do.Mode.PROMPT else "talk-1"
     birth = SessionSpec(
-        "slot-1", conversation, "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, mode, lambda name, now: CONTEXT
+        "slot-1",
+        conversation,
+        "secret",
+        KEY,
+        Launch((), {}, WORKSPACE, {}),
+        PATHS,
+        WORKSPACE,
+        mode,
+        lambda name, now: CONTEXT,
+        config or Config(kept=0),
     )
-    return Session(birth, config or Config(kept=0), 0.0)
+    return Session(birth, 0.0)
 
 
 def feed(s: Session, *events: Any, now: float = 1.0) -> list[do.Action]:
