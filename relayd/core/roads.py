@@ -21,6 +21,7 @@ from relayd.anthropic.request import MessagesRequest
 from relayd.claude import mcp, prompt
 from relayd.claude.launch import key_of
 from relayd.claude.prompt import Draft
+from relayd.core.actions import Mode
 from relayd.core.call import Call, Road, Stage
 from relayd.core.launch_keys import Kind, kind_for
 from relayd.core.pool import Pool
@@ -86,6 +87,11 @@ def reached(session: Session, request: MessagesRequest, now: float) -> Road:
     if session.state is State.READY:
         return Road.READY
     return Road.WAITING if session.state is State.WAITING else Road.COLD
+
+
+def is_typed(session: Session, road: Road) -> bool:
+    """True if the call's last text will be typed: until Claude Code has taken it nothing has reached the model."""
+    return road is Road.REUSED or session.spec.mode is Mode.PROMPT
 
 
 def may_replay(call: Call, failed: Failed) -> bool:

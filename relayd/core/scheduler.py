@@ -104,7 +104,7 @@ class Scheduler:
 
     def _assign(self, call: Call, session: Session, now: float) -> list[Action]:
         road = roads.reached(session, call.request, now)
-        orders = call.started(session.slot, road, now, session.spec.mode is Mode.PROMPT) + self._remember(now)
+        orders = call.started(session.slot, road, now, roads.is_typed(session, road)) + self._remember(now)
         return orders + self._driver.drive(session, ev.TurnAssigned(call.number, call.request, call.draft), now)
 
     def _next_look(self, now: float) -> list[Action]:

@@ -140,7 +140,7 @@ class Slot:
         try:
             if order.files:
                 self._take_up(order.files, now)
-            if self._order.mode is Mode.LATE:
+            if self._order.mode is Mode.LATE and not self._later:
                 write_private(self._order.paths.prompt, order.system_prompt)
             self._writing = PiecewiseFile(self._transcript, order.transcript)
         except OSError as error:
@@ -186,9 +186,9 @@ class Slot:
         self._tail, self._next_tail = self._next_tail, None
         prompt, self._prompt = self._prompt, b""
         keys, self._keys = self._keys, b""
-        if self._order.mode is Mode.GATE:
+        if not self._later and self._order.mode is Mode.GATE:
             self._gate.send(prompt)
-        elif self._order.mode is Mode.LATE and not self._start():
+        elif not self._later and self._order.mode is Mode.LATE and not self._start():
             return
         self._loop.set_timer(self._timer(Poll.TAIL), now + self._config.tail_interval_s)
         if keys:

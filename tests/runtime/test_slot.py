@@ -133,6 +133,28 @@ def test_a_long_conversation_is_written_a_piece_a_turn_and_given_when_it_is_whol
     bench.end()
 
 
+def test_a_process_that_takes_up_another_conversation_leaves_no_file_of_the_one_before(tmp_path: pathlib.Path) -> None:
+    """Its id is written down first. The file of the one before goes in a moment: Claude Code would write it anew."""
+    bench = Bench(tmp_path, Mode.PROMPT)
+    project = pathlib.Path(bench.paths.transcript).parent
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"first\n", b""), 0.0)
+    for number in range(3):
+        name = str(uuid.uuid4())
+        files = do.ConversationFiles(name, str(project / f"{name}.jsonl"), str(project / name))
+        bench.slot.hand_over(do.HandOver(bench.slot.name, b"later\n", b"", files), 0.0)
+        assert name in pathlib.Path(bench.paths.directory, SESSIONS_NAME).read_text().split()
+        assert pathlib.Path(files.transcript).read_bytes() == b"later\n"
+        bench.slot.timer(Poll.EARLIER, 1.0)
+        assert [path.name for path in project.iterdir()] == [f"{name}.jsonl"]
+        with open(files.transcript, "ab") as file:
+            file.write(b"grown %d\n" % number)
+        bench.slot.timer(Poll.TAIL, 1.0)
+        assert ev.TranscriptGrew(bench.slot.name, b"grown %d\n" % number) in bench.facts
+    left = bench.slot.remove()
+    assert sum(path.startswith(str(project)) for path in left) == 2 * 5  # the placeholder's, the first one's, three later ones
+    bench.end()
+
+
 def test_a_disk_that_fills_in_the_middle_fails_the_hand_over_once(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

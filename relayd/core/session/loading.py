@@ -23,8 +23,8 @@ from relayd.core.timers import SlotDue
 
 def next_files(session: Session) -> ConversationFiles | None:
     """A conversation after the first has files of its own; so do its lines."""
-    session.loads += 1
-    if session.loads == 1:
+    is_first, session.is_fresh = session.is_fresh, False
+    if is_first:
         return None
     session.conversation, session.reader = str(uuid.uuid4()), TranscriptReader()
     project = posixpath.dirname(session.spec.paths.transcript)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from relayd.claude.launch import LaunchKey
 from relayd.claude.transcript import TranscriptReader
 from relayd.core import events as ev
-from relayd.core.actions import Action
+from relayd.core.actions import Action, Mode
 from relayd.core.session.deadlines import Deadlines
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.display import Display, Screen
@@ -39,7 +39,7 @@ class Session:
         self.assigned: ev.TurnAssigned | None = None  # until the conversation is handed over
         self.handed_over: float | None = None
         self.conversation = spec.conversation  # its session id: that of the files, and what hooks must name
-        self.loads = 0  # conversations and prefixes that it was given at its prompt
+        self.is_fresh = spec.mode is Mode.PROMPT  # it has taken up nothing at its prompt
         self.served = 0  # conversations of calls that it was given
         self.has_new_transcript = False  # the conversation's own lines have not begun
         self.load_began = False  # its title has shown that it loads

@@ -27,7 +27,7 @@ def holds(session: Session, request: MessagesRequest, now: float) -> bool:
 
 def is_reusable(session: Session) -> bool:
     """True if it may take up another conversation: nothing of the last turn is open, and nothing went wrong in it."""
-    if session.state is not State.KEPT or session.spec.mode is not Mode.PROMPT or session.turn is None:
+    if session.state is not State.KEPT or session.turn is None:
         return False
     return session.turn.can_be_followed and session.served < session.spec.config.reuse
 
