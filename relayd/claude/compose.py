@@ -18,6 +18,7 @@ from relayd import codec
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import MessagesRequest
+from relayd.anthropic.tools import Tool
 from relayd.claude import mcp, reminders
 from relayd.claude.reminders import Machine
 from relayd.errors import invalid
@@ -190,6 +191,14 @@ def opening(context: TranscriptContext, request: MessagesRequest) -> bytes:
         composer.user((*rest, BLANK) if rest[-1]["type"] == "text" else rest, is_last=False)
     if rest or len(request.messages) == 1:
         composer.nothing_said()
+    return composer.data()
+
+
+def prefix(context: TranscriptContext, model: str, system: tuple[str, ...], tools: tuple[Tool, ...]) -> bytes:
+    """The transcript of a conversation that has not begun."""
+    composer = Composer(context, model)
+    composer.snapshot(system, [mcp.snapshot_entry(t) for t in tools])
+    composer.nothing_said()
     return composer.data()
 
 

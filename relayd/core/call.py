@@ -21,7 +21,7 @@ from relayd.core import output_constraints
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversation
 from relayd.core.encoder import Encoder, encoded
-from relayd.core.session.turn import Failed, Finished, Part, Shown
+from relayd.core.session.parts import Failed, Finished, Part, Shown
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError
 
@@ -31,6 +31,8 @@ class Road(Enum):
 
     PARKED = "parked"  # its tool results continue the turn that asked for them
     WARM = "warm"  # a session holds just this conversation, and only its last message is typed
+    PRIMED = "primed"  # a process has loaded what the call begins with, and its last message is typed
+    REUSED = "reused"  # a process that has answered another conversation loads this one, and its last message is typed
     READY = "ready"  # a process at its prompt loads the conversation, and its last message is typed
     WAITING = "waiting"  # a process at its gate gets the whole conversation
     COLD = "cold"  # a process must be started, or is still booting

@@ -15,9 +15,9 @@ from relayd.core.call_table import CallTable
 from relayd.core.delivery import Delivery
 from relayd.core.pool import Pool
 from relayd.core.session import table
+from relayd.core.session.parts import Failed, Part
 from relayd.core.session.record import Session
 from relayd.core.session.states import State
-from relayd.core.session.turn import Failed, Part
 from relayd.errors import ApiError, internal
 from relayd.faults import describe
 
@@ -72,10 +72,11 @@ class Driver:
         if session.state is State.DEAD:
             self._pool.gone(session)
         orders = self._pool.learn(session, now)
-        self._pool.mod_trial.saw(session, any(isinstance(part, Failed) and part.lost and part.unseen for part in parts))
+        has_failed = any(isinstance(part, Failed) and part.lost and part.unseen for part in parts)
+        self._pool.launcher.mod_trial.saw(session, has_failed)
         self._pool.differed += sum(isinstance(part, Failed) and part.differs for part in parts)
         failures = [part for part in parts if isinstance(part, Failed)] if session.handed_over is None else []
-        return orders + [self._pool.failed_unused(session.key, part.error.message, now) for part in failures]
+        return orders + [self._pool.failed_unused(session.spec.key, part.error.message, now) for part in failures]
 
     def abandon(self, call: Call, now: float) -> list[Action]:
         """The call's client has left: its process need not go on. Never raises."""

@@ -7,7 +7,7 @@ from typing import Protocol, assert_never
 from relayd.anthropic.answer import Answer
 from relayd.anthropic.blocks import Block
 from relayd.core.session.live import BlockEnded, CallShown, InputShown, TextShown, ThinkingShown, ThinkingSigned
-from relayd.core.session.turn import BlockShown, Shown
+from relayd.core.session.parts import BlockShown, Shown
 from relayd.errors import ApiError
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relayd.anthropic.blocks import Block
-from relayd.anthropic.request import MessagesRequest
+from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude import mcp
 from relayd.claude.capabilities import Capabilities
 from relayd.claude.hooks import HookFact
@@ -174,6 +174,18 @@ class TurnAssigned:
 
 
 @dataclass(frozen=True)
+class PrefixAssigned:
+    """The pool wants this process to load what calls begin with, so that a call needs only type."""
+
+    prefix: Held
+
+
+@dataclass(frozen=True)
+class PrefixLoaded:
+    """Claude Code has loaded it, and is at its prompt."""
+
+
+@dataclass(frozen=True)
 class TurnAbandoned:
     """The call is gone: its client has left or it was answered with an error."""
 
@@ -335,6 +347,8 @@ Event = (
 SessionEvent = (
     SlotEvent
     | TurnAssigned
+    | PrefixAssigned
+    | PrefixLoaded
     | TurnAbandoned
     | HookArrived
     | PiecesArrived

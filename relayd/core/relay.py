@@ -151,7 +151,8 @@ class Relay:
         self.reconfigure(self._config)
         self.front.admission.updated(event.capabilities)
         orders: list[Action] = [do.Log("info", "claude has changed: waiting processes are replaced")]
-        for session in self.pool.updated(event.capabilities):
+        self.pool.launcher.updated(event.capabilities)
+        for session in self.pool.updated():
             orders += self.engine.driver.drive(session, ev.Retired("claude was updated"), now)
         return orders
 

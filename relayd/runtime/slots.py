@@ -130,8 +130,8 @@ def _carry_out(slot: Slot, order: SlotOrder, now: float) -> None:
     match order:
         case do.WritePty(_, data):
             slot.write(data)
-        case do.HandOver(_, transcript, system_prompt):
-            slot.hand_over(transcript, system_prompt, now)
+        case do.HandOver():
+            slot.hand_over(order, now)
         case do.HurryGate():
             slot.hurry(now)
         case do.OpenEditor(_, text, key):

@@ -33,6 +33,7 @@ class Poll(Enum):
 
     GATE = "gate"  # is the process at its gate?
     TAIL = "tail"  # has the transcript grown?
+    EARLIER = "earlier"  # files of conversations that it held before
     WRITE = "write"  # the next piece of a long conversation
 
 

@@ -66,6 +66,8 @@ class World:
 
     def boot(self) -> None:
         for session in list(self.relay.pool.sessions.values()):
+            if session.state is State.PRIMING:
+                self.load(session.slot)
             if session.state is State.SPAWNING:
                 self.tell(ev.SlotSpawned(session.slot, 1))
                 if session.spec.mode is do.Mode.PROMPT:
@@ -73,13 +75,18 @@ class World:
                 else:
                     self.tell(ev.GateOpened(session.slot))
 
+    def load(self, slot: str) -> None:
+        """What was to be loaded is loaded."""
+        self.tell(ev.PtyOutput(slot, b"\x1b]0;\xe2\xa0\x82 Claude Code\x07"))
+        self.tell(ev.PtyOutput(slot, HEADING))
+
     def die(self, slot: str) -> None:
         self.tell(ev.ChildExited(slot, 0))
         self.tell(ev.PtyClosed(slot))
 
     def hook(self, slot: str, **value: Any) -> list[do.Action]:
         birth = self.relay.pool.sessions[slot].spec
-        secret, value = birth.secret, {"session_id": birth.conversation} | value
+        secret, value = birth.secret, {"session_id": self.relay.pool.sessions[slot].conversation} | value
         self.clients += 1
         return self.tell(
             ev.RequestArrived(self.clients, HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, json.dumps(value).encode()))
@@ -130,10 +137,10 @@ def test_a_key_that_nobody_waits_for_is_started_cold_and_then_kept_warm() -> Non
     world = World()
     world.boot()
     client = world.ask(model="claude-opus-5-5")
-    assert world.relay.pool.sessions[world.slot_of(client)].key.model == "claude-opus-5-5"
+    assert world.relay.pool.sessions[world.slot_of(client)].spec.key.model == "claude-opus-5-5"
     assert world.states() == ["spawning", "waiting", "waiting"]
     world.wait(1.0)
-    free = [s.key.model for s in world.relay.pool.sessions.values() if s.is_free]
+    free = [s.spec.key.model for s in world.relay.pool.sessions.values() if s.is_free]
     assert free.count("claude-opus-5-5") == 2
 
 

@@ -236,7 +236,7 @@ def test_a_prompt_for_a_process_at_work_is_blocked() -> None:
 
 
 def test_only_so_many_are_kept_and_they_make_room() -> None:
-    world = world_of(kept=1, max=3, idle=2, refill_delay_s=0)
+    world = world_of(kept=1, max=3, idle=2, refill_delay_s=0, reuse=1)
     slots = []
     for number in range(2):
         slots.append(answered(world, f"one {number}"))
@@ -249,7 +249,8 @@ def test_only_so_many_are_kept_and_they_make_room() -> None:
             world.die(slot)
         world.wait(0.1)
         world.boot()
-    assert world.states() == ["kept", "ready", "ready"]
+    world.boot()
+    assert world.states() == ["kept", "primed", "primed"]
     taken = [world.slot_of(conversation(world, f"other {n}")) for n in range(2)]
     queued = conversation(world, "late")
     assert sessions[slots[1]].state is State.KILLING
@@ -294,7 +295,7 @@ def test_what_calls_need_is_what_is_kept_warm() -> None:
         answered(world, f"one {number}")
         world.wait(0.1)
         world.boot()
-    assert world.states() == ["kept", "kept", "killing", "ready", "ready"]  # nobody needs the one at the gate
+    assert world.states() == ["kept", "kept", "killing", "primed", "priming"]  # nobody needs the one at the gate
 
 
 def test_long_conversations_are_replayed() -> None:
@@ -408,7 +409,7 @@ def test_a_claude_code_that_takes_no_keys_is_soon_left_alone() -> None:
         world.die(slot)
     world.wait(0.1)
     world.boot()
-    assert "ready" in world.states()
+    assert "priming" in world.states()
 
 
 def test_versions_that_ignore_the_prompt_in_a_transcript_are_never_typed_into() -> None:

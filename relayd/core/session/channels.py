@@ -140,6 +140,11 @@ class Failure:
         return self._hook is not None
 
     @property
+    def is_reported(self) -> bool:
+        """True if an API request has failed, be it the turn's end or not."""
+        return self._wire is not None
+
+    @property
     def is_complete(self) -> bool:
         """True once status and text are the API's own, and a usage limit has the time of its end."""
         return self._wire is not None and (self._line is not None or not (self._hook and failures.names_a_reset(self._hook)))

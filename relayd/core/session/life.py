@@ -14,10 +14,11 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.digest import ConversationDigest
+from relayd.core.session.parts import Failed
 from relayd.core.session.record import Session
-from relayd.core.session.turn import Failed, Turn
+from relayd.core.session.turn import Turn
 from relayd.core.timers import SlotDue
-from relayd.errors import ApiError
+from relayd.errors import ApiError, internal
 
 KILLS_MAX = 2  # a child that survives them for `kill_limit_s` each is stuck in the kernel, and more will not help
 
@@ -67,7 +68,7 @@ def arrived(session: Session, event: ev.GateOpened | ev.PromptReached, now: floa
 def hand_over(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
     """Give the process its conversation: the transcript first, then the gate, since it reads them in the other order."""
     request, session.call = event.request, event.call
-    session.turn = Turn(session.key, request.stream)
+    session.turn = Turn(session.spec.key, request.stream)
     transcript = compose.conversation(begin(session, request, now), request)
     return [
         *session.calls.offer(request.tools),
@@ -81,7 +82,8 @@ def begin(session: Session, request: MessagesRequest, now: float) -> TranscriptC
     session.handed_over = session.progress = now
     if request.tools or session.spec.config.keeps:
         session.digest = ConversationDigest.of(request.system, request.tools, request.messages)
-    context = session.spec.transcript_context(session.spec.conversation, now)
+    session.served += 1
+    context = session.spec.transcript_context(session.conversation, now)
     session.day = context.today
     session.assigned = None  # a conversation can be 32 MB
     return context
@@ -126,6 +128,17 @@ def lose(session: Session, reason: str) -> None:
 def timeout(text: str, seen: str) -> ApiError:
     """504 for a process that showed no progress; `seen` is what its screen says."""
     return ApiError(504, text + (f". Its screen says: {seen}" if seen else ""))
+
+
+NotAccepted = ev.HandOverFailed | ev.PromptRefused | ev.Retired | ev.ScreenBlocked | ev.DeadlinePassed
+
+
+def not_accepted(session: Session, event: NotAccepted, now: float) -> list[Action]:
+    """Claude Code has not taken the text: the call goes elsewhere. The pool counts what speaks against typing itself."""
+    session.parts.append(Failed(internal("Claude Code did not take the message"), lost=True))
+    session.typed_accepted = False if isinstance(event, (ev.DeadlinePassed, ev.PromptRefused)) else None
+    log = do.Log("warning", f"{session!r} did not take a typed message: {type(event).__name__}")
+    return [log, *terminate(session, event, now)]
 
 
 # Told to end

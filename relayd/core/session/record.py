@@ -7,18 +7,18 @@ session. Orders for the runtime are returned by the effects; parts of the answer
 
 from __future__ import annotations
 
-from relayd.claude.launch import LaunchKey
 from relayd.claude.transcript import TranscriptReader
 from relayd.core import events as ev
-from relayd.core.actions import Action
+from relayd.core.actions import Action, Mode
 from relayd.core.session.deadlines import Deadlines
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.display import Display, Screen
+from relayd.core.session.parts import Part, Wait
 from relayd.core.session.prompt_input import PromptInput
 from relayd.core.session.spec import SessionSpec
 from relayd.core.session.states import FREE, LIVE, State
 from relayd.core.session.tool_calls import ToolCalls
-from relayd.core.session.turn import Part, Turn, Wait
+from relayd.core.session.turn import Turn
 
 
 class Session:
@@ -37,6 +37,11 @@ class Session:
         self.call: int | None = None
         self.assigned: ev.TurnAssigned | None = None  # until the conversation is handed over
         self.handed_over: float | None = None
+        self.conversation = spec.conversation  # its session id: that of the files, and what hooks must name
+        self.is_fresh = spec.mode is Mode.PROMPT  # it has taken up nothing at its prompt
+        self.served = 0  # conversations of calls that it was given
+        self.has_new_transcript = False  # the conversation's own lines have not begun
+        self.load_began = False  # its title has shown that it loads
         self.digest: ConversationDigest | None = None
         self.day = ""  # the local date that Claude Code was told
         # The turn
@@ -56,7 +61,7 @@ class Session:
 
     def __repr__(self) -> str:
         call = f" call={self.call}" if self.call is not None else ""
-        return f"<Session {self.slot[:8]} {self.state.value} {self.key}{call}>"
+        return f"<Session {self.slot[:8]} {self.state.value} {self.spec.key}{call}>"
 
     @property
     def slot(self) -> str:
@@ -67,11 +72,6 @@ class Session:
     def screen(self) -> Screen:
         """What the terminal shows."""
         return self.display.screen
-
-    @property
-    def key(self) -> LaunchKey:
-        """What the process is bound to from its start."""
-        return self.spec.key
 
     @property
     def is_free(self) -> bool:
@@ -96,6 +96,10 @@ class Session:
     def wants_pieces(self) -> bool:
         """True if pieces of the answer that it is making are of use."""
         return self.state is State.RUNNING and self.turn is not None and self.turn.wants_pieces
+
+    def begin_turn(self, turn: Turn, now: float) -> None:
+        """Another turn of the process begins."""
+        self.turn, self.progress, self.wait = turn, now, Wait.NOTHING
 
     def current_turn(self) -> Turn:
         """The turn, in a state that has one."""

@@ -16,8 +16,8 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.life import timeout
+from relayd.core.session.parts import Failed, Finished, Part, Wait
 from relayd.core.session.record import Session
-from relayd.core.session.turn import Failed, Finished, Part, Wait
 from relayd.core.timers import SlotDue
 from relayd.errors import internal
 
@@ -55,7 +55,7 @@ def reported(session: Session, event: ev.WireArrived, now: float) -> list[Action
     fact = event.fact
     session.progress = now
     orders: list[Action] = []
-    if isinstance(fact, RequestDone) and fact.usage["output_tokens"] >= session.key.max_tokens:
+    if isinstance(fact, RequestDone) and fact.usage["output_tokens"] >= session.spec.key.max_tokens:
         # Cut at the limit: Claude Code is about to go on by itself, on the user's account.
         session.current_turn().interrupted = True
         orders.append(do.WritePty(session.slot, screens.KEY_ESCAPE))

@@ -43,13 +43,11 @@ client waits for the lines. A note on the call's progress is a change too. It is
 answer is whole, and every 0.5 s while a call is open and the turn has not ended (`running.py`, `tool_calls.py`).
 
 A process has several turns, and what is late belongs to the earlier one. The turn after tools (`next`) leaves out display ids
-that were seen and reports of requests that are owed; a typed turn (`typed`) leaves out lines up to that of its own message.
+that were seen and reports of requests that are owed; a typed turn leaves out lines up to that of its own message, be it in the
+same transcript (`typed`) or in that of another conversation (`loaded`).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from enum import Enum
 
 from relayd.anthropic.answer import Answer, Usage, new_id
 from relayd.anthropic.blocks import Block
@@ -60,48 +58,12 @@ from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, Entry, ErrorLine, UserLine
 from relayd.core.session.channels import Failure, ShownText, WrittenAnswer, trimmed
 from relayd.core.session.live import Differs, LivePart, LivePieces, TextShown
+from relayd.core.session.parts import BlockShown, Failed, Finished, Part, Wait
 from relayd.errors import ApiError, internal
 
 # After these Claude Code starts another request by itself or reports a failure; no Stop hook belongs to the message.
 GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
 UNSIGNED_BLOCKS = ("thinking", "redacted_thinking")
-
-
-@dataclass(frozen=True)
-class BlockShown:
-    """A whole block of another kind."""
-
-    block: Block
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The answer, complete and exact."""
-
-    answer: Answer
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The turn has failed; `lost` if the process has, so that another may answer."""
-
-    error: ApiError
-    lost: bool = False
-    unseen: bool = False  # no part of an answer came
-    differs: bool = False  # what was streamed is not what Claude Code has in the end
-
-
-Shown = LivePart | BlockShown  # what a client sees of an answer while it is made
-Part = Shown | Finished | Failed
-
-
-class Wait(Enum):
-    """What an ended turn still waits for."""
-
-    NOTHING = "nothing"
-    TRANSCRIPT = "its transcript lines"
-    STATUS = "the status of its API error"
-    DISPLAY = "the last hooks of its text"
 
 
 class Turn:
@@ -186,6 +148,22 @@ class Turn:
         turn = self.next((), streams)
         turn._behind = self._behind + 1
         return turn
+
+    def loaded(self, streams: bool) -> Turn:
+        """The first turn of another conversation, which has a transcript of its own."""
+        turn = self.next((), streams)
+        turn._behind = 1
+        return turn
+
+    @property
+    def awaits_report(self) -> bool:
+        """True if telemetry of an answer that has been given is still to come."""
+        return self._owed > 0 or self._done is None
+
+    @property
+    def can_be_followed(self) -> bool:
+        """True if another conversation may follow in this process: it has ended well, with one request that did not fail."""
+        return self.can_keep and not self._failure.is_reported and (self._written.is_used or bool(self._shown.text))
 
     def next(self, results: tuple[Block, ...], streams: bool) -> Turn:
         """The turn after the tools that this one asks for, with their results."""

@@ -23,11 +23,11 @@ from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.session import typed
+from relayd.core.session.parts import Failed, Finished
 from relayd.core.session.record import Session
 from relayd.core.session.spec import SessionSpec
 from relayd.core.session.states import DYING, LIVE, State
 from relayd.core.session.table import TABLE, drive
-from relayd.core.session.turn import Failed, Finished
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.errors import Refused
 

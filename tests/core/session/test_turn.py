@@ -12,7 +12,9 @@ from relayd.claude.hooks import Displayed, Stopped, TurnFailed
 from relayd.claude.launch import LaunchKey
 from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, ErrorLine, UserLine
-from relayd.core.session.turn import BlockShown, Failed, Finished, Part, TextShown, Turn, Wait
+from relayd.core.session.live import TextShown
+from relayd.core.session.parts import BlockShown, Failed, Finished, Part, Wait
+from relayd.core.session.turn import Turn
 
 OFF = LaunchKey("claude-sonnet-4-5", 100)
 ON = LaunchKey("claude-sonnet-4-5", 4000, Thinking("enabled", 2000))
