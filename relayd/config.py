@@ -114,9 +114,8 @@ class Config(Limits):
     )
 
     live: bool = switch(
-        False,
-        "Stream token by token, by a plugin of relayd's own in each Claude Code that copies its answer; off: line by line. "
-        "New, and off: a stream that ends in a tool call may stand still with it.",
+        True,
+        "Stream token by token, by a plugin of relayd's own in each Claude Code that copies its answer; off: line by line.",
         at_start=True,
     )
 
