@@ -133,3 +133,17 @@ def test_an_error_is_told_once_although_a_bug_meets_it(monkeypatch: pytest.Monke
             call.fail(NO, world.now)
     told = [o.status for o in [*call.fail(NO, world.now), *call.fail(NO, world.now)] if isinstance(o, do.Respond)]
     assert told == [400]
+
+
+def test_a_call_that_waits_for_a_process_is_gone_after_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else would ever take it from the table: it has no process whose end could."""
+    world = World(max=1, idle=1)
+    world.boot()
+    world.ask()
+    client = world.ask()
+    call = world.relay.calls.by_client[client]
+    monkeypatch.setattr(call, "ping_due", lambda now: 1 / 0)
+    world.tell(ev.TimerFired(CallTimer(call.number, CallDue.PING)))
+    assert world.answer(client)[0] == 500
+    assert call.number not in world.relay.calls.by_number
+    assert call.number not in world.relay.calls.queue

@@ -178,3 +178,12 @@ def test_a_call_that_was_refused_on_its_head_has_its_record_and_a_question_has_n
     orders = world.tell(ev.RequestRefused(8, ApiError(401, "no"), Question.STATUS))
     assert [o.status for o in orders if isinstance(o, do.Respond)] == [401]
     assert not [o for o in orders if isinstance(o, do.Record)]
+
+
+def test_a_call_is_not_promised_a_place_in_a_full_queue() -> None:
+    world = World(max=1, idle=1, queue_max=2)
+    world.boot()
+    for is_available in (True, True, False):
+        world.ask()
+        assert json.loads(send(world, "GET", "/v1/availability").body) == {"available": is_available}
+    assert world.answer(world.ask())[0] == 529

@@ -57,3 +57,12 @@ def test_pauses_grow_to_a_limit_and_end_with_the_first_success() -> None:
     for number in range(1, 3 * KINDS_MAX):
         backoff.failed(LaunchKey("m", number), 0.0)
     assert len(backoff._failures) <= KINDS_MAX
+
+
+def test_the_pause_of_a_key_begins_short_and_doubles_up_to_a_limit() -> None:
+    backoff, key, other = Backoff(), LaunchKey("m", 9), LaunchKey("m", 10)
+    assert [backoff.failed(key, 0.0) for _ in range(8)] == [(n + 1, min(60.0, 2.0**n)) for n in range(8)]
+    assert (backoff.until(key), backoff.until(other)) == (60.0, 0.0)
+    backoff.served(key)
+    assert backoff.failed(key, 5.0) == (1, 1.0)
+    assert backoff.until(key) == 6.0

@@ -374,3 +374,16 @@ def test_a_dashboard_that_never_sends_the_token_is_let_go() -> None:
         world.now += seconds
         world.tell(ev.TimerFired(RelayTimer(RelayDue.VIEWERS)))
     assert [o for o in world.orders if isinstance(o, do.CloseClient)] == [do.CloseClient(2)]
+
+
+def test_a_process_that_is_dying_is_waited_for_and_no_other_gives_way() -> None:
+    world = World(max=2, idle=2)
+    world.boot()
+    first = world.ask(model="claude-opus-5-5")
+    second = world.ask(model="claude-opus-5-5")
+    assert world.states() == ["killing", "waiting"]
+    world.die(next(s.slot for s in world.relay.pool.sessions.values() if s.state is State.KILLING))
+    world.boot()
+    assert world.relay.calls.by_client[first].slot
+    assert world.relay.calls.by_client[second].slot is None
+    assert world.states() == ["killing", "starting"]

@@ -125,3 +125,27 @@ def test_a_turn_that_streams_goes_on_in_a_stream_of_its_own() -> None:
     assert sent.startswith(b"event: message_start")
     assert b'"text":"done"' in sent
     assert b"event: message_stop" in sent
+
+
+def test_a_second_call_that_comes_after_the_answer_gets_its_result_too() -> None:
+    """Claude Code may begin the second of two calls when the client has the answer already."""
+    world = World()
+    world.boot()
+    client = world.ask("look", tools=[TOOL])
+    world.boot()
+    slot = world.slot_of(client)
+    uses = [USE | {"id": f"toolu_{n}", "name": "mcp__client__get"} for n in (1, 2)]
+    message = {"id": "msg_1", "model": "m", "content": uses, "stop_reason": "tool_use", "usage": {"output_tokens": 5}}
+    world.tell(ev.TranscriptGrew(slot, json.dumps({"type": "assistant", "message": message}).encode() + b"\n"))
+    secret, waiting = world.relay.pool.sessions[slot].spec.secret, []
+    for n in (1, 2):
+        params = {"name": "get", "arguments": {"k": 1}, "_meta": {"claudecode/toolUseId": f"toolu_{n}"}}
+        rpc = {"jsonrpc": "2.0", "id": n, "method": "tools/call", "params": params}
+        waiting.append(posted(world, f"/mcp/{secret}", rpc))
+        assert world.relay.pool.sessions[slot].state is State.PARKED
+    results = [{"type": "tool_result", "tool_use_id": f"toolu_{n}", "content": f"result {n}"} for n in (1, 2)]
+    calls = [USE | {"id": f"toolu_{n}"} for n in (1, 2)]
+    said = [ASKED, {"role": "assistant", "content": calls}, {"role": "user", "content": results}]
+    world.ask(messages=said, tools=[TOOL])
+    told = [world.answer(w)[1]["result"]["content"][0]["text"] for w in waiting]
+    assert told == ["result 1", "result 2"]

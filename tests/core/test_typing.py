@@ -305,6 +305,13 @@ def test_long_conversations_are_replayed() -> None:
         assert world.relay.pool.sessions[slot].spec.mode is mode
 
 
+def test_a_conversation_of_just_the_limit_is_typed() -> None:
+    world = world_of(typed_messages_max=3)
+    for count, mode in ((3, do.Mode.PROMPT), (5, do.Mode.GATE)):
+        slot = world.slot_of(conversation(world, *[f"message {n}" for n in range(count)]))
+        assert world.relay.pool.sessions[slot].spec.mode is mode
+
+
 def blocks(*kinds: str) -> list[dict[str, Any]]:
     picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
     return [picture if kind == "picture" else {"type": "text", "text": kind} for kind in kinds]

@@ -238,3 +238,13 @@ def test_hooks_that_come_twice_change_nothing() -> None:
     parts = run(Turn(OFF), *facts)
     assert shown(parts) == "a\nb"
     assert answer(parts).content == (text("a\nb"),)
+
+
+def test_a_block_that_comes_behind_its_text_is_no_part_of_a_right_stream() -> None:
+    """Text of the hook was sent; then the transcript has a block before that text. The client cannot get it any more."""
+    server_call = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    parts = run(Turn(OFF), show(0, "one\n"), line(server_call, stop=None))
+    assert answer(parts).message == "a block came too late for its place in the stream"
+    assert not [p for p in parts if isinstance(p, BlockShown)]
+    in_time = run(Turn(OFF), line(server_call, stop=None), show(0, "one\n"))
+    assert [p.block for p in in_time if isinstance(p, BlockShown)] == [server_call]
