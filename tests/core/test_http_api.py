@@ -187,3 +187,12 @@ def test_a_call_is_not_promised_a_place_in_a_full_queue() -> None:
         world.ask()
         assert json.loads(send(world, "GET", "/v1/availability").body) == {"available": is_available}
     assert world.answer(world.ask())[0] == 529
+
+
+def test_the_status_names_the_processes_as_the_system_does() -> None:
+    """Who looks for a process that eats a processor has its number from the system."""
+    world = World(idle=2)
+    for number, slot in enumerate(world.relay.pool.sessions):
+        world.tell(ev.SlotSpawned(slot, 4000 + number))
+    slots = json.loads(send(world, "GET", "/v1/status").body)["slots"]
+    assert sorted(found["pid"] for found in slots) == [4000, 4001]

@@ -265,6 +265,12 @@ def test_the_files_of_a_kept_conversation_go_and_the_conversation_stays() -> Non
     assert world.slot_of(conversation(world, "one", "two", "three")) == slot
 
 
+def test_after_an_update_nothing_is_typed_until_the_new_version_was_seen() -> None:
+    world, slot = first_turn()
+    world.tell(ev.ClaudeChanged("another"))
+    assert world.slot_of(conversation(world, "one", "two", "three")) != slot
+
+
 def test_a_kept_process_does_not_hold_up_the_end_of_the_daemon() -> None:
     world, slot = first_turn()
     world.tell(ev.ShutdownAsked())
