@@ -107,7 +107,7 @@ QUESTIONS = (
         (
             ("core/session/table.py", "BY_KEYS = row("),
             ("core/session/life.py", "def lost_child"),
-            ("core/roads.py", "def may_replay"),
+            ("core/replay.py", "def may_replay"),
         ),
     ),
     (

@@ -170,6 +170,7 @@ class Call:
             body = self._encoder.refusal(error, self.request_id)
             headers = [*self._headers(JSON_TYPE, now), *answers.error_headers(error)]
             self._orders.append(do.Respond(self.client, error.status, headers, body))
+        self.stage = Stage.DONE  # whatever goes wrong from here on, the client has its error
         return self._take() + self.close()
 
     def close(self) -> list[Action]:

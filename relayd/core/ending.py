@@ -72,10 +72,9 @@ class Ending:
             except Exception as bug:
                 orders += self._driver.fail_call(call, bug, now)
         for session in sessions:
-            if not session.is_live:  # its call's end has ended it
-                continue
             try:
-                orders += self._driver.drive(session, ev.Retired("shutdown"), now)
+                if session.is_live:  # else its call's end has ended it
+                    orders += self._driver.drive(session, ev.Retired("shutdown"), now)
             except Exception as bug:
                 orders += self._driver.fail_session(session, bug, now)
         return orders

@@ -1,4 +1,4 @@
-"""What the core must know of the machine and the installation. Pure data, made by `daemon.py` at its start."""
+"""What the core must know of the machine and the installation. Pure data, made by `daemon/machine.py` at the start."""
 
 from __future__ import annotations
 

@@ -106,7 +106,8 @@ class Pool:
 
     def free(self, request: MessagesRequest, key: LaunchKey, now: float, by_keys: bool) -> Session | None:
         """The process that serves this call best. `by_keys`: the message may be typed, so one at its prompt will do."""
-        fits = [s for s in self.sessions.values() if s.is_free and s.key == key and (by_keys or s.spec.mode is not Mode.PROMPT)]
+        fits = [s for s in self.sessions.values() if s.is_free and s.spec.key == key]
+        fits = [s for s in fits if by_keys or s.spec.mode is not Mode.PROMPT]
         fits = [s for s in fits if s.calls.may_offer(request.tools)]
         found = min(fits, key=lambda s: (distance(s, request, now), s.born), default=None)
         if by_keys and (found is None or found.state is State.SPAWNING):
@@ -118,7 +119,7 @@ class Pool:
         kept = [s for s in self.sessions.values() if s.state is State.KEPT]
         if len(kept) <= self._config.keeps and self.has_room:
             return None
-        fits = (s for s in kept if s.key == key and s.calls.may_offer(request.tools) and self._may_go_on(s, now))
+        fits = (s for s in kept if s.spec.key == key and s.calls.may_offer(request.tools) and self._may_go_on(s, now))
         return min(fits, key=lambda s: s.since, default=None)
 
     def _may_go_on(self, session: Session, now: float) -> bool:
@@ -135,7 +136,7 @@ class Pool:
         if not (self._types and self.types(now)):
             return []
         today = self._host.today(now)
-        found = (s for s in self.sessions.values() if s.state is State.KEPT and s.key == key and s.day == today)
+        found = (s for s in self.sessions.values() if s.state is State.KEPT and s.spec.key == key and s.day == today)
         return [s for s in found if s.digest is not None and s.digest.messages == messages]
 
     def to_make_room(self) -> Session | None:
@@ -193,7 +194,7 @@ class Pool:
         self.sessions.pop(session.slot, None)
         self.by_secret.pop(session.spec.secret, None)
         if session.handed_over is not None:
-            self._backoff.served(session.key)
+            self._backoff.served(session.spec.key)
 
     def updated(self) -> list[Session]:
         """`claude` has been updated: the sessions that wait with the old one. Whether it takes typed texts must be seen anew."""
@@ -231,13 +232,13 @@ class Pool:
         extra = [s for s in kept[: max(0, len(kept) - self._config.keeps)] if self._may_go_on(s, now)]
         missing = self._missing(now, going)
         for session in [s for s in self.sessions.values() if s.state is State.READY and s.is_free] + extra:
-            prefix = self.prefixes.best(session.key, now, self._config.key_memory_s)
+            prefix = self.prefixes.best(session.spec.key, now, self._config.key_memory_s)
             if prefix is None or session.slot in going or not session.calls.may_offer(prefix.tools):
                 continue
             if session.state is State.KEPT:
-                if (session.key, Mode.PROMPT) not in missing:
+                if (session.spec.key, Mode.PROMPT) not in missing:
                     continue
-                missing.remove((session.key, Mode.PROMPT))
+                missing.remove((session.spec.key, Mode.PROMPT))
             found.append((session, prefix))
         return found
 
@@ -260,7 +261,7 @@ class Pool:
     def _missing(self, now: float, going: set[str], coming: frozenset[str] | set[str] = frozenset()) -> list[Kind]:
         """The kinds of which too few are free. `coming`: sessions that are about to be."""
         sessions = [s for s in self.sessions.values() if s.slot not in going]
-        free = [(s.key, s.spec.mode) for s in sessions if s.is_free or s.slot in coming]
+        free = [(s.spec.key, s.spec.mode) for s in sessions if s.is_free or s.slot in coming]
         missing = []
         for kind in self._wanted(now):
             if kind in free:
@@ -274,10 +275,10 @@ class Pool:
         wanted, surplus = self._wanted(now), []
         free = [s for s in self.sessions.values() if s.is_free and s.slot not in going]
         for session in sorted(free, key=lambda s: (s.state is State.SPAWNING, s.born)):
-            kind = (session.key, session.spec.mode)
+            kind = (session.spec.key, session.spec.mode)
             if kind in wanted:
                 wanted.remove(kind)
-            elif now >= self._backoff.until(session.key):  # else it is the one that did start
+            elif now >= self._backoff.until(session.spec.key):  # else it is the one that did start
                 surplus.append(session)
         return surplus
 

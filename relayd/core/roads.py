@@ -1,4 +1,4 @@
-"""Which road a call takes into Claude Code, and what becomes of it when that fails. Pure decisions; nothing is done here.
+"""Which road a call takes into Claude Code. Pure decisions; nothing is done here.
 
 Replay is always right: a fresh process gets the whole conversation as its transcript. The faster roads must give the
 same answer, and are taken only where that can be shown beforehand:
@@ -9,8 +9,7 @@ same answer, and are taken only where that can be shown beforehand:
 3. Else the call waits for a process, and says whether one at its prompt will do (*ready*): the conversation must be short
    enough to load, and the last message must be one that arrives exactly when typed.
 
-When a process is lost, another may answer, if nothing of an answer was shown and nothing of one came; or if the process
-held the conversation or got it by keys, when nothing has reached the model that the client would miss.
+When a process is lost, another may answer: `replay.py`.
 """
 
 from __future__ import annotations
@@ -22,16 +21,13 @@ from relayd.claude import mcp, prompt
 from relayd.claude.launch import key_of
 from relayd.claude.prompt import Draft
 from relayd.core.actions import Mode
-from relayd.core.call import Call, Road, Stage
+from relayd.core.call import Call, Road
 from relayd.core.launch_keys import Kind, kind_for
 from relayd.core.pool import Pool
 from relayd.core.session.digest import ConversationDigest
-from relayd.core.session.parts import Failed
 from relayd.core.session.record import Session
 from relayd.core.session.reuse import holds
 from relayd.core.session.states import State
-
-REPLAYS_MAX = 1  # of a call whose process showed nothing; one that fails again has another cause
 
 
 @dataclass(frozen=True)
@@ -94,13 +90,6 @@ def is_typed(session: Session, road: Road) -> bool:
     return road is Road.REUSED or session.spec.mode is Mode.PROMPT
 
 
-def may_replay(call: Call, failed: Failed) -> bool:
-    """True if another process may be asked, since nothing that the client would miss has come of this one."""
-    if not failed.lost or call.stage is Stage.DONE or call.has_shown_content:
-        return False
-    return call.needs_keys or (failed.unseen and call.replays < REPLAYS_MAX)
-
-
 def _parked_for(request: MessagesRequest, pool: Pool) -> Session | None:
     """The session that waits for these tool results."""
     results = request.tool_results
@@ -109,7 +98,7 @@ def _parked_for(request: MessagesRequest, pool: Pool) -> Session | None:
 
 def _continues(session: Session, request: MessagesRequest) -> bool:
     """True if the call goes on just where the session stands, and its results pass Claude Code unchanged."""
-    if session.key != key_of(request) or not all(map(mcp.is_exact, request.tool_results)):
+    if session.spec.key != key_of(request) or not all(map(mcp.is_exact, request.tool_results)):
         return False
     return session.digest == ConversationDigest.of(request.system, request.tools, request.messages[:-1])
 

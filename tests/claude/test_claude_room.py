@@ -178,6 +178,25 @@ def test_a_conversation_is_a_chain_that_starts_with_the_snapshot() -> None:
     assert all(isinstance(line["message"]["content"], list) for line in found[5:])
 
 
+def test_messages_of_the_role_system_stand_where_claude_code_looks_for_them() -> None:
+    """One between a question and its answer keeps its place; the one that ends the conversation comes before the last
+    question's line, which starts the turn."""
+
+    def said(role: str, text: str) -> Message:
+        return Message(role, ({"type": "text", "text": text},))
+
+    messages = (said("user", "a"), said("system", "s1"), said("assistant", "b"), said("user", "c"), said("system", "s2"))
+    request = MessagesRequest("claude-opus-5-5", 9, messages)
+    compose.check(request)
+    found = lines(compose.conversation(CONTEXT, request))
+    turns = [line for line in found if line["type"] != "attachment" or line["attachment"]["type"] == "sandbox_instructions"]
+    told = [line["message"]["content"][0]["text"] if "message" in line else line["attachment"]["content"] for line in turns]
+    assert told == ["a", "s1", "b", "s2", "c"]
+    with pytest.raises(ApiError) as caught:
+        compose.check(MessagesRequest("claude-sonnet-4-6", 9, messages))
+    assert caught.value.message == "role 'system' is not supported on this model"
+
+
 def test_a_process_let_go_by_accident_has_nothing_to_answer() -> None:
     """The write end of its FIFO closes when the daemon dies; a placeholder that ended in a question would be sent upstream."""
     assert lines(compose.placeholder(CONTEXT))[-1]["type"] == "assistant"

@@ -28,7 +28,7 @@ def test_a_bad_key_slows_only_itself() -> None:
     world.boot()
     world.finish(world.slot_of(good))
     world.wait(2.0)
-    ready = [s for s in world.relay.pool.sessions.values() if s.is_free and s.key.model == "claude-opus-5-5"]
+    ready = [s for s in world.relay.pool.sessions.values() if s.is_free and s.spec.key.model == "claude-opus-5-5"]
     assert ready
 
 
@@ -38,7 +38,7 @@ def test_a_key_whose_processes_never_start_is_not_kept_ready_any_more() -> None:
     world.tell(ev.ClientLeft(world.ask(model="no-such-model")))
     for _ in range(200):
         for session in list(world.relay.pool.sessions.values()):
-            if session.key.model == "no-such-model":
+            if session.spec.key.model == "no-such-model":
                 world.die(session.slot)
             elif session.state is State.SPAWNING:
                 world.boot()

@@ -137,10 +137,10 @@ def test_a_key_that_nobody_waits_for_is_started_cold_and_then_kept_warm() -> Non
     world = World()
     world.boot()
     client = world.ask(model="claude-opus-5-5")
-    assert world.relay.pool.sessions[world.slot_of(client)].key.model == "claude-opus-5-5"
+    assert world.relay.pool.sessions[world.slot_of(client)].spec.key.model == "claude-opus-5-5"
     assert world.states() == ["spawning", "waiting", "waiting"]
     world.wait(1.0)
-    free = [s.key.model for s in world.relay.pool.sessions.values() if s.is_free]
+    free = [s.spec.key.model for s in world.relay.pool.sessions.values() if s.is_free]
     assert free.count("claude-opus-5-5") == 2
 
 

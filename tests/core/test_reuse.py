@@ -14,6 +14,7 @@ from relayd.claude.telemetry import RequestFailed
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.prefixes import PREFIX_MAX_CHARS, PREFIXES_MAX, Prefixes
+from relayd.core.session.channels import ShownText, WrittenAnswer
 from relayd.core.session.record import Session
 from relayd.core.session.reuse import is_reusable
 from relayd.core.session.states import State
@@ -205,7 +206,7 @@ def kept() -> tuple[World, Session]:
 
 
 def _failed_before(session: Session) -> None:
-    session.current_turn()._wire_failed = RequestFailed(429, "slow down", "")
+    session.current_turn()._failure.reported(RequestFailed(429, "slow down", ""))
 
 
 def _was_interrupted(session: Session) -> None:
@@ -217,8 +218,8 @@ def _has_served_enough(session: Session) -> None:
 
 
 def _answered_nothing(session: Session) -> None:
-    session.current_turn()._lines.clear()
-    session.current_turn()._shown = ""
+    session.current_turn()._written = WrittenAnswer()
+    session.current_turn()._shown = ShownText(frozenset())
 
 
 @pytest.mark.parametrize("change", [_failed_before, _was_interrupted, _has_served_enough, _answered_nothing])
@@ -248,8 +249,7 @@ def test_a_process_that_was_told_of_other_tools_is_not_reused() -> None:
 
 def test_late_words_of_the_answer_before_do_not_reach_the_next() -> None:
     world, session = kept()
-    before = session.current_turn()._display_id
-    assert before
+    (before,) = session.current_turn()._shown.message_ids
     assert call(world, "two") is session
     carry(world, session)
     drive(session, ev.HookArrived(Displayed(before, 1, True, "secret of one")), world.now)

@@ -258,6 +258,13 @@ def test_only_so_many_are_kept_and_they_make_room() -> None:
     assert world.slot_of(queued) not in taken
 
 
+def test_the_files_of_a_kept_conversation_go_and_the_conversation_stays() -> None:
+    world, slot = first_turn()
+    assert do.ForgetTranscript(slot) in world.tell(ev.TimerFired(SlotTimer(slot, SlotDue.FORGET)))
+    assert world.relay.pool.sessions[slot].state is State.KEPT
+    assert world.slot_of(conversation(world, "one", "two", "three")) == slot
+
+
 def test_a_kept_process_does_not_hold_up_the_end_of_the_daemon() -> None:
     world, slot = first_turn()
     world.tell(ev.ShutdownAsked())

@@ -48,7 +48,7 @@ def prime(session: Session, event: ev.PrefixAssigned, now: float) -> list[Action
     session.digest, session.day = ConversationDigest(prefix.system, prefix.tools), context.today
     session.handed_over = session.progress = now
     session.has_new_transcript, session.load_began = True, False
-    transcript = compose.prefix(context, session.key.model, prefix.system, prefix.tools)
+    transcript = compose.prefix(context, session.spec.key.model, prefix.system, prefix.tools)
     limit = session.deadlines.set(SlotDue.STATE, now + session.spec.config.start_limit_s)
     return [*load(session, transcript, prefix.tools, files), limit]
 

@@ -7,7 +7,6 @@ session. Orders for the runtime are returned by the effects; parts of the answer
 
 from __future__ import annotations
 
-from relayd.claude.launch import LaunchKey
 from relayd.claude.transcript import TranscriptReader
 from relayd.core import events as ev
 from relayd.core.actions import Action, Mode
@@ -62,7 +61,7 @@ class Session:
 
     def __repr__(self) -> str:
         call = f" call={self.call}" if self.call is not None else ""
-        return f"<Session {self.slot[:8]} {self.state.value} {self.key}{call}>"
+        return f"<Session {self.slot[:8]} {self.state.value} {self.spec.key}{call}>"
 
     @property
     def slot(self) -> str:
@@ -73,11 +72,6 @@ class Session:
     def screen(self) -> Screen:
         """What the terminal shows."""
         return self.display.screen
-
-    @property
-    def key(self) -> LaunchKey:
-        """What the process is bound to from its start."""
-        return self.spec.key
 
     @property
     def is_free(self) -> bool:

@@ -55,7 +55,7 @@ def reported(session: Session, event: ev.WireArrived, now: float) -> list[Action
     fact = event.fact
     session.progress = now
     orders: list[Action] = []
-    if isinstance(fact, RequestDone) and fact.usage["output_tokens"] >= session.key.max_tokens:
+    if isinstance(fact, RequestDone) and fact.usage["output_tokens"] >= session.spec.key.max_tokens:
         # Cut at the limit: Claude Code is about to go on by itself, on the user's account.
         session.current_turn().interrupted = True
         orders.append(do.WritePty(session.slot, screens.KEY_ESCAPE))
