@@ -33,7 +33,7 @@ from relayd.core.launcher import Launcher
 from relayd.core.prefixes import Prefixes
 from relayd.core.session import life
 from relayd.core.session.record import Session
-from relayd.core.session.reuse import distance, is_reusable
+from relayd.core.session.reuse import distance, is_reusable, mode_of
 from relayd.core.session.states import LEAVING, RESTING, State
 
 LOOK_AGAIN_S = 30.0  # for processes that become too old
@@ -107,7 +107,7 @@ class Pool:
     def free(self, request: MessagesRequest, key: LaunchKey, now: float, by_keys: bool) -> Session | None:
         """The process that serves this call best. `by_keys`: the message may be typed, so one at its prompt will do."""
         fits = [s for s in self.sessions.values() if s.is_free and s.spec.key == key]
-        fits = [s for s in fits if by_keys or s.spec.mode is not Mode.PROMPT]
+        fits = [s for s in fits if by_keys or mode_of(s) is not Mode.PROMPT]
         fits = [s for s in fits if s.calls.may_offer(request.tools)]
         found = min(fits, key=lambda s: (distance(s, request, now), s.born), default=None)
         if by_keys and (found is None or found.state is State.SPAWNING):
@@ -261,7 +261,7 @@ class Pool:
     def _missing(self, now: float, going: set[str], coming: frozenset[str] | set[str] = frozenset()) -> list[Kind]:
         """The kinds of which too few are free. `coming`: sessions that are about to be."""
         sessions = [s for s in self.sessions.values() if s.slot not in going]
-        free = [(s.spec.key, s.spec.mode) for s in sessions if s.is_free or s.slot in coming]
+        free = [(s.spec.key, mode_of(s)) for s in sessions if s.is_free or s.slot in coming]
         missing = []
         for kind in self._wanted(now):
             if kind in free:
@@ -275,7 +275,7 @@ class Pool:
         wanted, surplus = self._wanted(now), []
         free = [s for s in self.sessions.values() if s.is_free and s.slot not in going]
         for session in sorted(free, key=lambda s: (s.state is State.SPAWNING, s.born)):
-            kind = (session.spec.key, session.spec.mode)
+            kind = (session.spec.key, mode_of(session))
             if kind in wanted:
                 wanted.remove(kind)
             elif now >= self._backoff.until(session.spec.key):  # else it is the one that did start

@@ -87,7 +87,7 @@ def reached(session: Session, request: MessagesRequest, now: float) -> Road:
 
 def is_typed(session: Session, road: Road) -> bool:
     """True if the call's last text will be typed: until Claude Code has taken it nothing has reached the model."""
-    return road is Road.REUSED or session.spec.mode is Mode.PROMPT
+    return road in (Road.PRIMED, Road.REUSED) or session.spec.mode is Mode.PROMPT
 
 
 def _parked_for(request: MessagesRequest, pool: Pool) -> Session | None:

@@ -196,6 +196,23 @@ def test_a_prefix_that_does_not_load_costs_its_process_only() -> None:
     assert other is not session
 
 
+def test_a_text_that_cannot_be_typed_does_not_go_to_a_process_at_its_prompt() -> None:
+    """A process that began at a gate, and had loaded a prefix after its first answer, got a call that had to be replayed: 500."""
+    world = world_of(idle=1, kept=0, max=2, refill_delay_s=60)
+    world.boot()
+    session = call(world, "\x1b[A", **BRIEF)
+    assert session.spec.mode is do.Mode.GATE
+    world.boot()
+    session.state = State.KEPT
+    drive(session, ev.PrefixAssigned(Held(("Be brief.",))), world.now)
+    session.call = None
+    world.load(session.slot)
+    assert session.state is State.PRIMED
+    request = replace(REQUEST, system=("Be brief.",))
+    assert world.relay.pool.free(request, session.spec.key, world.now, by_keys=False) is not session
+    assert world.relay.pool.free(request, session.spec.key, world.now, by_keys=True) is session
+
+
 def kept() -> tuple[World, Session]:
     world = world_of(idle=0, kept=1, max=1, refill_delay_s=60)
     world.boot()

@@ -32,6 +32,11 @@ def is_reusable(session: Session) -> bool:
     return session.turn.can_be_followed and session.served < session.spec.config.reuse
 
 
+def mode_of(session: Session) -> Mode:
+    """How the next call comes to this process: one that began at a gate stands at its prompt after its first answer."""
+    return Mode.PROMPT if session.state in (State.PRIMING, State.PRIMED, State.KEPT) else session.spec.mode
+
+
 def distance(session: Session, request: MessagesRequest, now: float) -> int:
     """How far a free process is from typing the last text of a call; the least is the best."""
     match session.state:
