@@ -37,6 +37,7 @@ class Process:
     lives: bool = True
     transcript: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     typed: str = ""
+    session: str = ""  # the conversation that it has taken up, once that is another than it was made for
     waits: int = 0  # the MCP request whose answer it waits for
 
     def door(self, name: str) -> str:

@@ -19,7 +19,7 @@ from tests.siege.methods import Method, Recorder, Thrower
 from tests.siege.scripts import SCRIPTS, TOOL, Play
 from tests.siege.simulation import Simulation
 
-RESTING = ("waiting", "ready", "kept", "spawning")
+RESTING = ("waiting", "ready", "priming", "primed", "kept", "spawning")
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,7 @@ class Simulation:
             case do.HandOver():
                 process = self.processes[order.slot]
                 process.transcript = [json.loads(line) for line in order.transcript.splitlines()]
+                process.session = order.files.session_id if order.files else process.session
                 if order.slot and process.order.mode is not do.Mode.PROMPT:
                     self.at(STEP_S, lambda: self._run(process))
             case do.WritePty():
@@ -270,7 +271,7 @@ class Simulation:
         return self._post(process.door("mcp"), {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, then)
 
     def _hook(self, process: Process, then: Callable[[bytes], None] = lambda body: None, **value: Any) -> None:
-        session = process.order.paths.transcript.rsplit("/", 1)[1].removesuffix(".jsonl")
+        session = process.session or process.order.paths.transcript.rsplit("/", 1)[1].removesuffix(".jsonl")
         self._post(process.door("hooks"), {"session_id": session} | value, then)
 
     def _grow(self, process: Process, value: Any) -> None:
