@@ -19,18 +19,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from relayd.anthropic.answer import Answer, Usage, new_id
+from relayd.anthropic.answer import Answer
 from relayd.anthropic.blocks import Block
 from relayd.claude import failures, mcp
 from relayd.claude.hooks import Displayed, Stopped, TurnFailed
 from relayd.claude.launch import LaunchKey
 from relayd.claude.pieces import Pieces
 from relayd.claude.telemetry import RequestDone, RequestFailed
-from relayd.claude.transcript import AssistantLine, Entry, ErrorLine, UserLine
+from relayd.claude.transcript import AssistantLine, Entry, ErrorLine, Refusal, UserLine
+from relayd.core.session import answers
 from relayd.core.session.live import Differs, LivePart, LivePieces, TextShown
 from relayd.errors import ApiError, internal
 
-# After these Claude Code starts another request by itself or reports a failure; no Stop hook belongs to the message.
+# After these Claude Code starts another request by itself or reports a failure; no Stop hook belongs to the message. Each
+# line of the message names the reason, so that the line of what follows says which was the last.
 GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
 UNSIGNED_BLOCKS = ("thinking", "redacted_thinking")
 
@@ -68,6 +70,7 @@ class Wait(Enum):
     NOTHING = "nothing"
     TRANSCRIPT = "its transcript lines"
     STATUS = "the status of its API error"
+    REST = "what follows its last line"
     DISPLAY = "the last hooks of its text"
 
 
@@ -122,6 +125,8 @@ class Turn:
             return Wait.STATUS
         if self._stopped or self._failed:
             return Wait.TRANSCRIPT
+        if self._lines and self._lines[-1].stop_reason in GOES_ON:
+            return Wait.REST
         return Wait.DISPLAY if self._asks_for_tools else Wait.NOTHING
 
     @property
@@ -272,6 +277,8 @@ class Turn:
             return []
         if self._lines and self._lines[-1].stop_reason:
             return self._finish(self._answer())
+        if self._refusal is not None:
+            return self._finish(answers.refused(self._refusal, self._done, self._key))
         if self._failed:
             error = failures.to_api_error(self._failed, self._wire_failed, self._key.model)
             error.resets_at = self._error_line.resets_at if self._error_line else None
@@ -334,9 +341,11 @@ class Turn:
         if self._ended:
             return []
         reason = self._lines[-1].stop_reason if self._lines else None
-        if self._over or reason in GOES_ON:
+        if self._over or (reason in GOES_ON and self._error_line):
             return self._finish(self._answer())
         if self._failed:
+            if self._refusal is not None and self._done:
+                return self.expire()
             complete = self._wire_failed and (self._error_line or not failures.names_a_reset(self._failed))
             return self.expire() if complete else []
         if reason == "tool_use":
@@ -355,29 +364,16 @@ class Turn:
             return []
         if not self._shown or _trim(self._shown) != _trim(self._stopped.text):
             return []
-        content = ({"type": "text", "text": self._shown},)
-        return self._finish(Answer(new_id("msg_01"), self._done.model, content, "end_turn", Usage(self._done.usage)))
+        return self._finish(answers.shown(self._shown, self._done))
 
     def _answer(self) -> Answer:
         if not self._lines:  # an empty answer: no block, so no line
-            usage = Usage(self._done.usage if self._done else {})
-            return Answer(new_id("msg_01"), self._done.model if self._done else self._key.model, (), "end_turn", usage)
-        last = self._lines[-1]
-        blocks = tuple(b for line in self._lines for b in line.blocks if b.get("text") != "" and b not in self._hidden)
-        return Answer(
-            id=self._lines[0].message_id,
-            model=last.model,
-            content=blocks,
-            stop_reason=last.stop_reason or "end_turn",
-            usage=Usage(last.usage),
-            stop_sequence=last.stop_sequence or self._named_stop(last.stop_reason),
-            stop_details=last.stop_details,
-        )
+            return answers.empty(self._done, self._key)
+        return answers.written(self._lines, self._hidden, self._key)
 
-    def _named_stop(self, reason: str | None) -> str | None:
-        """The transcript drops the name of the sequence; of one it is known, of several it is not."""
-        known = self._key.stop_sequences
-        return known[0] if reason == "stop_sequence" and len(known) == 1 else None
+    @property
+    def _refusal(self) -> Refusal | None:
+        return self._error_line.refusal if self._error_line else None
 
     def _finish(self, answer: Answer) -> list[Part]:
         text = "".join(b["text"] for b in answer.content if b["type"] == "text")

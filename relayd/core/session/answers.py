@@ -1,0 +1,61 @@
+"""What a turn knows of an answer, as the API's message. Pure.
+
+It decides nothing: that an answer is complete, and by which channel, is `turn.py`'s to say, its only caller.
+"""
+
+from __future__ import annotations
+
+from relayd.anthropic.answer import Answer, Usage, new_id
+from relayd.anthropic.blocks import Block
+from relayd.claude.launch import LaunchKey
+from relayd.claude.telemetry import RequestDone
+from relayd.claude.transcript import AssistantLine, Refusal
+
+
+def written(lines: list[AssistantLine], hidden: list[Block], key: LaunchKey) -> Answer:
+    """The answer that the transcript has in these lines (one at least), without the blocks that the client does not get."""
+    last = lines[-1]
+    return Answer(
+        id=lines[0].message_id,
+        model=last.model,
+        content=tuple(b for line in lines for b in line.blocks if b.get("text") != "" and b not in hidden),
+        stop_reason=last.stop_reason or "end_turn",
+        usage=Usage(last.usage),
+        stop_sequence=last.stop_sequence or _named_stop(last.stop_reason, key),
+        stop_details=last.stop_details,
+    )
+
+
+def shown(text: str, done: RequestDone) -> Answer:
+    """An answer of one text, before the transcript has it."""
+    return Answer(new_id("msg_01"), done.model, ({"type": "text", "text": text},), "end_turn", Usage(done.usage))
+
+
+def empty(done: RequestDone | None, key: LaunchKey) -> Answer:
+    """An answer without a block."""
+    return Answer(new_id("msg_01"), _model(done, key), (), "end_turn", _usage(done))
+
+
+def refused(refusal: Refusal, done: RequestDone | None, key: LaunchKey) -> Answer:
+    """A refusal without a block: Claude Code makes an error of it, which says the rest."""
+    return Answer(
+        id=refusal.message_id or new_id("msg_01"),
+        model=refusal.model or _model(done, key),
+        content=(),
+        stop_reason="refusal",
+        usage=_usage(done),
+        stop_details=refusal.stop_details,
+    )
+
+
+def _model(done: RequestDone | None, key: LaunchKey) -> str:
+    return done.model if done else key.model
+
+
+def _usage(done: RequestDone | None) -> Usage:
+    return Usage(done.usage if done else {})
+
+
+def _named_stop(reason: str | None, key: LaunchKey) -> str | None:
+    """The transcript drops the name of the sequence; of one it is known, of several it is not."""
+    return key.stop_sequences[0] if reason == "stop_sequence" and len(key.stop_sequences) == 1 else None

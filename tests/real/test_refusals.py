@@ -1,0 +1,68 @@
+"""Answers that the API cuts or refuses, from the real Claude Code, which makes errors of some and goes on after others."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from relayd.doctor.harness import Harness
+from tests.helpers import ask, events_of, post
+from tests.real.test_live import blocks_of_stream
+
+pytestmark = pytest.mark.real
+
+DETAILS = {"type": "refusal", "category": "cyber", "explanation": "This is why."}
+THINK: dict[str, Any] = {"max_tokens": 80_000, "thinking": {"type": "enabled", "budget_tokens": 2000}}
+
+
+def refusal(text: str, details: dict[str, Any] | None) -> str:
+    """A prompt that is refused after this text."""
+    return f"[[say {text}]][[stop refusal]]" + (f"[[details {json.dumps(details)}]]" if details else "")
+
+
+@pytest.mark.parametrize("text", ["", "half an ans"])
+@pytest.mark.parametrize("details", [None, DETAILS, DETAILS | {"category": "bio"}, DETAILS | {"category": "frontier_llm"}])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refusal_is_an_answer(real: Harness, text: str, details: dict[str, Any] | None, stream: bool) -> None:
+    """Claude Code makes an error of one without content; it was 400 "API Error: … safeguards flagged this message" after 5 s."""
+    real.api.clear()
+    status, _, body = post(real.url, ask(refusal(text, details), stream=stream))
+    assert status == 200
+    if stream:
+        events = events_of(body)
+        assert "".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta") == text
+        end, usage = events[-2]["delta"], events[-2]["usage"]
+    else:
+        end = json.loads(body)
+        usage = end["usage"]
+        assert [block["text"] for block in end["content"]] == ([text] if text else [])
+        assert end["id"].startswith("msg_01standin")
+    assert (end["stop_reason"], end["stop_details"]) == ("refusal", details)
+    assert (usage["cache_creation_input_tokens"], usage["cache_read_input_tokens"]) == (11, 7)
+    assert usage["input_tokens"] > 1
+    assert len(real.api.messages()) == 1  # nobody asked again
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_chat_route_calls_a_refusal_a_content_filter(real: Harness, stream: bool) -> None:
+    status, _, body = post(real.url, ask(refusal("", DETAILS), stream=stream), "/v1/chat/completions")
+    assert status == 200
+    if stream:
+        assert b'"finish_reason":"content_filter"' in body
+    else:
+        choice = json.loads(body)["choices"][0]
+        assert (choice["finish_reason"], choice["message"]["content"]) == ("content_filter", "")
+
+
+@pytest.mark.parametrize("reason", ["max_tokens", "refusal"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_long_answer_that_was_cut_is_whole(real: Harness, reason: str, stream: bool) -> None:
+    """Each of its lines names the reason; the line after a long one was read later, and lost."""
+    thought = "hm " * 50_000
+    status, _, body = post(real.url, ask(f"[[think {thought}]][[say text]][[stop {reason}]]", stream=stream, **THINK))
+    assert status == 200
+    content = blocks_of_stream(body) if stream else json.loads(body)["content"]
+    assert [block["type"] for block in content] == ["thinking", "text"]
+    assert (len(content[0]["thinking"]), content[1]["text"]) == (len(thought), "text")
