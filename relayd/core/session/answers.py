@@ -5,6 +5,7 @@ It decides nothing: that an answer is complete, and by which channel, is `turn.p
 
 from __future__ import annotations
 
+from relayd.anthropic import inexact
 from relayd.anthropic.answer import Answer, Usage, new_id
 from relayd.anthropic.blocks import Block
 from relayd.claude.launch import LaunchKey
@@ -12,17 +13,24 @@ from relayd.claude.telemetry import RequestDone
 from relayd.claude.transcript import AssistantLine, Refusal
 
 
-def written(lines: list[AssistantLine], hidden: list[Block], key: LaunchKey) -> Answer:
-    """The answer that the transcript has in these lines (one at least), without the blocks that the client does not get."""
+def written(lines: list[AssistantLine], hidden: list[Block], key: LaunchKey, proven: set[str]) -> Answer:
+    """The answer that the transcript has in these lines (one at least), without the blocks that the client does not get.
+
+    `proven` are the tool calls whose input is the model's own for certain.
+    """
     last = lines[-1]
+    content = tuple(b for line in lines for b in line.blocks if b.get("text") != "" and b not in hidden)
+    stop_sequence = last.stop_sequence or _named_stop(last.stop_reason, key)
+    is_unnamed = last.stop_reason == "stop_sequence" and stop_sequence is None
     return Answer(
         id=lines[0].message_id,
         model=last.model,
-        content=tuple(b for line in lines for b in line.blocks if b.get("text") != "" and b not in hidden),
+        content=content,
         stop_reason=last.stop_reason or "end_turn",
         usage=Usage(last.usage),
-        stop_sequence=last.stop_sequence or _named_stop(last.stop_reason, key),
+        stop_sequence=stop_sequence,
         stop_details=last.stop_details,
+        inexact=(*inexact.doubtful(content, proven), *(("stop_sequence",) if is_unnamed else ())),
     )
 
 
@@ -57,5 +65,11 @@ def _usage(done: RequestDone | None) -> Usage:
 
 
 def _named_stop(reason: str | None, key: LaunchKey) -> str | None:
-    """The transcript drops the name of the sequence; of one it is known, of several it is not."""
-    return key.stop_sequences[0] if reason == "stop_sequence" and len(key.stop_sequences) == 1 else None
+    """Which sequence was met, if there was one only.
+
+    Of several it cannot be known. Claude Code drops the name that the API gives: it is null in the transcript and in the
+    telemetry's raw response, and neither a hook nor a piece of the mod has it. The text ends before the sequence, and says
+    nothing of it.
+    """
+    known = set(key.stop_sequences)
+    return known.pop() if reason == "stop_sequence" and len(known) == 1 else None

@@ -97,7 +97,7 @@ class Turn:
         self._early: dict[int, Displayed] = {}
         self._shown = ""  # text of the hooks, in order
         self._sent = ""  # text already given out
-        self._live = LivePieces(step, streams)
+        self._live = LivePieces(step, streams, key.tools)
         self._agreed = 0  # characters that were sent and are those of the hooks
         self._exact = ""  # text of the transcript
         self._lines: list[AssistantLine] = []
@@ -175,7 +175,7 @@ class Turn:
     @property
     def wants_pieces(self) -> bool:
         """True as long as pieces of the answer are of use."""
-        return self._live.is_open and not self._ended
+        return self._live.wants_more and not self._ended
 
     def streamed(self, fact: Pieces) -> list[Part]:
         """Pieces from the mod."""
@@ -298,7 +298,7 @@ class Turn:
             self._over = True
         if self._over:
             return []
-        line = replace(line, blocks=tuple(mcp.to_client(b) for b in line.blocks))
+        line = replace(line, blocks=tuple(self._live.raw.exact(mcp.to_client(b)) for b in line.blocks))
         self._lines.append(line)
         parts: list[Part] = []
         for block in line.blocks:
@@ -369,7 +369,7 @@ class Turn:
     def _answer(self) -> Answer:
         if not self._lines:  # an empty answer: no block, so no line
             return answers.empty(self._done, self._key)
-        return answers.written(self._lines, self._hidden, self._key)
+        return answers.written(self._lines, self._hidden, self._key, self._live.raw.proven)
 
     @property
     def _refusal(self) -> Refusal | None:
