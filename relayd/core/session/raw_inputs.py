@@ -26,6 +26,7 @@ class RawInputs:
         self.is_open = is_wanted
         self.is_used = False
         self.proven: set[str] = set()  # calls whose input is known to be the model's own
+        self.is_lost = False  # Claude Code holds less of one than the model wrote, and would say so to the model
         self._next = self._chars = 0
         self._call = ""
         self._texts: dict[str, list[str]] = {}
@@ -60,16 +61,18 @@ class RawInputs:
             found = codec.parse("".join(texts).encode() or b"{}")
         except ValueError:  # not whole
             return block
-        if not isinstance(found, dict) or codec.is_too_deep(found) or as_javascript(found) != as_javascript(block["input"]):
+        held = as_javascript(block["input"])
+        if not isinstance(found, dict) or codec.is_too_deep(found) or as_javascript(found) != held:
             return block
+        self.is_lost = self.is_lost or as_javascript(found, dropped=None) != held
         self.proven.add(block["id"])
         return block | {"input": found}
 
 
-def as_javascript(value: Any) -> Any:
-    """A value as JavaScript has it: numbers are floating point."""
+def as_javascript(value: Any, dropped: str | None = "__proto__") -> Any:
+    """A value as JavaScript has it: numbers are floating point, and a key of this name is lost."""
     if isinstance(value, dict):
-        return {name: as_javascript(item) for name, item in value.items() if name != "__proto__"}
+        return {name: as_javascript(item, dropped) for name, item in value.items() if name != dropped}
     if isinstance(value, list):
-        return [as_javascript(item) for item in value]
+        return [as_javascript(item, dropped) for item in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -136,7 +136,8 @@ class Turn:
     @property
     def can_park(self) -> bool:
         """True for an answer that asks for tools, if all of them are the client's to run."""
-        return self._asks_for_tools and not (self._answered_itself or self.interrupted) and self._caught_up_display
+        is_spoilt = self._answered_itself or self.interrupted or self._live.raw.is_lost
+        return self._asks_for_tools and not is_spoilt and self._caught_up_display
 
     @property
     def _has_all_calls(self) -> bool:

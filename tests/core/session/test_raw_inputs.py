@@ -76,6 +76,16 @@ def test_a_gap_ends_the_use_of_pieces() -> None:
     assert found.proven == {"a"}
 
 
+@pytest.mark.parametrize(("raw", "value"), [('{"__proto__": 1}', {}), ('{"a": [{"__proto__": 1}]}', {"a": [{}]})])
+def test_a_process_that_has_lost_part_of_an_input_does_not_go_on(raw: str, value: Any) -> None:
+    """The client will send the whole input back, which only a replay can hand over."""
+    turn = Turn(TOOLS, False)
+    turn.streamed(Pieces(0, 0, (CallPiece(0, "a", "get"), InputPiece(0, raw))))
+    turn.read([line({"type": "tool_use", "id": "a", "name": "get", "input": value}, stop="tool_use")])
+    assert turn.called("a")
+    assert not turn.can_park
+
+
 def test_as_javascript_has_it() -> None:
     assert as_javascript({"a": [1, True, {"__proto__": 1, "b": 2**60 + 1}]}) == {"a": [1.0, True, {"b": float(2**60)}]}
 
