@@ -95,7 +95,7 @@ def parse(value: dict[str, Any], version: str, held: Held = Held()) -> MessagesR
     """
     checks.shallow(value, "body")
     model = edge.model(checks.field(value, "model", ""))
-    max_tokens = edge.tokens(checks.field(value, "max_tokens", ""), "max_tokens")
+    max_tokens = edge.tokens(checks.field(value, "max_tokens", ""), "max_tokens", minimum=0)
     messages = _messages(checks.field(value, "messages", ""), version, held.messages)
     _refuse_unsupported(value)
     given, unheard = tools.tools(value.get("tools"))

@@ -114,6 +114,8 @@ def results_since_prompt(messages: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 def plan_for(body: dict[str, Any], salt: str = "") -> Plan:
     """The answer to one Messages request body. `salt` makes the ids of tool calls unique."""
+    if body.get("max_tokens") == 0:  # warms the API's cache
+        return Plan(stop_reason="max_tokens")
     messages = body.get("messages") or []
     prompt = last_user_text(messages)
     plan = Plan()

@@ -66,3 +66,13 @@ def test_a_long_answer_that_was_cut_is_whole(real: Harness, reason: str, stream:
     content = blocks_of_stream(body) if stream else json.loads(body)["content"]
     assert [block["type"] for block in content] == ["thinking", "text"]
     assert (len(content[0]["thinking"]), content[1]["text"]) == (len(thought), "text")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_tokens_at_all_warm_the_apis_cache(real: Harness, stream: bool) -> None:
+    status, _, body = post(real.url, ask("warm up", max_tokens=0, stream=stream))
+    assert status == 200
+    assert real.api.messages()[-1].body["max_tokens"] == 0
+    end = events_of(body)[-2]["delta"] if stream else json.loads(body)
+    assert end["stop_reason"] == "max_tokens"
+    assert b'"content_block_start"' not in body if stream else end["content"] == []

@@ -40,8 +40,9 @@ def shown(text: str, done: RequestDone) -> Answer:
 
 
 def empty(done: RequestDone | None, key: LaunchKey) -> Answer:
-    """An answer without a block."""
-    return Answer(new_id("msg_01"), _model(done, key), (), "end_turn", _usage(done))
+    """An answer without a block. It was cut if it has as many tokens as it might: none, for a call that warms the API's cache."""
+    is_cut = done is not None and done.usage["output_tokens"] >= key.max_tokens
+    return Answer(new_id("msg_01"), _model(done, key), (), "max_tokens" if is_cut else "end_turn", _usage(done))
 
 
 def refused(refusal: Refusal, done: RequestDone | None, key: LaunchKey) -> Answer:

@@ -342,7 +342,8 @@ class Turn:
         if self._ended:
             return []
         reason = self._lines[-1].stop_reason if self._lines else None
-        if self._over or (reason in GOES_ON and self._error_line):
+        asked_for_nothing = self._done and not self._key.max_tokens
+        if self._over or asked_for_nothing or (reason in GOES_ON and self._error_line):
             return self._finish(self._answer())
         if self._failed:
             if self._refusal is not None and self._done:

@@ -191,6 +191,12 @@ def test_an_empty_answer_has_no_content() -> None:
     assert answer(parts).content == ()
 
 
+def test_no_tokens_are_an_answer_of_none_at_once() -> None:
+    """A call that warms the API's cache: 400 by us. Claude Code would ask again and again."""
+    found = answer(run(Turn(LaunchKey("claude-sonnet-4-5", 0)), DONE))
+    assert (found.content, found.stop_reason, found.usage.fields) == ((), "max_tokens", USAGE)
+
+
 def test_a_text_that_differs_from_the_transcript_is_an_error() -> None:
     parts = run(Turn(OFF), show(0, "wrong"), line(text("right")))
     assert answer(parts).status == 500
