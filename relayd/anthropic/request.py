@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd import codec
-from relayd.anthropic import blocks, checks, edge, inexact, structured, tools
+from relayd.anthropic import blocks, checks, edge, inexact, media, structured, tools
 from relayd.anthropic import conversation_rules as rules
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.conversation_rules import Message
@@ -80,6 +80,11 @@ class MessagesRequest:
 
     def __repr__(self) -> str:
         return f"<MessagesRequest {self.model} messages={len(self.messages)} stream={self.stream}>"
+
+    @property
+    def has_media(self) -> bool:
+        """True if there are pictures or documents."""
+        return any(media.counted(message.content) for message in self.messages)
 
     @property
     def tool_results(self) -> tuple[Block, ...]:

@@ -16,6 +16,7 @@ from relayd.claude import told
 
 LINE_MAX_BYTES = 64 * 1024 * 1024
 SYNTHETIC_MODEL = "<synthetic>"  # lines that Claude Code wrote itself, such as API errors
+MEDIA_REMOVED = "media_removed"  # the API has refused a picture or a document: the next request has a note in its place
 LATEST_S = 4_102_444_800  # the year 2100, in unix seconds
 # Texts that a block of a kind must have.
 TEXTS = {"text": ("text",), "thinking": ("thinking",), "redacted_thinking": ("data",), "tool_use": ("id", "name")}
@@ -56,6 +57,7 @@ class ErrorLine:
     text: str
     resets_at: int | None = None
     refusal: Refusal | None = None  # it is no error of the API, which has answered
+    repaired: str = ""  # the API's error, if Claude Code has asked again without what the error was about
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,9 @@ def _assistant(value: dict[str, Any], message: dict[str, Any]) -> Entry:
     blocks = tuple(_block(told.mapping(b, "block")) for b in told.listing(message.get("content"), "content"))
     if message.get("model") == SYNTHETIC_MODEL or value.get("isApiErrorMessage"):
         text = "".join(told.any_text(b.get("text")) for b in blocks)
-        return ErrorLine(told.any_text(value.get("error")), text, _resets_at(value.get("quotaLimits")), _refusal(value, message))
+        repaired = told.any_text(value.get("errorDetails")) if value.get("apiError") == MEDIA_REMOVED else ""
+        resets_at = _resets_at(value.get("quotaLimits"))
+        return ErrorLine(told.any_text(value.get("error")), text, resets_at, _refusal(value, message), repaired)
     usage = message.get("usage")
     return AssistantLine(
         message_id=told.word(message.get("id"), "id"),

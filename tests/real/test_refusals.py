@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
 
+from relayd.doctor import conversations, standin
+from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
+from relayd.doctor.script import Plan, plan_for
 from tests.helpers import ask, events_of, post
 from tests.real.test_live import blocks_of_stream
 
@@ -66,6 +70,49 @@ def test_a_long_answer_that_was_cut_is_whole(real: Harness, reason: str, stream:
     content = blocks_of_stream(body) if stream else json.loads(body)["content"]
     assert [block["type"] for block in content] == ["thinking", "text"]
     assert (len(content[0]["thinking"]), content[1]["text"]) == (len(thought), "text")
+
+
+MEDIA = {
+    "image": conversations.image(random.Random(1)),
+    "pdf": {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}},
+}
+REFUSALS = [
+    ("image", "messages.0.content.0.image.source.base64.data: Could not process image"),
+    ("image", "messages.0.content.0.image.source: image dimensions exceed max allowed size: 8000 pixels"),
+    ("pdf", "messages.0.content.0.pdf.source.base64.data: The PDF specified was not valid."),
+    ("pdf", "The PDF specified is password protected."),
+]
+
+
+@pytest.mark.parametrize(("kind", "message"), REFUSALS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_picture_that_the_api_refuses_is_its_error(
+    real: Harness, monkeypatch: pytest.MonkeyPatch, kind: str, message: str, stream: bool
+) -> None:
+    """Claude Code puts a note in its place and asks again: the client got 200, for another question than its own."""
+
+    def plan(body: dict[str, Any], salt: str) -> Plan:
+        has_media = any(b["type"] in ("image", "document") for m in body["messages"] for b in m["content"])
+        return Plan(error_status=400, error_text=message) if has_media else plan_for(body, salt)
+
+    monkeypatch.setattr(standin, "plan_for", plan)
+    body = ask("", stream=stream)
+    body["messages"][0]["content"] = [MEDIA[kind], {"type": "text", "text": "[[say ok]] so"}]
+    status, _, answer = post(real.url, body)
+    error = events_of(answer)[-1] if stream and status == 200 else json.loads(answer)
+    assert (error["error"]["type"], error["error"]["message"]) == ("invalid_request_error", message)
+
+
+@pytest.mark.parametrize(("model", "limit"), [("claude-sonnet-4-6", 100), ("claude-sonnet-5", 600)])
+def test_more_pictures_than_claude_code_hands_over_are_refused(real: Harness, model: str, limit: int) -> None:
+    """It leaves out the oldest, in silence."""
+    for count, status in ((limit, 200), (limit + 1, 400)):
+        body = ask("", model=model)
+        body["messages"][0]["content"] = [MEDIA["image"]] * count + [{"type": "text", "text": "[[say ok]] so"}]
+        found, _, answer = post(real.url, body)
+        assert (found, b"at most" in answer) == (status, status == 400)
+        if status == 200:
+            assert differences(body, real.api.messages()[-1].body) == []
 
 
 @pytest.mark.parametrize("stream", [False, True])

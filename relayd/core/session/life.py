@@ -67,7 +67,7 @@ def arrived(session: Session, event: ev.GateOpened | ev.PromptReached, now: floa
 def hand_over(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
     """Give the process its conversation: the transcript first, then the gate, since it reads them in the other order."""
     request, session.call = event.request, event.call
-    session.turn = Turn(session.key, request.stream)
+    session.turn = Turn(session.key, request.stream, has_media=request.has_media)
     transcript = compose.conversation(begin(session, request, now), request)
     return [
         *session.calls.offer(request.tools),

@@ -2,9 +2,8 @@
 
 Rules. The transcript is the authority on blocks, usage and stop reason. Pieces (`live.py`) bring a stream's blocks as
 they are made, hooks the text line by line, which is what a stream gets where pieces stay away; what was sent early must
-be a prefix of the transcript's text, or the turn fails. The first
-message is the answer: Claude Code goes on by itself after `max_tokens`, a refusal or an empty answer,
-and none of that is the client's.
+be a prefix of the transcript's text, or the turn fails. The first message is the answer: Claude Code goes on by itself
+after `max_tokens`, a refusal or an empty answer, and none of that is the client's.
 
 The end. A message is complete when the transcript has it with a stop reason and the Stop hook's text.
 The transcript lags by 0.1 s; where the text alone is the answer (thinking off, one text block) the
@@ -85,8 +84,10 @@ class Turn:
         owed: int = 0,
         behind: int = 0,
         step: int = 0,
+        has_media: bool = False,
     ) -> None:
         self._key = key
+        self._has_media = has_media  # if the API refuses it, Claude Code asks again without; its transcript says so
         self._behind = behind  # typed messages whose lines are still to come; until then lines are of earlier turns
         self._streams = streams  # text is wanted as it is shown
         self._brought: frozenset[str] = frozenset()  # tool calls whose results the client has brought
@@ -125,19 +126,15 @@ class Turn:
             return Wait.STATUS
         if self._stopped or self._failed:
             return Wait.TRANSCRIPT
-        if self._lines and self._lines[-1].stop_reason in GOES_ON:
-            return Wait.REST
-        return Wait.DISPLAY if self._asks_for_tools else Wait.NOTHING
-
-    @property
-    def _asks_for_tools(self) -> bool:
-        return bool(self._lines) and self._lines[-1].stop_reason == "tool_use"
+        reason = self._lines[-1].stop_reason if self._lines else None
+        return Wait.REST if reason in GOES_ON else Wait.DISPLAY if reason == "tool_use" else Wait.NOTHING
 
     @property
     def can_park(self) -> bool:
         """True for an answer that asks for tools, if all of them are the client's to run."""
         is_spoilt = self._answered_itself or self.interrupted or self._live.raw.is_lost
-        return self._asks_for_tools and not is_spoilt and self._caught_up_display
+        asks_for_tools = bool(self._lines) and self._lines[-1].stop_reason == "tool_use"
+        return asks_for_tools and not is_spoilt and self._caught_up_display
 
     @property
     def _has_all_calls(self) -> bool:
@@ -169,7 +166,7 @@ class Turn:
         """The turn after the tools that this one asks for, with their results."""
         shown = frozenset((self._display_id,)) if self._display_id else frozenset()
         owed = 0 if self._done else self._owed + 1
-        turn = Turn(self._key, streams, self._earlier | shown, owed, step=self._live.step + 1)
+        turn = Turn(self._key, streams, self._earlier | shown, owed, step=self._live.step + 1, has_media=self._has_media)
         turn._brought = frozenset(b["tool_use_id"] for b in results)
         return turn
 
@@ -235,13 +232,17 @@ class Turn:
             elif isinstance(entry, AssistantLine):
                 parts += self._line(entry)
             elif isinstance(entry, ErrorLine):
-                self._failed = self._failed or TurnFailed(entry.error, "", entry.text)
-                self._error_line = entry
+                parts += self._error(entry)
             elif not entry.results:
                 self._over = True
             elif not self._brought.issuperset(entry.results):
                 self._answered_itself = True
         return parts + self._settle()
+
+    def _error(self, line: ErrorLine) -> list[Part]:
+        self._failed = self._failed or TurnFailed(line.error, line.repaired, line.text)
+        self._error_line = line
+        return self._fail(failures.to_api_error(self._failed, None, self._key.model)) if line.repaired else []
 
     def was_forestalled(self, line: UserLine, handed: set[str]) -> bool:
         """True if the line holds a result that the client has brought, but not from us: Claude Code had refused the call."""
@@ -362,7 +363,8 @@ class Turn:
         return _trim(last) == _trim(stopped.text) and len(self._exact) >= len(self._shown)
 
     def _settle_early(self) -> list[Part]:
-        if not (self._stopped and self._done and self._key.text_says_all and self._displayed and self._displayed[-1].final):
+        says_all = self._key.text_says_all and not self._has_media
+        if not (self._stopped and self._done and says_all and self._displayed and self._displayed[-1].final):
             return []
         if not self._shown or _trim(self._shown) != _trim(self._stopped.text):
             return []

@@ -33,7 +33,7 @@ def load(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
     request, session.call = event.request, event.call
     assert event.draft is not None
     session.prompt.take(event.draft)
-    session.turn = Turn(session.key, request.stream, behind=1)
+    session.turn = Turn(session.key, request.stream, behind=1, has_media=request.has_media)
     transcript = compose.opening(life.begin(session, request, now), request)
     return [
         *session.calls.offer(request.tools),

@@ -191,6 +191,20 @@ def test_an_empty_answer_has_no_content() -> None:
     assert answer(parts).content == ()
 
 
+DETAILS = '400 {"type":"error","error":{"type":"invalid_request_error","message":"Could not process image"}}'
+REMOVED = ErrorLine("invalid_request", "API Error: an image could not be processed and was removed.", repaired=DETAILS)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_picture_that_the_api_refuses_is_its_error_and_not_an_answer_without_it(streams: bool) -> None:
+    """Seen on 2.1.330: Claude Code puts a note in its place and asks again; the client got 200 and never knew."""
+    turn = Turn(OFF, streams, has_media=True)
+    parts = run(turn, show(0, "ok", final=True), Stopped("ok"), DONE)
+    assert not [p for p in parts if isinstance(p, Finished)]
+    error = answer(run(turn, REMOVED, line(text("ok"))))
+    assert (error.status, error.message) == (400, "Could not process image")
+
+
 def test_no_tokens_are_an_answer_of_none_at_once() -> None:
     """A call that warms the API's cache: 400 by us. Claude Code would ask again and again."""
     found = answer(run(Turn(LaunchKey("claude-sonnet-4-5", 0)), DONE))
