@@ -14,9 +14,9 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relayd import __version__, daemon
+from relayd import __version__
 from relayd.commands import context as contexts
-from relayd.errors import ConfigError
+from relayd.errors import EXIT_BUG, EXIT_OK, EXIT_SYSTEM, EXIT_USAGE, ConfigError, StartError
 from relayd.faults import describe
 from relayd.printable import printable_lines
 
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str):  # type: ignore[no-untyped-def]
         """Say what is wrong and leave."""
         self.print_usage(sys.stderr)
-        self.exit(daemon.EXIT_USAGE, f"{self.prog}: {message}\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,19 +105,19 @@ def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None
         return _run(options)
     except ConfigError as error:
         print(f"relayd: {printable_lines(str(error))}", file=sys.stderr)
-        return daemon.EXIT_USAGE
-    except daemon.StartError as error:
+        return EXIT_USAGE
+    except StartError as error:
         print(printable_lines(str(error)), file=sys.stderr)
-        return daemon.EXIT_SYSTEM
+        return EXIT_SYSTEM
     except KeyboardInterrupt:
-        return daemon.EXIT_OK
+        return EXIT_OK
     except BrokenPipeError:  # a pager that was left
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return daemon.EXIT_OK
+        return EXIT_OK
     except Exception as error:
         _tell_bug(error, options.command)
-        return daemon.EXIT_BUG
+        return EXIT_BUG
 
 
 def _tell_bug(error: Exception, command: str) -> None:
@@ -132,12 +132,12 @@ def _run(options: Any) -> int:
     """Modules are loaded by the command that needs them: the daemon's start is not slowed down by the others."""
     if options.command == "version":
         print(f"relayd {__version__}")
-        return daemon.EXIT_OK
+        return EXIT_OK
     if options.command == "completion":
         from relayd.commands import completion
 
         print(completion.script(options.shell, parser()), end="")
-        return daemon.EXIT_OK
+        return EXIT_OK
     context = contexts.load(options, is_lenient=options.command == "service" and options.action in WITHOUT_CONFIGURATION)
     if options.command == "serve":
         return _serve(context)
@@ -163,7 +163,9 @@ def _serve(context: contexts.Context) -> int:
         from relayd.doctor import demo  # threads and a second server: only when asked for
 
         return demo.serve(context.config, context.environ)
-    return daemon.serve(context.config, context.environ, read=lambda: contexts.read_config(context.options, context.environ))
+    from relayd.daemon.serve import serve
+
+    return serve(context.config, context.environ, read=lambda: contexts.read_config(context.options, context.environ))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,13 @@ class Config(Limits):
         high=PROCESSES_MAX,
         at_start=True,
     )
+    reuse: int = count(
+        50,
+        "Conversations that one process answers, one after another; 1: each conversation has a process of its own.",
+        low=1,
+        high=1000,
+        at_start=True,
+    )
     queue_max: int = count(64, "Calls that may wait for a process; the next gets 529 at once.", low=0, high=10_000)
     queue_wait_s: float = seconds(60.0, "How long a call may wait for a process before 529. SDK clients retry by themselves.")
 
@@ -107,9 +114,8 @@ class Config(Limits):
     )
 
     live: bool = switch(
-        False,
-        "Stream token by token, by a plugin of relayd's own in each Claude Code that copies its answer; off: line by line. "
-        "New, and off: a stream that ends in a tool call may stand still with it.",
+        True,
+        "Stream token by token, by a plugin of relayd's own in each Claude Code that copies its answer; off: line by line.",
         at_start=True,
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+EXIT_OK, EXIT_USAGE, EXIT_BUG, EXIT_SYSTEM = 0, 100, 101, 111  # how programs are told
 MESSAGE_MAX_CHARS = 2000  # of a 400, whatever a client has put into what it quotes
 
 # Status and error.type pairs of the Messages API (platform docs, "Errors").
@@ -73,6 +74,10 @@ def overloaded(message: str, retry_after_s: int) -> ApiError:
 def internal(message: str) -> ApiError:
     """500: relayd or Claude Code failed; a retry may help."""
     return ApiError(500, message)
+
+
+class StartError(Exception):
+    """A command, or the daemon, cannot do what it is for; the message says why and what to do."""
 
 
 class ConfigError(Exception):

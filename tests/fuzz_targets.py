@@ -9,7 +9,7 @@ import contextlib
 import json
 from collections.abc import Callable
 
-from relayd.claude import history, hooks, mcp, pieces, screens, telemetry
+from relayd.claude import hooks, mcp, pieces, prompt_history, screens, telemetry
 from relayd.claude.transcript import TranscriptReader
 from relayd.http.http1 import Connection
 from relayd.http.messages import HttpRequest
@@ -98,7 +98,7 @@ def told(data: bytes) -> None:
 
 def prompts(data: bytes) -> None:
     """Claude Code's list of prompts: nothing but our lines may go."""
-    assert len(history.without(data, "/w")) <= len(data)
+    assert len(prompt_history.without(data, "/w")) <= len(data)
 
 
 ALL = (http, websocket, hook, transcript, terminal, body, told, prompts)

@@ -107,7 +107,7 @@ QUESTIONS = (
         (
             ("core/session/table.py", "BY_KEYS = row("),
             ("core/session/life.py", "def lost_child"),
-            ("core/roads.py", "def may_replay"),
+            ("core/replay.py", "def may_replay"),
         ),
     ),
     (
@@ -117,8 +117,8 @@ QUESTIONS = (
     ),
     (
         "Where would a new endpoint go?",
-        "A line in the route table, a case where routes are answered, a paragraph in the manual.",
-        (("http/routes.py", "ROUTES"), ("core/http_api.py", "def _route"), ("core/admin_api.py", "def _value")),
+        "A route and its line in the table, a case where routes are answered (mypy names the place), a paragraph in the manual.",
+        (("http/routes.py", "ROUTES"), ("core/http_api.py", "def _route"), ("core/admin_api.py", "def _answer")),
     ),
     (
         "Who decides that a call is typed?",
@@ -128,7 +128,7 @@ QUESTIONS = (
     (
         "Who may ask at all?",
         "Other users are refused when they connect, everything else is judged on the head of the request.",
-        (("runtime/clients.py", "def accept"), ("http/guard.py", "def judge")),
+        (("runtime/clients.py", "def accept"), ("http/access.py", "def judge")),
     ),
     (
         "What starts processes, and which?",

@@ -12,12 +12,14 @@ from typing import Any
 
 from relayd.config import Config
 from relayd.core import events as ev
+from relayd.core.actions import Action
 from relayd.core.host import Host
 from relayd.core.relay import Relay
-from relayd.runtime.forget import PromptHistory
 from relayd.runtime.listener import bind
 from relayd.runtime.notify import Notifier
-from relayd.runtime.server import SIGNALS, Files, Server
+from relayd.runtime.performer import Files
+from relayd.runtime.prompt_history import PromptHistory
+from relayd.runtime.server import SIGNALS, Server
 from tests.core.test_pool_and_relay import NEAR
 
 TURNS_MAX = 20_000
@@ -61,6 +63,11 @@ class Rig:
             self.server._work()
             self.server.loop.turn(longest_s)
         self.server._work()
+
+    def perform(self, *orders: Action, now: float = 1.0) -> None:
+        """Orders, as if the core had given them."""
+        self.server._performer.add(orders)
+        self.server._performer.carry_on(now)
 
     def until(self, condition: Callable[[], Any]) -> Any:
         """Turn until it is true."""

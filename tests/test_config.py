@@ -165,3 +165,17 @@ def test_loopback_names_stand_in_one_place() -> None:
     assert loopback.HOSTS_IN_URLS == ("127.0.0.1", "localhost", "[::1]")
     spelled = re.compile(r"""\(.*["']localhost["'],""")
     assert [p.name for p in ROOT.rglob("*.py") if spelled.search(p.read_text())] == ["loopback.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("live", "true or false"),
+        ("log_format", "one of "),
+        ("claude", "text"),
+        ("max", "whole number from "),
+        ("turn_limit_s", "seconds from "),
+    ],
+)
+def test_what_a_key_allows_is_said_in_words(name: str, domain: str) -> None:
+    assert KEYS[name].domain.startswith(domain)

@@ -2,7 +2,7 @@
 
 The table has what the API's documentation and Claude Code's own catalogue (2.1.330) say, newest model first. relayd
 cannot ask which models a login may use; one that is not here can still be called: Claude Code and the API decide, and
-its facts are taken from the nearest older model of its line. Used by `claude/launch.py` and `claude/announced.py` for
+its facts are taken from the nearest older model of its line. Used by `claude/launch.py` and `claude/reminders.py` for
 what is said to Claude Code, and by the core for `GET /v1/models`.
 """
 

@@ -1,6 +1,6 @@
 """What the installed `claude` can do, as the doctor has found it: what the core must heed when it chooses a path. Pure.
 
-Made by `daemon.py` from the doctor's verdict, at the start and each time the binary or the verdict changes.
+Made by `daemon/binary.py` from the doctor's verdict, at the start and each time the binary or the verdict changes.
 """
 
 from __future__ import annotations

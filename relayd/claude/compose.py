@@ -19,8 +19,9 @@ from relayd.anthropic import media, models
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import MessagesRequest
-from relayd.claude import announced, mcp
-from relayd.claude.announced import Machine
+from relayd.anthropic.tools import Tool
+from relayd.claude import mcp, reminders
+from relayd.claude.reminders import Machine
 from relayd.errors import invalid
 
 # The transcript format's version, in every line; newer versions read older lines.
@@ -37,7 +38,7 @@ ZERO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 
 
 @dataclass(frozen=True)
-class Scene:
+class TranscriptContext:
     """Where and when a transcript plays: its session, directory and time (UTC ISO 8601, milliseconds, Z), and the local date."""
 
     session_id: str
@@ -50,18 +51,18 @@ class Scene:
 class Composer:
     """Builds the lines of one transcript."""
 
-    def __init__(self, scene: Scene, model: str) -> None:
+    def __init__(self, context: TranscriptContext, model: str) -> None:
         self._common = {
             "isSidechain": False,
             "userType": "external",
             "entrypoint": "cli",
-            "cwd": scene.cwd,
-            "sessionId": scene.session_id,
+            "cwd": context.cwd,
+            "sessionId": context.session_id,
             "version": FORMAT_VERSION,
             "gitBranch": "",
-            "timestamp": scene.timestamp,
+            "timestamp": context.timestamp,
         }
-        self._scene = scene
+        self._context = context
         self._model = model
         self._parent: str | None = None
         self._lines: list[bytes] = []
@@ -80,13 +81,13 @@ class Composer:
             "contextRendering": "announced",
         }
         self._add("attachment", {"attachment": attachment})
-        scene = self._scene
-        for note in announced.notes(scene.machine, scene.cwd, self._model, scene.today):
+        context = self._context
+        for note in reminders.notes(context.machine, context.cwd, self._model, context.today):
             self._add("attachment", note)
 
     def system_turn(self, message: Message) -> None:
         """A message of the role `system`."""
-        self._add("attachment", announced.system_turn("\n\n".join(b["text"] for b in message.content)))
+        self._add("attachment", reminders.system_turn("\n\n".join(b["text"] for b in message.content)))
 
     def user(self, content: tuple[Block, ...], is_last: bool) -> None:
         """A user message; the last one starts the turn, and cannot do so with tool results in it."""
@@ -153,7 +154,7 @@ def check(request: MessagesRequest) -> None:
         if message.role == "assistant" and not any(map(_is_visible, message.content)):
             raise invalid(f"messages.{number}: Claude Code drops an assistant message whose only text is {' or '.join(FILLERS)}")
     _check_media(request)
-    if any(m.role == "system" for m in request.messages) and not announced.takes_system_role(request.model):
+    if any(m.role == "system" for m in request.messages) and not reminders.takes_system_role(request.model):
         raise invalid("role 'system' is not supported on this model")
 
 
@@ -175,9 +176,9 @@ def _is_visible(block: Block) -> bool:
     return block["type"] not in ("thinking", "redacted_thinking")
 
 
-def conversation(scene: Scene, request: MessagesRequest) -> bytes:
+def conversation(context: TranscriptContext, request: MessagesRequest) -> bytes:
     """The whole transcript of a call."""
-    composer = Composer(scene, request.model)
+    composer = Composer(context, request.model)
     composer.snapshot(request.system, [mcp.snapshot_entry(t) for t in request.tools])
     messages = request.messages
     *_, last_user = (n for n, message in enumerate(messages) if message.role == "user")
@@ -191,13 +192,13 @@ def conversation(scene: Scene, request: MessagesRequest) -> bytes:
     return composer.data()
 
 
-def opening(scene: Scene, request: MessagesRequest) -> bytes:
+def opening(context: TranscriptContext, request: MessagesRequest) -> bytes:
     """The transcript of a call without its last text, which is typed.
 
     What comes before that text in the same message is a message of its own here: Claude Code leaves out the answer
     that stands between, and joins the two. A text there would get a line break, so a blank one takes it, and is dropped.
     """
-    composer = Composer(scene, request.model)
+    composer = Composer(context, request.model)
     composer.snapshot(request.system, [mcp.snapshot_entry(t) for t in request.tools])
     for message in request.messages[:-1]:
         composer.past(message)
@@ -209,13 +210,21 @@ def opening(scene: Scene, request: MessagesRequest) -> bytes:
     return composer.data()
 
 
-def placeholder(scene: Scene) -> bytes:
+def prefix(context: TranscriptContext, model: str, system: tuple[str, ...], tools: tuple[Tool, ...]) -> bytes:
+    """The transcript of a conversation that has not begun."""
+    composer = Composer(context, model)
+    composer.snapshot(system, [mcp.snapshot_entry(t) for t in tools])
+    composer.nothing_said()
+    return composer.data()
+
+
+def placeholder(context: TranscriptContext) -> bytes:
     """What stands in the transcript of a slot that waits: enough for the session to be found.
 
     If the daemon dies, its FIFOs close and the processes go on. A transcript that ended in a question would then
     be sent upstream: it ends in an answer, and if that is cut off, in a line to which none is given.
     """
-    composer = Composer(scene, "none")
+    composer = Composer(context, "none")
     composer.snapshot((), [])
     composer.user(({"type": "text", "text": INTERRUPTED_TEXTS[0]},), is_last=False)
     composer.assistant(({"type": "text", "text": "(waiting)"},))

@@ -2,7 +2,7 @@
 
 The list lets through what a login of any kind may need, so that the daemon works wherever
 `claude` does; everything else of the daemon's environment stays out. Values are passed, never
-read into a log. Pure; called once by `daemon.py`.
+read into a log. Pure; called by the daemon at its start.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class SlotPaths:
 
 
 @dataclass(frozen=True)
-class Doors:
+class CallbackUrls:
     """The daemon's URLs for one process; each carries its secret. `telemetry` and `pieces` are empty if not wanted."""
 
     hooks: str
@@ -191,7 +191,7 @@ def build(
     session_id: str,
     paths: SlotPaths,
     workspace: str,
-    doors: Doors,
+    urls: CallbackUrls,
     base_env: dict[str, str],
     setting_sources: str = "",
     mover: str = "",
@@ -200,7 +200,7 @@ def build(
     """The launch of one waiting process.
 
     `setting_sources` names the user's settings files to load; none keeps hooks and plugins out. `mover` is the
-    path of `mv`, which serves as the editor. `mod_directory` is where the mod is, which `doors.pieces` is for.
+    path of `mv`, which serves as the editor. `mod_directory` is where the mod is, which `urls.pieces` is for.
     """
     argv = (
         claude,
@@ -220,7 +220,7 @@ def build(
         key.model,
         "--strict-mcp-config",
         *(("--mcp-config", paths.mcp, "--allowedTools", f"mcp__{mcp.SERVER}") if key.tools else ()),
-        *(mod.argv(mod_directory) if doors.pieces else ()),
+        *(mod.argv(mod_directory) if urls.pieces else ()),
     )
     # In the cache it logs what it does with tools, by their names; with the slot's directory that goes, too.
     own = {"CLAUDE_CODE_TMPDIR": paths.directory, "XDG_CACHE_HOME": f"{paths.directory}/cache"}
@@ -230,13 +230,13 @@ def build(
         env["EDITOR"] = f"{mover} -f {posixpath.relpath(paths.message, workspace)}"
     if key.tools:
         env |= TOOL_ENV
-    if doors.telemetry:
-        env |= environment.telemetry(doors.telemetry)
-    if doors.pieces:
-        env |= mod.environment(doors.pieces)
-    files = {paths.settings: _settings(key, doors.hooks)}
+    if urls.telemetry:
+        env |= environment.telemetry(urls.telemetry)
+    if urls.pieces:
+        env |= mod.environment(urls.pieces)
+    files = {paths.settings: _settings(key, urls.hooks)}
     if key.tools:
-        files[paths.mcp] = _mcp_config(doors.mcp)
+        files[paths.mcp] = _mcp_config(urls.mcp)
     return Launch(argv, env, workspace, files)
 
 

@@ -5,7 +5,7 @@ the process's own address; it changes no request and no answer, and reads no log
 the first that fails it stays silent for the rest of the request: text then comes in whole lines, by hooks. One post is
 under way at a time, and what is made meanwhile goes with the next: that keeps the order and costs no latency.
 
-The files are made once, by `daemon.py`, in a directory of the daemon's own; `launch.py` names it to each process. What
+The files are made once, by `daemon/machine.py`, in a directory of the daemon's own; `launch.py` names it to each process. What
 the mod posts is read by `pieces.py`.
 """
 

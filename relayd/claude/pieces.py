@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd import codec
-from relayd.claude import mcp, mod, told
+from relayd.claude import hooks, mcp, mod, told
 
 STEP_MAX = 1_000_000  # requests of one process
 NUMBER_MAX = 100_000_000  # pieces of one answer
@@ -68,6 +68,16 @@ class Pieces:
     step: int
     first: int
     pieces: tuple[Piece, ...]
+
+    @property
+    def end_the_answer(self) -> bool:
+        """True if the last piece of an answer is among them."""
+        return any(isinstance(piece, StopPiece) for piece in self.pieces)
+
+
+def reply(are_wanted: bool) -> bytes:
+    """The answer to a post: whether the mod shall tell more of this answer."""
+    return hooks.PASS if are_wanted else mod.STOP
 
 
 def read(body: bytes) -> Pieces:

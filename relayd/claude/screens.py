@@ -1,7 +1,7 @@
 """What stands on Claude Code's screen: a frame in, a verdict out, and the keys for a known dialog.
 
 Only one dialog is ever answered: trust in the daemon's own, empty workspace. Everything else that
-waits for a person is reported with its text, never guessed at. Pure; called by `core/session.py`.
+waits for a person is reported with its text, never guessed at. Pure; called by the effects in `core/session/`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The transcript is the authority on content, usage and stop reasons; it is written about 0.1 s after
 the end of a message. Lines of other kinds, and lines that are not JSON, are skipped and counted.
-Pure; fed by `core/session.py` with what the tail has read. Splits may fall anywhere.
+Pure; fed by the effects in `core/session/` with what the tail has read. Splits may fall anywhere.
 """
 
 from __future__ import annotations

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd import config as configuration
-from relayd import daemon
 from relayd.config import Config
-from relayd.daemon import StartError
-from relayd.errors import ConfigError
+from relayd.daemon import user_files
+from relayd.errors import ConfigError, StartError
 from relayd.printable import printable
 
 ASK_LIMIT_S = 10.0
@@ -39,13 +38,13 @@ class Context:
     @property
     def state_dir(self) -> str:
         """The daemon's state directory."""
-        return daemon.state_directory(self.config, self.environ)
+        return user_files.state_directory(self.config, self.environ)
 
     def ask(self, method: str, path: str, value: Any = None) -> Any:
         """The daemon's JSON answer. Raises StartError if it does not run or says no."""
         limit_s = ASK_LIMIT_S if value is None else CALL_LIMIT_S
         connection = http.client.HTTPConnection(self.config.host, self.config.port, timeout=limit_s)
-        token = daemon.read_token(daemon.token_path(self.config, self.environ))
+        token = user_files.read_token(user_files.token_path(self.config, self.environ))
         try:
             headers = {"content-type": "application/json"} | ({"x-api-key": token} if token else {})
             connection.request(method, path, None if value is None else json.dumps(value), headers)
@@ -78,7 +77,7 @@ def load(options: Any, environ: Mapping[str, str] = os.environ, is_lenient: bool
 def read_config(options: Any, environ: Mapping[str, str]) -> Config:
     """File, variables and flags; in code, `options.fixed` gives other values for what is fixed. Raises ConfigError."""
     flags = {name: getattr(options, name, None) for name in FLAGS}
-    text = daemon.read_config(getattr(options, "config", None), environ)
+    text = user_files.read_config(getattr(options, "config", None), environ)
     return configuration.load(text, environ, flags, getattr(options, "fixed", None))
 
 

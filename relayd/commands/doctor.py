@@ -9,15 +9,14 @@ import tempfile
 from dataclasses import asdict
 from typing import Any
 
-from relayd import daemon, verdict
-from relayd.claude import environment
+from relayd import verdict
 from relayd.commands.context import Context, paint
-from relayd.daemon import EXIT_OK, EXIT_SYSTEM, StartError
+from relayd.daemon import user_files
 from relayd.doctor.checks import MODEL, Result, ask, examine
 from relayd.doctor.harness import Harness
+from relayd.errors import EXIT_OK, EXIT_SYSTEM, StartError
 from relayd.printable import printable
-from relayd.runtime.files import write_whole
-from relayd.runtime.server import fingerprint
+from relayd.runtime.files import fingerprint, write_whole
 from relayd.verdict import Verdict
 
 VERSION_LIMIT_S = 30.0
@@ -25,9 +24,7 @@ VERSION_LIMIT_S = 30.0
 
 def doctor(context: Context) -> int:
     """The table, and the verdict that the daemon takes up within a few seconds."""
-    claude = daemon.find_claude(context.config, context.environ)
-    if claude is None:
-        raise StartError(environment.INSTALL_HINT)
+    claude = user_files.find_claude(context.config, context.environ)
     version = version_of(claude)
     if not context.json:
         print(

@@ -7,7 +7,7 @@ import os
 import sys
 
 from relayd.commands.context import Context
-from relayd.daemon import EXIT_OK, StartError
+from relayd.errors import EXIT_OK, StartError
 from relayd.service import manager as managers
 from relayd.service.manager import Manager, ServiceError
 from relayd.service.spec import Spec

@@ -6,10 +6,10 @@ import contextlib
 import os
 import secrets
 
-from relayd import daemon
 from relayd.commands.context import Context, table
 from relayd.config import KEYS
-from relayd.daemon import EXIT_OK, StartError
+from relayd.daemon import user_files
+from relayd.errors import EXIT_OK, StartError
 from relayd.knobs import Value, shown
 
 TOKEN_BYTES = 32
@@ -17,7 +17,7 @@ TOKEN_BYTES = 32
 
 def config(context: Context) -> int:
     """`check` (it was read without an error, or we were not here), `show`, `path`."""
-    path = context.options.config or daemon.config_path(context.environ)
+    path = context.options.config or user_files.config_path(context.environ)
     if context.options.action == "path":
         print(path)
     elif context.options.action == "check":
@@ -37,14 +37,14 @@ def _changed(name: str, value: Value) -> str:
 
 def token(context: Context) -> int:
     """`new`, `show`, `remove`. A daemon that runs takes it up at its next start."""
-    path = daemon.token_path(context.config, context.environ)
+    path = user_files.token_path(context.config, context.environ)
     if context.options.action == "new":
         print(make_token(path))
     elif context.options.action == "remove":
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     else:
-        found = daemon.read_token(path)
+        found = user_files.read_token(path)
         if not found:
             raise StartError(f"relayd: there is no token in {path}; make one: relayd token new")
         print(found)

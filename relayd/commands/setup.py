@@ -11,13 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 
-from relayd import daemon
 from relayd.claude import environment
 from relayd.commands import doctor as doctors
 from relayd.commands import service as services
 from relayd.commands import settings
 from relayd.commands.context import Context, paint
-from relayd.daemon import EXIT_OK, EXIT_SYSTEM, StartError
+from relayd.daemon import state, user_files
+from relayd.errors import EXIT_OK, EXIT_SYSTEM, StartError
 from relayd.service import manager as managers
 
 LOGIN_LIMIT_S = 60.0
@@ -57,9 +57,7 @@ def agreed(context: Context, question: str, default: bool) -> bool:
 
 def find(context: Context) -> str:
     """The binary. Raises StartError that says how to get one."""
-    claude = daemon.find_claude(context.config, context.environ)
-    if claude is None:
-        raise StartError(environment.INSTALL_HINT)
+    claude = user_files.find_claude(context.config, context.environ)
     say(True, "claude", f"{claude}, version {doctors.version_of(claude)}")
     return claude
 
@@ -80,13 +78,13 @@ def check_login(context: Context, claude: str) -> None:
 
 def prepare(context: Context) -> None:
     """The daemon's directories. The trust in its empty workspace is given by the first process that asks."""
-    daemon.prepare(context.config, context.environ)
+    state.prepare(context.config, context.environ)
     say(True, "state", context.state_dir)
 
 
 def write_config(context: Context, claude: str) -> None:
     """The path of the binary, which a service would not find; an existing file is left alone."""
-    path = context.options.config or daemon.config_path(context.environ)
+    path = context.options.config or user_files.config_path(context.environ)
     if os.path.exists(path):
         say(True, "configuration", f"{path}, as it is")
         return
@@ -107,8 +105,8 @@ def toml_text(text: str) -> str:
 
 def offer_token(context: Context) -> None:
     """Other users are kept out anyway; a token also keeps out other programs of this user."""
-    path = daemon.token_path(context.config, context.environ)
-    if daemon.read_token(path):
+    path = user_files.token_path(context.config, context.environ)
+    if user_files.read_token(path):
         say(True, "token", f"{path}; clients send it as their API key")
     elif agreed(context, "Make a token that clients must send as their API key?", default=False):
         settings.make_token(path)

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from relayd.commands.context import Context, paint, table
-from relayd.daemon import EXIT_OK, RECORDS_NAME
+from relayd.daemon.state import RECORDS_NAME
+from relayd.errors import EXIT_OK
 from relayd.printable import printable
 
 WATCH_S = 1.0

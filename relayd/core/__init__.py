@@ -3,7 +3,7 @@
 A glossary, in the order in which a call meets the nouns:
 
 call          one client's request for an answer, from its arrival to its last byte (`call.py`)
-road          how a call reaches Claude Code: parked, warm, ready, waiting or cold (`roads.py`)
+road          how a call reaches Claude Code: parked, warm, primed, reused, ready, waiting or cold
 launch key    what a process is bound to from its start: model, thinking, limits (`claude/launch.py`)
 slot          the place of a process: its directory, files, terminal and secret, named by its id
 session       the record of the process in a slot, and its state machine (`session/`)

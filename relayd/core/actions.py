@@ -1,4 +1,4 @@
-"""Orders, in the imperative: everything the core can want. `runtime/server.py` performs them."""
+"""Orders, in the imperative: everything the core can want. `runtime/performer.py` carries them out."""
 
 from __future__ import annotations
 
@@ -95,12 +95,24 @@ class HurryGate:
 
 
 @dataclass(frozen=True)
+class ConversationFiles:
+    """Where a process keeps another conversation than its first: its session id, the transcript, a directory it may make."""
+
+    session_id: str
+    transcript: str
+    beside: str
+
+
+@dataclass(frozen=True)
 class HandOver:
-    """Write the transcript, then the system prompt through the FIFO; then tail the transcript."""
+    """Write the transcript, then the system prompt through the FIFO; then tail the transcript. `files`: if it is not the
+    process's first conversation; those of the earlier ones go then.
+    """
 
     slot: str
     transcript: bytes
     system_prompt: bytes
+    files: ConversationFiles | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ It starts no call. Owned by `core/relay.py`, whose tables it reads; called by `c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from relayd import __version__, codec
 from relayd.anthropic import models
@@ -17,8 +17,7 @@ from relayd.core.conversations import Conversations
 from relayd.core.reports import METRICS_TYPE
 from relayd.core.status import Status
 from relayd.core.token_counter import TokenCounter
-from relayd.errors import ApiError
-from relayd.http import routes
+from relayd.http.routes import Question
 
 
 class AdminApi:
@@ -32,40 +31,40 @@ class AdminApi:
     def __repr__(self) -> str:
         return f"<AdminApi {self._status!r}>"
 
-    def answer(self, event: ev.RequestArrived, route: routes.Route, request_id: str, now: float) -> list[Action]:
-        """The answer to a question. Raises ApiError."""
-        if route.name == "metrics":
-            return [_reply(event.client, request_id, self._status.metrics(now), METRICS_TYPE)]
-        if route.name == "count":
-            tokens = codec.dump({"input_tokens": self._counter.count(event.request, now)})
-            return [_reply(event.client, request_id, tokens, JSON_TYPE, [("x-relayd-emulated", "input_tokens")])]
-        value = self._value(event, route, now)
-        return [_reply(event.client, request_id, codec.dump(value), JSON_TYPE)]
+    def answer(self, event: ev.RequestArrived, question: Question, name: str, request_id: str, now: float) -> list[Action]:
+        """The answer to a question. `name` is what its path names, if it does. Raises ApiError."""
+        body, headers = self._answer(event, question, name, now)
+        return [do.Respond(event.client, 200, [*headers, ("request-id", request_id)], body)]
 
-    def _value(self, event: ev.RequestArrived, route: routes.Route, now: float) -> dict[str, Any]:
-        match route.name:
-            case "hello":
-                return {}
-            case "models":
-                return models.page(event.request.query)
-            case "model":
-                return models.model(route.argument)
-            case "health":
-                return self._status.health(now)
-            case "status":
-                return self._status.full(now)
-            case "version":
-                return {"name": "relayd", "version": __version__}
-            case "availability":
-                return {"available": self._status.is_available}
-            case "license" | "license_refresh":
-                return {"valid": True, "license": "MIT"}
-            case "sessions":
-                return {"data": [self._conversations.describe(name, now) for name in self._conversations.names(now)]}
-            case "session":
-                return self._session(event.request.method, route.argument, now)
-            case _:
-                raise ApiError(404, "Not Found")
+    def _answer(self, event: ev.RequestArrived, question: Question, name: str, now: float) -> tuple[bytes, Headers]:
+        match question:
+            case Question.METRICS:
+                return self._status.metrics(now), [("content-type", METRICS_TYPE)]
+            case Question.COUNT:
+                tokens = self._counter.count(event.request, now)
+                return _json({"input_tokens": tokens}, ("x-relayd-emulated", "input_tokens"))
+            case Question.HELLO:
+                return _json({})
+            case Question.MODELS:
+                return _json(models.page(event.request.query))
+            case Question.MODEL:
+                return _json(models.model(name))
+            case Question.HEALTH:
+                return _json(self._status.health(now))
+            case Question.STATUS:
+                return _json(self._status.full(now))
+            case Question.VERSION:
+                return _json({"name": "relayd", "version": __version__})
+            case Question.AVAILABILITY:
+                return _json({"available": self._status.is_available})
+            case Question.LICENSE | Question.LICENSE_REFRESH:
+                return _json({"valid": True, "license": "MIT"})
+            case Question.SESSIONS:
+                return _json({"data": [self._conversations.describe(each, now) for each in self._conversations.names(now)]})
+            case Question.SESSION:
+                return _json(self._session(event.request.method, name, now))
+            case unanswered:
+                assert_never(unanswered)
 
     def _session(self, method: str, name: str, now: float) -> dict[str, Any]:
         if method == "DELETE":
@@ -74,5 +73,5 @@ class AdminApi:
         return self._conversations.describe(name, now)
 
 
-def _reply(client: int, request_id: str, body: bytes, kind: str, more: Headers | None = None) -> Action:
-    return do.Respond(client, 200, [("content-type", kind), ("request-id", request_id), *(more or [])], body)
+def _json(value: dict[str, Any], *headers: tuple[str, str]) -> tuple[bytes, Headers]:
+    return codec.dump(value), [("content-type", JSON_TYPE), *headers]

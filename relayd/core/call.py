@@ -3,15 +3,12 @@
 A stream's HTTP status is held back until there is content, an error, or `stream_hold_s` has passed:
 an early failure is a real 4xx or 5xx, a late one an SSE `error` event. An answer that must keep to a constraint (a schema, a
 forced tool) is shown only when it was checked; a head that goes out before says that it may be asked for again with an
-instruction. Pure; owned by `core/dispatcher.py`.
+instruction. Pure; made and owned by `core/call_table.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
-from functools import partial
-from typing import assert_never
 
 from relayd.anthropic import answer as answers
 from relayd.anthropic.answer import JSON_TYPE, Answer
@@ -23,9 +20,8 @@ from relayd.core import actions as do
 from relayd.core import output_constraints
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversation
-from relayd.core.encoder import Encoder
-from relayd.core.session.live import BlockEnded, CallShown, InputShown, TextShown, ThinkingShown, ThinkingSigned
-from relayd.core.session.turn import BlockShown, Failed, Finished, Part
+from relayd.core.encoder import Encoder, encoded
+from relayd.core.session.parts import Failed, Finished, Part, Shown
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError
 
@@ -37,6 +33,8 @@ class Road(Enum):
 
     PARKED = "parked"  # its tool results continue the turn that asked for them
     WARM = "warm"  # a session holds just this conversation, and only its last message is typed
+    PRIMED = "primed"  # a process has loaded what the call begins with, and its last message is typed
+    REUSED = "reused"  # a process that has answered another conversation loads this one, and its last message is typed
     READY = "ready"  # a process at its prompt loads the conversation, and its last message is typed
     WAITING = "waiting"  # a process at its gate gets the whole conversation
     COLD = "cold"  # a process must be started, or is still booting
@@ -174,6 +172,7 @@ class Call:
             body = self._encoder.refusal(error, self.request_id)
             headers = [*self._headers(JSON_TYPE, now), *answers.error_headers(error)]
             self._orders.append(do.Respond(self.client, error.status, headers, body))
+        self.stage = Stage.DONE  # whatever goes wrong from here on, the client has its error
         return self._take() + self.close()
 
     def close(self) -> list[Action]:
@@ -194,32 +193,18 @@ class Call:
         if self.stage is not Stage.STREAMING:
             self._open_stream(now)
         match part:
-            case TextShown(text):
-                self._send(partial(self._encoder.text, text), now)
-            case BlockShown(block):
-                self._send(partial(self._encoder.block, block), now)
-            case ThinkingShown(text):
-                self._send(partial(self._encoder.thinking, text), now)
-            case ThinkingSigned(signature):
-                self._send(partial(self._encoder.signature, signature), now)
-            case CallShown(call_id, name):
-                self._send(partial(self._encoder.call, call_id, name), now)
-            case InputShown(text):
-                self._send(partial(self._encoder.input, text), now)
-            case BlockEnded():
-                self._send(self._encoder.stop_block, now)
             case Finished(answer):
                 self._finish(answer)
             case Failed(error):
                 self._orders += self.fail(error, now)
-            case _:
-                assert_never(part)
+            case shown:
+                self._send(shown, now)
 
-    def _send(self, encode: Callable[[], bytes], now: float) -> None:
+    def _send(self, part: Shown, now: float) -> None:
         """The encoder comes last: it knows what the client has seen, so nothing may go wrong between it and the order."""
         ping = self._ping_timer(now)
         self.has_shown_content = True
-        data = encode()
+        data = encoded(self._encoder, part)
         if data:  # else it is a part that this shape does not show
             self._orders += [do.SendChunk(self.client, data), ping]
 

@@ -18,6 +18,7 @@ from relayd.core.driver import Driver
 from relayd.core.replies import error_reply
 from relayd.errors import ApiError, internal, overloaded
 from relayd.faults import describe
+from relayd.http.routes import Completion
 
 RETRY_AFTER_S = 10
 
@@ -58,7 +59,7 @@ class CallIntake:
 
     def refused(self, event: ev.RequestRefused, request_id: str, now: float) -> list[Action]:
         """A request for an answer was refused before it was complete."""
-        return self._turn_away(event.client, event.error, request_id, event.route == "chat", now)
+        return self._turn_away(event.client, event.error, request_id, event.route is Completion.CHAT, now)
 
     def take_ready(self, now: float) -> list[Action]:
         """Calls whose sticky session has come free."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from relayd.claude import hooks, mcp, mod, pieces, telemetry
+from relayd.claude import hooks, mcp, pieces, telemetry
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
@@ -44,7 +44,7 @@ class Callbacks:
         session = self._session(secret)
         fact = _read("pieces", pieces.read, event.request.body)
         orders = self._driver.drive(session, ev.PiecesArrived(fact), now)
-        return [json_reply(event.client, hooks.PASS if session.wants_pieces else mod.STOP, request_id), *orders]
+        return [json_reply(event.client, pieces.reply(session.wants_pieces), request_id), *orders]
 
     def telemetry(self, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
         """A telemetry export: what became of API requests."""

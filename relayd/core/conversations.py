@@ -2,7 +2,7 @@
 
 A conversation is data, not a process: it survives its process, and a parked turn goes on if there is one. A sticky
 session is named by the client and takes its calls one after the other; a thread is named by the id of its latest
-answer, and each id can be continued once. Nothing is written to disk. Owned by `core/dispatcher.py`.
+answer, and each id can be continued once. Nothing is written to disk. Made by `core/engine.py`.
 
 A call holds a *lease* from its start to its end. Whoever deletes a session meanwhile takes its name away: a lease that
 has lost its name changes nothing any more, and the next call of that name begins a new conversation.

@@ -15,8 +15,8 @@ from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations
 from relayd.core.host import Host
 from relayd.core.rate_limit import RateLimits
-from relayd.core.roads import may_replay
-from relayd.core.session.turn import Failed, Finished, Part
+from relayd.core.replay import may_replay
+from relayd.core.session.parts import Failed, Finished, Part
 from relayd.core.token_estimate import TokenEstimate
 from relayd.errors import internal
 

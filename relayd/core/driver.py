@@ -15,9 +15,9 @@ from relayd.core.call_table import CallTable
 from relayd.core.delivery import Delivery
 from relayd.core.pool import Pool
 from relayd.core.session import table
+from relayd.core.session.parts import Failed, Part
 from relayd.core.session.record import Session
 from relayd.core.session.states import State
-from relayd.core.session.turn import Failed, Part
 from relayd.errors import ApiError, internal
 from relayd.faults import describe
 
@@ -45,7 +45,13 @@ class Driver:
         parts, session.parts = session.parts, []
         if call is not None and call.slot == session.slot:
             orders += self._deliver(call, parts, now)
-        orders += self._keep_books(session, parts, now)
+        try:
+            orders += self._keep_books(session, parts, now)
+        except Exception as error:  # costs the pool what it would have learned, not the place, nor what the event has led to
+            if session.state is State.DEAD:
+                self._pool.sessions.pop(session.slot, None)
+                self._pool.by_secret.pop(session.spec.secret, None)
+            orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
         self.has_changes = self.has_changes or before != (session.state, session.call)
         return orders
 
@@ -62,25 +68,15 @@ class Driver:
         return orders
 
     def _keep_books(self, session: Session, parts: list[Part], now: float) -> list[Action]:
-        """What the pool learns from the session."""
-        orders: list[Action] = []
-        try:
-            orders += self._pool.learn(session, now)
-            self._pool.mod_trial.saw(session, any(isinstance(part, Failed) and part.lost and part.unseen for part in parts))
-            self._pool.differed += sum(isinstance(part, Failed) and part.differs for part in parts)
-            if session.handed_over is None:
-                failures = [part for part in parts if isinstance(part, Failed)]
-                orders += [self._pool.failed_unused(session.key, part.error.message, now) for part in failures]
-        except Exception as error:
-            orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
+        """What the pool learns from the session, and the place that comes free."""
         if session.state is State.DEAD:
-            try:
-                self._pool.gone(session)
-            except Exception as error:  # costs the pool what it would have learned, not the place
-                self._pool.sessions.pop(session.slot, None)
-                self._pool.by_secret.pop(session.spec.secret, None)
-                orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
-        return orders
+            self._pool.gone(session)
+        orders = self._pool.learn(session, now)
+        has_failed = any(isinstance(part, Failed) and part.lost and part.unseen for part in parts)
+        self._pool.launcher.mod_trial.saw(session, has_failed)
+        self._pool.differed += sum(isinstance(part, Failed) and part.differs for part in parts)
+        failures = [part for part in parts if isinstance(part, Failed)] if session.handed_over is None else []
+        return orders + [self._pool.failed_unused(session.spec.key, part.error.message, now) for part in failures]
 
     def abandon(self, call: Call, now: float) -> list[Action]:
         """The call's client has left: its process need not go on. Never raises."""

@@ -1,11 +1,13 @@
-"""The shapes that answers can have: `anthropic/sse.py` and `openai/encode.py` keep to this. Pure types."""
+"""The shapes that answers can have, and what in a shape shows a part of the answer. Pure; used by `core/call.py`."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from relayd.anthropic.answer import Answer
 from relayd.anthropic.blocks import Block
+from relayd.core.session.live import BlockEnded, CallShown, InputShown, TextShown, ThinkingShown, ThinkingSigned
+from relayd.core.session.parts import BlockShown, Shown
 from relayd.errors import ApiError
 
 
@@ -28,3 +30,24 @@ class Encoder(Protocol):
     def finish(self, answer: Answer) -> bytes: ...
     def error(self, error: ApiError, request_id: str) -> bytes: ...
     def ping(self) -> bytes: ...
+
+
+def encoded(encoder: Encoder, part: Shown) -> bytes:
+    """What a stream shows of a part; nothing if the shape does not have it."""
+    match part:
+        case TextShown(text):
+            return encoder.text(text)
+        case BlockShown(block):
+            return encoder.block(block)
+        case ThinkingShown(text):
+            return encoder.thinking(text)
+        case ThinkingSigned(signature):
+            return encoder.signature(signature)
+        case CallShown(call_id, name):
+            return encoder.call(call_id, name)
+        case InputShown(text):
+            return encoder.input(text)
+        case BlockEnded():
+            return encoder.stop_block()
+        case _:
+            assert_never(part)

@@ -17,7 +17,6 @@ from relayd.core.call_table import CallTable
 from relayd.core.driver import Driver
 from relayd.core.pool import Pool
 from relayd.core.session.record import Session
-from relayd.core.session.states import LIVE, RESTING
 from relayd.core.timers import RelayDue, RelayTimer
 from relayd.errors import ApiError, internal, overloaded
 from relayd.faults import describe
@@ -51,8 +50,7 @@ class Ending:
         error = overloaded("relayd is shutting down", RETRY_AFTER_S)
         orders: list[Action] = [do.SetTimer(RelayTimer(RelayDue.FORCE), now + self._config.shutdown_limit_s)]
         calls = [self._calls.by_number[number] for number in self._calls.queue]
-        sessions = [s for s in self._pool.sessions.values() if s.is_free or s.state in RESTING]
-        orders += self._end_all(calls, error, sessions, now)
+        orders += self._end_all(calls, error, self._pool.without_call(), now)
         try:
             orders += self._intake.turn_away_waiting(error, now)
         except Exception as bug:  # costs those that wait for a session some patience, which ends them
@@ -63,8 +61,7 @@ class Ending:
         """End what still runs."""
         orders: list[Action] = [do.SetTimer(RelayTimer(RelayDue.LEAVE), now + LEAVE_S)]
         error = internal("relayd was stopped before the answer was complete")
-        sessions = [s for s in self._pool.sessions.values() if s.state in LIVE]
-        return orders + self._end_all(list(self._calls.by_number.values()), error, sessions, now)
+        return orders + self._end_all(list(self._calls.by_number.values()), error, self._pool.live(), now)
 
     def _end_all(self, calls: list[Call], error: ApiError, sessions: list[Session], now: float) -> list[Action]:
         """A bug costs the call or the process that it meets a good end, and the others nothing."""
@@ -75,10 +72,9 @@ class Ending:
             except Exception as bug:
                 orders += self._driver.fail_call(call, bug, now)
         for session in sessions:
-            if session.state not in LIVE:  # its call's end has ended it
-                continue
             try:
-                orders += self._driver.drive(session, ev.Retired("shutdown"), now)
+                if session.is_live:  # else its call's end has ended it
+                    orders += self._driver.drive(session, ev.Retired("shutdown"), now)
             except Exception as bug:
                 orders += self._driver.fail_session(session, bug, now)
         return orders

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relayd.anthropic.blocks import Block
-from relayd.anthropic.request import MessagesRequest
+from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude import mcp
 from relayd.claude.capabilities import Capabilities
 from relayd.claude.hooks import HookFact
@@ -19,6 +19,7 @@ from relayd.claude.telemetry import WireFact
 from relayd.core.timers import SlotDue, Timer
 from relayd.errors import ApiError
 from relayd.http.messages import HttpRequest
+from relayd.http.routes import Route
 
 # From the runtime
 
@@ -39,12 +40,12 @@ class RequestArrived:
 class RequestRefused:
     """A request was wrong in its framing, too large, or not admitted; nobody has looked at its body.
 
-    `route` is the name of its route, where that is known, and `origin` the allowed foreign page it comes from.
+    `route` is known unless the path was wrong, and `origin` the allowed foreign page it comes from.
     """
 
     client: int
     error: ApiError
-    route: str = ""
+    route: Route | None = None
     origin: str = ""
 
 
@@ -170,6 +171,18 @@ class TurnAssigned:
     call: int
     request: MessagesRequest
     draft: Draft | None = None
+
+
+@dataclass(frozen=True)
+class PrefixAssigned:
+    """The pool wants this process to load what calls begin with, so that a call needs only type."""
+
+    prefix: Held
+
+
+@dataclass(frozen=True)
+class PrefixLoaded:
+    """Claude Code has loaded it, and is at its prompt."""
 
 
 @dataclass(frozen=True)
@@ -334,6 +347,8 @@ Event = (
 SessionEvent = (
     SlotEvent
     | TurnAssigned
+    | PrefixAssigned
+    | PrefixLoaded
     | TurnAbandoned
     | HookArrived
     | PiecesArrived

@@ -1,12 +1,12 @@
-"""What the core must know of the machine and the installation. Pure data, made by `daemon.py` at its start."""
+"""What the core must know of the machine and the installation. Pure data, made by `daemon/machine.py` at the start."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from relayd.claude.announced import Machine
 from relayd.claude.capabilities import Capabilities
+from relayd.claude.reminders import Machine
 
 
 @dataclass(frozen=True)

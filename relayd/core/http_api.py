@@ -2,10 +2,12 @@
 
 Owned by `core/relay.py`. Calls go to the intake, Claude Code's own requests to the callbacks, small questions to the
 admin API, pages to the dashboard's files; what goes wrong on the way becomes an error in the client's shape. A new
-endpoint is a line in `http/routes.py` and a case in `_route`.
+endpoint is a member and a line in `http/routes.py`; mypy then names the `match` that lacks its case.
 """
 
 from __future__ import annotations
+
+from typing import assert_never
 
 from relayd.anthropic.answer import new_id
 from relayd.core import actions as do
@@ -18,7 +20,8 @@ from relayd.core.pages import Pages
 from relayd.core.replies import error_reply
 from relayd.errors import ApiError, internal
 from relayd.faults import describe
-from relayd.http import guard, routes
+from relayd.http import access, routes
+from relayd.http.routes import Callback, Completion, Page, Question
 
 
 class HttpApi:
@@ -41,7 +44,7 @@ class HttpApi:
         return f"<HttpApi pages={len(self._page_origins)}>"
 
     def answer(self, event: ev.RequestArrived, now: float) -> list[Action]:
-        """A complete request has come, which `http/guard.py` has admitted."""
+        """A complete request has come, which `http/access.py` has admitted."""
         request_id = new_id("req_01")
         try:
             return self._route(event, request_id, now)
@@ -56,31 +59,47 @@ class HttpApi:
         request = event.request
         if request.method == "OPTIONS":
             return [do.Respond(event.client, 204, [("request-id", request_id)], b"")]
-        route = routes.match(request.method, request.path)
-        match route.name:
-            case "messages" | "chat":
-                return self._intake.ask(event, route.name == "chat", request_id, now)
-            case "hooks":
-                return self._callbacks.hook(route.secret, event, request_id, now)
-            case "pieces":
-                return self._callbacks.pieces(route.secret, event, request_id, now)
-            case "telemetry":
-                return self._callbacks.telemetry(route.secret, event, request_id, now)
-            case "mcp":
-                return self._callbacks.mcp(route.secret, event, request_id, now)
-            case "page":
-                return self._pages.file(event.client, route.argument, request_id)
-            case "docs":
-                return self._pages.file(event.client, f"manual:{route.argument}", request_id)
-            case "live":
+        found = routes.match(request.method, request.path)
+        match found.route:
+            case Completion() as route:
+                return self._intake.ask(event, route is Completion.CHAT, request_id, now)
+            case Callback() as route:
+                return self._callback(route, found.secret, event, request_id, now)
+            case Page() as route:
+                return self._page(route, found.argument, event, request_id, now)
+            case Question() as route:
+                return self._admin.answer(event, route, found.argument, request_id, now)
+            case unanswered:
+                assert_never(unanswered)
+
+    def _callback(self, route: Callback, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
+        match route:
+            case Callback.HOOKS:
+                return self._callbacks.hook(secret, event, request_id, now)
+            case Callback.PIECES:
+                return self._callbacks.pieces(secret, event, request_id, now)
+            case Callback.TELEMETRY:
+                return self._callbacks.telemetry(secret, event, request_id, now)
+            case Callback.MCP:
+                return self._callbacks.mcp(secret, event, request_id, now)
+            case unanswered:
+                assert_never(unanswered)
+
+    def _page(self, route: Page, name: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
+        match route:
+            case Page.DASHBOARD:
+                return self._pages.file(event.client, name, request_id)
+            case Page.DOCS:
+                return self._pages.file(event.client, f"manual:{name}", request_id)
+            case Page.LIVE:
                 return self._pages.live(event, now)
-            case _:
-                return self._admin.answer(event, route, request_id, now)
+            case unanswered:
+                assert_never(unanswered)
 
     def refuse(self, event: ev.RequestRefused, now: float) -> list[Action]:
         """A request was refused on its head, or its framing was wrong."""
         self._note_page(event.client, event.origin)
-        if event.route in ("messages", "chat"):
+        if isinstance(event.route, Completion):
             return self._intake.refused(event, new_id("req_01"), now)
         return [error_reply(event.client, event.error, new_id("req_01"))]
 
@@ -99,4 +118,4 @@ class HttpApi:
         """Answers to a web page's requests say that the page may read them."""
         for order in orders if self._page_origins else ():
             if isinstance(order, (do.Respond, do.StartStream)) and order.client in self._page_origins:
-                order.headers.extend(guard.page_headers(self._page_origins[order.client]))
+                order.headers.extend(access.page_headers(self._page_origins[order.client]))

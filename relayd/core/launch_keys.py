@@ -21,6 +21,11 @@ BACKOFF_MAX_S = 60.0
 FAILURES_MAX = 3  # after so many useless starts in a row a key is not kept warm until a call asks for it again
 
 
+def kind_for(key: LaunchKey, is_typed: bool) -> Kind:
+    """The kind of process that serves a call best: one at its prompt for what is typed."""
+    return key, Mode.PROMPT if is_typed else Mode.GATE
+
+
 class RecentKinds:
     """The kinds that calls have used, the latest first. `keys` are those of the last run, `default` stands in for none."""
 

@@ -10,7 +10,7 @@ from relayd.core.actions import Action
 from relayd.core.session.record import Session
 from relayd.core.viewers import Viewers
 from relayd.errors import ApiError
-from relayd.http import guard, websocket
+from relayd.http import access, websocket
 
 
 class Pages:
@@ -28,7 +28,7 @@ class Pages:
         if name not in self._assets:
             raise ApiError(404, "Not Found")
         kind, data = self._assets[name]
-        headers = [("content-type", kind), ("request-id", request_id), ("cache-control", "no-cache"), *guard.PAGE_POLICY]
+        headers = [("content-type", kind), ("request-id", request_id), ("cache-control", "no-cache"), *access.PAGE_POLICY]
         return [do.Respond(client, 200, headers, data)]
 
     def live(self, event: ev.RequestArrived, now: float) -> list[Action]:

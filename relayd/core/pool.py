@@ -1,15 +1,18 @@
-"""Which processes exist, and which should. Pure; asked by `core/dispatcher.py`, which drives the sessions.
+"""Which processes exist, and which should. Pure; asked by `roads.py`, `scheduler.py` and `ending.py`.
 
 Theory
 ------
 A process waits for a call, not a call for a process: `idle` processes wait, of the kinds that calls have used lately
 (`launch_keys.py`), and at most `max` exist at a time, dying ones included. The pool finds, makes and counts; it never
-tells a session anything. Whom it wants to be gone it names, with a reason, and the dispatcher retires them.
+tells a session anything. Whom it wants to be gone it names, with a reason, and the scheduler retires them.
 
 The order of what a call may get is an order of speed and of regret. A free process of the call's kind costs nothing. A
 new one costs 0.7 CPU seconds. If there is no room, a free process of another kind gives way, which costs the next call
 of that kind a start; if there is none, the session that has rested longest with a conversation, whose next call will be
-replayed. A dying process is waited for instead: its place comes free within moments.
+replayed. A session that rests takes up the call's conversation itself, if it may (`session/reuse.py`), before another is
+started: that costs a third of a start, and a program that calls back to back never waits for one. What its calls keep
+beginning with is loaded into free processes ahead (`prefixes.py`). A dying process is waited for: its place comes free
+within moments.
 
 Processes that end before they served anyone slow their own launch key down, so that a broken `claude`, or a model name
 that does not exist, is not started in a loop.
@@ -17,24 +20,21 @@ that does not exist, is not started in a loop.
 
 from __future__ import annotations
 
-import secrets
-import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from relayd.claude import compose, launch
-from relayd.claude.capabilities import Capabilities
-from relayd.claude.compose import Scene
-from relayd.claude.launch import Doors, LaunchKey
+from relayd.anthropic.request import Held, MessagesRequest
+from relayd.claude.launch import LaunchKey
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core.actions import Action, Mode
 from relayd.core.host import Host
 from relayd.core.launch_keys import FAILURES_MAX, Backoff, Kind, RecentKinds
-from relayd.core.mod_trial import ModTrial
+from relayd.core.launcher import Launcher
+from relayd.core.prefixes import Prefixes
 from relayd.core.session import life
 from relayd.core.session.record import Session
-from relayd.core.session.spec import SessionSpec
-from relayd.core.session.states import LEAVING, State
+from relayd.core.session.reuse import distance, is_reusable, mode_of
+from relayd.core.session.states import LEAVING, RESTING, State
 
 LOOK_AGAIN_S = 30.0  # for processes that become too old
 LOOK_SOON_S = 0.05  # when something is missing and may be started at once
@@ -42,10 +42,11 @@ LOOK_SOON_S = 0.05  # when something is missing and may be started at once
 
 @dataclass(frozen=True)
 class Plan:
-    """What the pool wants: these sessions gone, each for its reason, then processes of these kinds."""
+    """What the pool wants: these sessions gone, each for its reason, these prefixes loaded, then processes of these kinds."""
 
     retire: list[tuple[Session, str]]
     spawn: list[Kind]
+    prime: list[tuple[Session, Held]] = field(default_factory=list)
 
 
 class Pool:
@@ -56,11 +57,11 @@ class Pool:
         self.by_secret: dict[str, Session] = {}
         self.claude = host.claude
         self.spawned = self.failed = 0
-        self.mod_trial = ModTrial()
+        self.prefixes = Prefixes()
+        self.launcher = Launcher(config, host)
         self.differed = 0  # streams that had to end since they were not what Claude Code had in the end
         self._config = config
         self._host = host
-        self._can = host.capabilities
         self._recent = RecentKinds(keys, LaunchKey(config.warm_model, config.warm_max_tokens))
         self._backoff = Backoff()
         self._refusals = 0  # typed messages that were not taken, in a row
@@ -90,6 +91,7 @@ class Pool:
     def reconfigure(self, config: Config) -> None:
         """Use another configuration from now on."""
         self._config = config
+        self.launcher.reconfigure(config)
 
     def keys(self, now: float) -> list[LaunchKey]:
         """Launch keys used lately, the latest first."""
@@ -102,10 +104,27 @@ class Pool:
         self._recent.use(kind, now)
         self._refill_at = max(self._refill_at, now + self._config.refill_delay_s)
 
-    def free(self, key: LaunchKey, by_keys: bool) -> Session | None:
-        """The free process that serves this key best. `by_keys`: the message may be typed, so one at its prompt will do."""
-        fits = [s for s in self.sessions.values() if s.is_free and s.key == key and (by_keys or s.spec.mode is not Mode.PROMPT)]
-        return min(fits, key=lambda s: (s.state is State.SPAWNING, s.spec.mode is not Mode.PROMPT, s.born), default=None)
+    def free(self, request: MessagesRequest, key: LaunchKey, now: float, by_keys: bool) -> Session | None:
+        """The process that serves this call best. `by_keys`: the message may be typed, so one at its prompt will do."""
+        fits = [s for s in self.sessions.values() if s.is_free and s.spec.key == key]
+        fits = [s for s in fits if by_keys or mode_of(s) is not Mode.PROMPT]
+        fits = [s for s in fits if s.calls.may_offer(request.tools)]
+        found = min(fits, key=lambda s: (distance(s, request, now), s.born), default=None)
+        if by_keys and (found is None or found.state is State.SPAWNING):
+            return self._reusable(request, key, now) or found
+        return found
+
+    def _reusable(self, request: MessagesRequest, key: LaunchKey, now: float) -> Session | None:
+        """The session that has rested longest, if more rest than are kept, or no other can be started."""
+        kept = [s for s in self.sessions.values() if s.state is State.KEPT]
+        if len(kept) <= self._config.keeps and self.has_room:
+            return None
+        fits = (s for s in kept if s.spec.key == key and s.calls.may_offer(request.tools) and self._may_go_on(s, now))
+        return min(fits, key=lambda s: s.since, default=None)
+
+    def _may_go_on(self, session: Session, now: float) -> bool:
+        """True if the process may take up another conversation."""
+        return is_reusable(session) and self.types(now) and now - session.born <= self._config.slot_max_age_s
 
     def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
         """The session that waits for the results of exactly these tool calls."""
@@ -117,7 +136,7 @@ class Pool:
         if not (self._types and self.types(now)):
             return []
         today = self._host.today(now)
-        found = (s for s in self.sessions.values() if s.state is State.KEPT and s.key == key and s.day == today)
+        found = (s for s in self.sessions.values() if s.state is State.KEPT and s.spec.key == key and s.day == today)
         return [s for s in found if s.digest is not None and s.digest.messages == messages]
 
     def to_make_room(self) -> Session | None:
@@ -133,6 +152,14 @@ class Pool:
             if resting:
                 return min(resting, key=lambda s: s.since)
         return None
+
+    def without_call(self) -> list[Session]:
+        """Sessions that wait for a call: free ones, and those that hold a conversation for the next message."""
+        return [s for s in self.sessions.values() if s.is_free or s.state in RESTING]
+
+    def live(self) -> list[Session]:
+        """Sessions that have not begun to end."""
+        return [s for s in self.sessions.values() if s.is_live]
 
     # What processes teach
 
@@ -167,13 +194,11 @@ class Pool:
         self.sessions.pop(session.slot, None)
         self.by_secret.pop(session.spec.secret, None)
         if session.handed_over is not None:
-            self._backoff.served(session.key)
+            self._backoff.served(session.spec.key)
 
-    def updated(self, capabilities: Capabilities) -> list[Session]:
+    def updated(self) -> list[Session]:
         """`claude` has been updated: the sessions that wait with the old one. Whether it takes typed texts must be seen anew."""
-        self._can = capabilities
         self._types = None
-        self.mod_trial = ModTrial()
         self._backoff = Backoff()
         return [s for s in self.sessions.values() if s.is_free]
 
@@ -182,35 +207,61 @@ class Pool:
     def plan(self, now: float) -> Plan:
         """What to retire because it is too old or too much, and what to start."""
         retire = [(s, "too old") for s in self.sessions.values() if self._is_too_old(s, now)]
-        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
-        retire += [(s, "newer ones are kept") for s in kept[: max(0, len(kept) - self._config.keeps)]]
+        prime = self._prime(now, {s.slot for s, _ in retire})
+        taken = {s.slot for s, _ in prime}
+        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT and s.slot not in taken), key=lambda s: s.since)
+        extra = kept[: max(0, len(kept) - self._config.keeps)]
         if now < self._refill_at:
-            return Plan(retire, [])
+            return Plan(retire + [(s, "it cannot be used again") for s in extra if not self._may_go_on(s, now)], [], prime)
+        retire += [(s, "newer ones are kept") for s in extra]
         going = {s.slot for s, _ in retire}
-        missing, surplus = self._missing(now, going), self._surplus(now, going)
+        missing, surplus = self._missing(now, going, taken), self._surplus(now, going)
         room = self._config.max - len(self.sessions)
         if len(missing) > room:
-            return Plan(retire + [(s, "room for what is needed") for s in surplus[:1]], missing[: max(0, room)])
-        return Plan(retire + [(s, "not needed any more") for s in surplus], missing)
+            return Plan(retire + [(s, "room for what is needed") for s in surplus[:1]], missing[: max(0, room)], prime)
+        return Plan(retire + [(s, "not needed any more") for s in surplus], missing, prime)
+
+    def _prime(self, now: float, going: set[str]) -> list[tuple[Session, Held]]:
+        """Which prefixes to load into which processes: those that wait at their prompt, and of those that rest with a
+        conversation the ones that are more than are kept, if free processes of their kind are missing.
+        """
+        if not self.types(now):
+            return []
+        found: list[tuple[Session, Held]] = []
+        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
+        extra = [s for s in kept[: max(0, len(kept) - self._config.keeps)] if self._may_go_on(s, now)]
+        missing = self._missing(now, going)
+        for session in [s for s in self.sessions.values() if s.state is State.READY and s.is_free] + extra:
+            prefix = self.prefixes.best(session.spec.key, now, self._config.key_memory_s)
+            if prefix is None or session.slot in going or not session.calls.may_offer(prefix.tools):
+                continue
+            if session.state is State.KEPT:
+                if (session.spec.key, Mode.PROMPT) not in missing:
+                    continue
+                missing.remove((session.spec.key, Mode.PROMPT))
+            found.append((session, prefix))
+        return found
 
     def next_look(self, now: float) -> float:
         """When `plan` is worth asking again."""
         return max(self._refill_at, now + LOOK_SOON_S) if self._missing(now, set()) else now + LOOK_AGAIN_S
 
     def _is_too_old(self, session: Session, now: float) -> bool:
-        waits = session.is_free and session.state in (State.WAITING, State.READY)
+        waits = session.is_free and session.state in (State.WAITING, State.READY, State.PRIMED)
         return waits and now - session.born > self._config.slot_max_age_s
 
     def _wanted(self, now: float) -> list[Kind]:
         kinds = [k for k in self._recent.latest(now, self._config.key_memory_s) if now >= self._backoff.until(k[0])]
         if not self.types(now):
             kinds = list(dict.fromkeys((key, Mode.GATE) for key, _ in kinds))
-        if not self._can.gated:
+        if not self.launcher.can.gated:
             kinds = [kind for kind in kinds if kind[1] is Mode.PROMPT]
         return [kinds[i % len(kinds)] for i in range(self._config.idle)] if kinds else []
 
-    def _missing(self, now: float, going: set[str]) -> list[Kind]:
-        free = [(s.key, s.spec.mode) for s in self.sessions.values() if s.is_free and s.slot not in going]
+    def _missing(self, now: float, going: set[str], coming: frozenset[str] | set[str] = frozenset()) -> list[Kind]:
+        """The kinds of which too few are free. `coming`: sessions that are about to be."""
+        sessions = [s for s in self.sessions.values() if s.slot not in going]
+        free = [(s.spec.key, mode_of(s)) for s in sessions if s.is_free or s.slot in coming]
         missing = []
         for kind in self._wanted(now):
             if kind in free:
@@ -224,10 +275,10 @@ class Pool:
         wanted, surplus = self._wanted(now), []
         free = [s for s in self.sessions.values() if s.is_free and s.slot not in going]
         for session in sorted(free, key=lambda s: (s.state is State.SPAWNING, s.born)):
-            kind = (session.key, session.spec.mode)
+            kind = (session.spec.key, mode_of(session))
             if kind in wanted:
                 wanted.remove(kind)
-            elif now >= self._backoff.until(session.key):  # else it is the one that did start
+            elif now >= self._backoff.until(session.spec.key):  # else it is the one that did start
                 surplus.append(session)
         return surplus
 
@@ -235,39 +286,9 @@ class Pool:
 
     def spawn(self, kind: Kind, now: float, streams: bool = True) -> tuple[Session, list[Action]]:
         """A new session, and the orders that bring it to life. `streams`: the call that it is for, if there is one, streams."""
-        session = Session(self._spec(*kind, streams), self._config, now)
+        session = Session(self.launcher.spec(*kind, streams), now)
         orders = life.start(session, now)
         self.spawned += 1
         self.sessions[session.slot] = session
         self.by_secret[session.spec.secret] = session
         return session, orders
-
-    def _spec(self, key: LaunchKey, mode: Mode, streams: bool) -> SessionSpec:
-        host = self._host
-        if mode is Mode.GATE and not self._can.gated:
-            mode = Mode.LATE
-        slot, secret = str(uuid.uuid4()), secrets.token_urlsafe(16)
-        conversation = str(uuid.uuid4()) if mode is Mode.PROMPT else slot
-        paths = launch.slot_paths(host.state_dir, host.config_dir, host.workspace, slot, conversation)
-        doors = Doors(
-            hooks=f"{host.base_url}/hooks/{secret}",
-            mcp=f"{host.base_url}/mcp/{secret}",
-            telemetry=f"{host.base_url}/telemetry/{secret}/v1/logs" if host.telemetry else "",
-            pieces=f"{host.base_url}/pieces/{secret}" if (streams or key.tools) and self._wants_mod else "",
-        )
-        sources = self._config.setting_sources
-        order = launch.build(
-            key, self.claude, slot, paths, host.workspace, doors, host.environment, sources, host.mover, host.mod_directory
-        )
-        if mode is Mode.PROMPT:
-            order.files[paths.prompt] = compose.system_prompt(())
-        return SessionSpec(slot, conversation, secret, key, order, paths, host.workspace, mode, self._scene)
-
-    @property
-    def _wants_mod(self) -> bool:
-        is_known = self._config.live and self._can.live and bool(self._host.mod_directory)
-        return is_known and not self.mod_trial.is_refused
-
-    def _scene(self, session_id: str, now: float) -> Scene:
-        host = self._host
-        return Scene(session_id, host.workspace, host.timestamp(now), host.today(now), host.machine)

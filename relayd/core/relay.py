@@ -25,7 +25,7 @@ from relayd.core.session.states import State
 from relayd.core.timers import CallDue, CallTimer, RelayDue, RelayTimer, SlotDue, SlotTimer
 from relayd.errors import overloaded
 from relayd.faults import describe
-from relayd.http.guard import Access
+from relayd.http.access import Access
 
 RETRY_AFTER_S = 10
 AGAIN_S = 1.0  # after a bug
@@ -151,7 +151,8 @@ class Relay:
         self.reconfigure(self._config)
         self.front.admission.updated(event.capabilities)
         orders: list[Action] = [do.Log("info", "claude has changed: waiting processes are replaced")]
-        for session in self.pool.updated(event.capabilities):
+        self.pool.launcher.updated(event.capabilities)
+        for session in self.pool.updated():
             orders += self.engine.driver.drive(session, ev.Retired("claude was updated"), now)
         return orders
 

@@ -31,7 +31,7 @@ def slots(sessions: Iterable[Session], now: float) -> list[dict[str, Any]]:
             "state_s": round(now - session.since, 1),
             "age_s": round(now - session.born, 1),
             "pid": session.pid,
-            "key": str(session.key),
+            "key": str(session.spec.key),
             "call": session.call,
         }
         for session in sessions

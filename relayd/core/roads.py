@@ -1,4 +1,4 @@
-"""Which road a call takes into Claude Code, and what becomes of it when that fails. Pure decisions; nothing is done here.
+"""Which road a call takes into Claude Code. Pure decisions; nothing is done here.
 
 Replay is always right: a fresh process gets the whole conversation as its transcript. The faster roads must give the
 same answer, and are taken only where that can be shown beforehand:
@@ -9,8 +9,7 @@ same answer, and are taken only where that can be shown beforehand:
 3. Else the call waits for a process, and says whether one at its prompt will do (*ready*): the conversation must be short
    enough to load, and the last message must be one that arrives exactly when typed.
 
-When a process is lost, another may answer, if nothing of an answer was shown and nothing of one came; or if the process
-held the conversation or got it by keys, when nothing has reached the model that the client would miss.
+When a process is lost, another may answer: `replay.py`.
 """
 
 from __future__ import annotations
@@ -22,15 +21,13 @@ from relayd.claude import mcp, prompt
 from relayd.claude.launch import key_of
 from relayd.claude.prompt import Draft
 from relayd.core.actions import Mode
-from relayd.core.call import Call, Road, Stage
-from relayd.core.launch_keys import Kind
+from relayd.core.call import Call, Road
+from relayd.core.launch_keys import Kind, kind_for
 from relayd.core.pool import Pool
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.record import Session
+from relayd.core.session.reuse import holds
 from relayd.core.session.states import State
-from relayd.core.session.turn import Failed
-
-REPLAYS_MAX = 1  # of a call whose process showed nothing; one that fails again has another cause
 
 
 @dataclass(frozen=True)
@@ -76,21 +73,21 @@ def choose(request: MessagesRequest, pool: Pool, now: float) -> Choice:
 
 def needed(call: Call) -> Kind:
     """The kind of process that serves a call best."""
-    return key_of(call.request), Mode.PROMPT if call.draft is not None else Mode.GATE
+    return kind_for(key_of(call.request), call.draft is not None)
 
 
-def reached(session: Session) -> Road:
+def reached(session: Session, request: MessagesRequest, now: float) -> Road:
     """The road by which a call reaches a free session."""
+    if session.state in (State.PRIMED, State.PRIMING, State.KEPT):
+        return Road.PRIMED if holds(session, request, now) else Road.REUSED
     if session.state is State.READY:
         return Road.READY
     return Road.WAITING if session.state is State.WAITING else Road.COLD
 
 
-def may_replay(call: Call, failed: Failed) -> bool:
-    """True if another process may be asked, since nothing that the client would miss has come of this one."""
-    if not failed.lost or call.stage is Stage.DONE or call.has_shown_content:
-        return False
-    return call.needs_keys or (failed.unseen and call.replays < REPLAYS_MAX)
+def is_typed(session: Session, road: Road) -> bool:
+    """True if the call's last text will be typed: until Claude Code has taken it nothing has reached the model."""
+    return road in (Road.PRIMED, Road.REUSED) or session.spec.mode is Mode.PROMPT
 
 
 def _parked_for(request: MessagesRequest, pool: Pool) -> Session | None:
@@ -101,7 +98,7 @@ def _parked_for(request: MessagesRequest, pool: Pool) -> Session | None:
 
 def _continues(session: Session, request: MessagesRequest) -> bool:
     """True if the call goes on just where the session stands, and its results pass Claude Code unchanged."""
-    if session.key != key_of(request) or not all(map(mcp.is_exact, request.tool_results)):
+    if session.spec.key != key_of(request) or not all(map(mcp.is_exact, request.tool_results)):
         return False
     calls = [block["id"] for block in request.messages[-2].content if block["type"] == "tool_use"]
     if calls != [block["tool_use_id"] for block in request.tool_results]:

@@ -79,6 +79,8 @@ class Scheduler:
         orders: list[Action] = []
         for session, reason in plan.retire:
             orders += self._driver.drive(session, ev.Retired(reason), now)
+        for session, prefix in plan.prime:
+            orders += self._driver.drive(session, ev.PrefixAssigned(prefix), now)
         for kind in plan.spawn:
             try:
                 orders += self._pool.spawn(kind, now)[1]
@@ -90,7 +92,9 @@ class Scheduler:
         """A waiting process, a booting one or a new one; else None, and somebody may be told to make room."""
         key, mode = kind = roads.needed(call)
         self._pool.use(kind, now)
-        found = self._pool.free(key, by_keys=mode is Mode.PROMPT)
+        if mode is Mode.PROMPT:
+            self._pool.prefixes.use(call.request, key, now)
+        found = self._pool.free(call.request, key, now, by_keys=mode is Mode.PROMPT)
         if found is not None:
             return found, []
         if self._pool.has_room:
@@ -99,8 +103,8 @@ class Scheduler:
         return None, self._driver.drive(victim, ev.Retired("room for a call"), now) if victim is not None else []
 
     def _assign(self, call: Call, session: Session, now: float) -> list[Action]:
-        road = roads.reached(session)
-        orders = call.started(session.slot, road, now, session.spec.mode is Mode.PROMPT) + self._remember(now)
+        road = roads.reached(session, call.request, now)
+        orders = call.started(session.slot, road, now, roads.is_typed(session, road)) + self._remember(now)
         return orders + self._driver.drive(session, ev.TurnAssigned(call.number, call.request, call.draft), now)
 
     def _next_look(self, now: float) -> list[Action]:

@@ -15,9 +15,9 @@ import threading
 import urllib.request
 from collections.abc import Mapping
 
-from relayd import daemon
-from relayd.claude import environment
 from relayd.config import Config
+from relayd.daemon import user_files
+from relayd.daemon.serve import serve as serve_daemon
 from relayd.doctor.isolation import Isolation
 from relayd.doctor.standin import StandIn
 
@@ -35,15 +35,13 @@ SAMPLE = {
 
 def serve(config: Config, environ: Mapping[str, str]) -> int:
     """Serve in demo mode until told to end. Returns the exit code."""
-    claude = daemon.find_claude(config, environ)
-    if claude is None:
-        raise daemon.StartError(environment.INSTALL_HINT)
-    state = os.path.join(daemon.state_directory(config, environ), "demo")
+    claude = user_files.find_claude(config, environ)
+    state = os.path.join(user_files.state_directory(config, environ), "demo")
     print(NOTICE, flush=True)
     with StandIn(keep=100) as api:
         isolation = Isolation(state, api.url).prepare()
         settings = dataclasses.replace(config, claude=claude, state_dir=state, warm_model=SAMPLE_MODEL)
-        return daemon.serve(settings, isolation.environment(), on_ready=_sample_soon)
+        return serve_daemon(settings, isolation.environment(), on_ready=_sample_soon)
 
 
 def _sample_soon(url: str) -> None:

@@ -2,7 +2,7 @@
 
 One body has its own limit (`body_max_bytes`); without this one, a thousand connections could hold a
 thousand bodies. Bytes are counted as they arrive, not as they are announced: a client that announces
-much and sends nothing must not keep the others out. Owned by `runtime/server.py`, used by `http1`.
+much and sends nothing must not keep the others out. Owned by `runtime/clients.py`, used by `http1`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Bytes in (`receive`, `receive_eof`), requests out (`next_request`); answers in (
 `start_stream`, `chunk`, `end_stream`), bytes out. It opens nothing and knows no clock: limits of
 size live here, limits of time in `runtime/channel.py`, which is its only caller.
 
-A request is judged when its head is complete (`guard.Access`), before a byte of its body is kept
+A request is judged when its head is complete (`access.Access`), before a byte of its body is kept
 and before `100 Continue` is said. Requests of one connection are answered in order: the next one is
 not looked at before the answer has ended. One call of `next_request` does a bounded amount of work:
 a body in chunks of one byte would otherwise be 40,000 events of one read. What is left shows in
@@ -19,9 +19,10 @@ from enum import Enum
 import h11
 
 from relayd.errors import ApiError
+from relayd.http.access import Access, Admitted, Refusal
 from relayd.http.budget import BodyBudget
-from relayd.http.guard import Access, Admitted
-from relayd.http.messages import HttpRequest, Refusal
+from relayd.http.messages import HttpRequest
+from relayd.http.routes import Route
 
 SERVER_NAME = "relayd"
 NO_BODY = (204, 304)
@@ -60,7 +61,7 @@ class Connection:
         self._early = bytearray()  # what came behind the bytes that h11 has
         self._is_over = False  # the peer sends no more
         self._request = HttpRequest("", "")
-        self._route = ""
+        self._route: Route | None = None
         self._body: list[bytearray] = []
         self._size = 0
         self._head_only = False
@@ -178,7 +179,7 @@ class Connection:
         """The head is complete: judge it."""
         self.phase = Phase.BODY
         self._head_only = event.method == b"HEAD"
-        self._route, self.origin, self._body_max = "", "", self._general_max
+        self._route, self.origin, self._body_max = None, "", self._general_max
         self._request = _head_of(event)
         if self._access is not None:
             verdict = self._access.judge(self._request.method, self._request.path, self._request.headers)
@@ -265,7 +266,7 @@ class Connection:
         data = self._h11.send(h11.EndOfMessage()) or b""
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             self._h11.start_next_cycle()
-            self._route, self.origin = "", ""
+            self._route, self.origin = None, ""
             has_more = bool(self._early or self._h11.trailing_data[0])
             self.phase = Phase.HEAD if has_more else Phase.IDLE
             self.is_behind = has_more or self._is_over

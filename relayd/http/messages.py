@@ -1,11 +1,9 @@
-"""What HTTP carries, as values: a request that has arrived, and one that is refused. Pure."""
+"""What HTTP carries, as values. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from relayd.errors import ApiError
 
 
 @dataclass(frozen=True)
@@ -28,21 +26,3 @@ def text_of(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return raw.decode("latin-1")
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A request that is answered with an error before anybody has looked at its body.
-
-    route: the name of its route where it is known, "" otherwise; the shape of the error hangs on it.
-    origin: the allowed web page that has asked, or ""; the answer must say that the page may read it.
-    """
-
-    error: ApiError
-    route: str = ""
-    origin: str = ""
-
-    @property
-    def status(self) -> int:
-        """The HTTP status of the answer."""
-        return self.error.status

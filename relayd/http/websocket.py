@@ -1,6 +1,6 @@
 """One WebSocket after its upgrade: the only owner of wsproto. Bytes in, messages out; messages in, bytes out.
 
-Opens nothing. `runtime/channel.py` is its only caller: it has read the upgrade request as HTTP already.
+Opens nothing. `runtime/frames.py` is its only caller: the channel has read the upgrade request as HTTP already.
 """
 
 from __future__ import annotations

@@ -14,30 +14,23 @@ next turn, by a timer for now: no fd would tell of it. Until then nothing more i
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 
 from relayd.config import Config
 from relayd.core import events as ev
 from relayd.http import fixed
-from relayd.http.budget import BodyBudget
-from relayd.http.guard import Access
+from relayd.http.access import Refusal
 from relayd.http.http1 import Connection, Phase
-from relayd.http.messages import HttpRequest, Refusal
-from relayd.http.websocket import WebSocket, is_upgrade
-from relayd.runtime.clock import HttpDate
 from relayd.runtime.fifo import ByteQueue
-from relayd.runtime.loop import READ, WRITE, Loop
+from relayd.runtime.frames import Frames, offered
+from relayd.runtime.loop import READ, WRITE
 from relayd.runtime.peer import is_held
-from relayd.runtime.places import Places, Rank
+from relayd.runtime.places import Rank
+from relayd.runtime.shared import Shared
 from relayd.runtime.timers import ChannelTimer, Deadline
 
-MESSAGE_MAX_BYTES = 64 * 1024  # of a dashboard; it sends a token or the name of a process
 HEAD_READ_BYTES = 16 * 1024  # of lines of three bytes, the shortest, 15 ms of work for h11
-FRAME_BYTES_PER_TURN = 4096  # at most 700 frames
 PHASE_LIMITS = {Phase.IDLE: "idle_limit_s", Phase.HEAD: "header_limit_s", Phase.BODY: "body_limit_s"}
-ClientFact = ev.RequestArrived | ev.RequestRefused | ev.ClientLeft | ev.FrameArrived | ev.ViewerCaughtUp
 
 
 class Stage(Enum):
@@ -47,18 +40,6 @@ class Stage(Enum):
     CLOSING = "closing"  # the last answer is in the queue
     LINGERING = "lingering"  # half-closed; what the peer still sends is thrown away
     GONE = "gone"
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all connections of a daemon have together. `emit` takes facts for the core."""
-
-    loop: Loop
-    emit: Callable[[ClientFact], None]
-    access: Access
-    budget: BodyBudget
-    places: Places
-    date: HttpDate
 
 
 class Channel:
@@ -80,10 +61,9 @@ class Channel:
         self._linger_timer = ChannelTimer(number, Deadline.LINGER)
         self._peer_timer = ChannelTimer(number, Deadline.PEER)
         self._behind_timer = ChannelTimer(number, Deadline.BEHIND)
-        self._websocket: WebSocket | None = None
-        self._frames = bytearray()  # of the WebSocket, not looked at yet
+        self._frames: Frames | None = None  # once it has become a WebSocket
         self._dropping = False  # a dashboard that is too slow gets nothing until it has caught up
-        self._request: HttpRequest | None = None
+        self._offer: Frames | None = None  # the WebSocket that the open request asks for
         self._is_behind = False  # a timer for now is set
         self._input_over = False  # the peer has half-closed
         self._phase: Phase | None = None
@@ -114,7 +94,7 @@ class Channel:
     def _takes_more(self) -> bool:
         if self.stage is not Stage.OPEN or self._input_over or self._is_behind:
             return False
-        return self._websocket is not None or self._http.wants_data
+        return self._frames is not None or self._http.wants_data
 
     def ready(self, mask: int, now: float) -> bool:
         """Read a bounded amount, and write what the socket takes."""
@@ -137,9 +117,9 @@ class Channel:
             return True
         if not data:
             self._end_of_input(now)
-        elif self._websocket is not None:
-            self._frames += data
-            self._receive_frames(now)
+        elif self._frames is not None:
+            self._frames.take(data)
+            self._receive_frames(self._frames, now)
         else:
             self._http.receive(data)
             self._pump(now)
@@ -154,7 +134,7 @@ class Channel:
     def _end_of_input(self, now: float) -> None:
         """What is whole is answered, what is not is refused, for as long as somebody is there to read it."""
         self._input_over = True
-        if self._websocket is not None:
+        if self._frames is not None:
             self._lose()
             return
         self._http.receive_eof()
@@ -178,7 +158,7 @@ class Channel:
         if isinstance(found, Refusal):
             self._emit(ev.RequestRefused(self.number, found.error, found.route, found.origin))
         elif found is not None:
-            self._request = found if is_upgrade(found.headers) else None
+            self._offer = offered(found)
             self._emit(ev.RequestArrived(self.number, found, self._http.origin))
         elif self._http.phase is Phase.CLOSING:
             self.stage = Stage.CLOSING
@@ -195,42 +175,38 @@ class Channel:
 
     def upgrade(self, now: float) -> None:
         """Answer the request that is open by becoming a WebSocket."""
-        if not self._may_answer() or self._request is None:
+        if not self._may_answer() or self._offer is None:
             return
-        request, self._request = self._request, None
-        found = WebSocket(request.headers, request.path, MESSAGE_MAX_BYTES)
+        found, self._offer = self._offer, None
         try:
             answer = found.accept()
         except ValueError:
             self.respond(400, [("content-type", "text/plain")], b"not a WebSocket upgrade", now)
             return
-        self._websocket = found
+        self._frames = found
         self._append(answer, now)
-        self._frames += self._http.trailing_bytes()  # a client need not wait for the answer
-        self._come_back(bool(self._frames), now)
+        found.take(self._http.trailing_bytes())  # a client need not wait for the answer
+        self._come_back(found.has_more, now)
 
-    def _receive_frames(self, now: float) -> None:
-        assert self._websocket is not None
-        data = bytes(self._frames[:FRAME_BYTES_PER_TURN])
-        del self._frames[:FRAME_BYTES_PER_TURN]
-        messages, back = self._websocket.receive(data)
+    def _receive_frames(self, frames: Frames, now: float) -> None:
+        messages, back = frames.read()
         for text in messages:
             self._emit(ev.FrameArrived(self.number, text))
         if back:
             self._append(back, now)
-        if self.stage is Stage.OPEN and not self._websocket.is_open:
+        if self.stage is Stage.OPEN and not frames.is_open:
             self.stage = Stage.CLOSING
-        self._come_back(bool(self._frames), now)
+        self._come_back(frames.has_more, now)
         self._loop.touch(self)
 
     def send_frame(self, text: str, now: float) -> None:
         """A message, unless the dashboard has not taken the ones before."""
-        if self.stage is not Stage.OPEN or self._websocket is None:
+        if self.stage is not Stage.OPEN or self._frames is None:
             return
         if self._dropping or self._out.size > self._config.viewer_out_max_bytes:
             self._dropping = True
             return
-        self._append(self._websocket.send(text), now)
+        self._append(self._frames.send(text), now)
 
     # Answers, ordered by the core
 
@@ -257,7 +233,7 @@ class Channel:
             self._answered(now)
 
     def _may_answer(self) -> bool:
-        return self.stage is Stage.OPEN and self._http.phase is Phase.ANSWERING and self._websocket is None
+        return self.stage is Stage.OPEN and self._http.phase is Phase.ANSWERING and self._frames is None
 
     def _append(self, data: bytes, now: float) -> None:
         if not self._out.size:
@@ -359,8 +335,8 @@ class Channel:
     def _catch_up(self, now: float) -> None:
         """Take up what was left in an earlier turn."""
         self._is_behind = False
-        if self.stage is Stage.OPEN and self._websocket is not None:
-            self._receive_frames(now)
+        if self.stage is Stage.OPEN and self._frames is not None:
+            self._receive_frames(self._frames, now)
         elif self.stage is Stage.OPEN:
             self._pump(now)
 
@@ -382,7 +358,8 @@ class Channel:
             self._loop.cancel_timer(timer)
         self._places.put(self.number, None, 0.0)
         self._out.clear()
-        self._frames.clear()
+        if self._frames is not None:
+            self._frames.drop()
         self._http.abandon()
 
     def failed(self) -> None:

@@ -13,13 +13,12 @@ from typing import assert_never
 
 from relayd.config import Config
 from relayd.core import actions as do
-from relayd.http.budget import BODIES_MAX_BYTES, BodyBudget
-from relayd.http.guard import Access
-from relayd.runtime.channel import Channel, ClientFact, Shared
-from relayd.runtime.clock import HttpDate
+from relayd.http.access import Access
+from relayd.runtime.channel import Channel
 from relayd.runtime.loop import Loop
 from relayd.runtime.peer import peer_uid
 from relayd.runtime.places import Places
+from relayd.runtime.shared import ClientFact, shared
 from relayd.runtime.stranger import STRANGERS_MAX, Stranger
 from relayd.runtime.system import is_ours
 from relayd.runtime.timers import ChannelTimer, StrangerTimer
@@ -37,8 +36,7 @@ class Clients:
         self._strangers: dict[int, Stranger] = {}
         self._places = Places()
         self._numbers = 0
-        budget = BodyBudget(max(BODIES_MAX_BYTES, config.body_max_bytes))
-        self._shared = Shared(loop, emit, access, budget, self._places, HttpDate())
+        self._shared = shared(config.body_max_bytes, loop, emit, access, self._places)
 
     def __repr__(self) -> str:
         return f"<Clients {len(self._channels)} strangers={len(self._strangers)} {self._places!r}>"

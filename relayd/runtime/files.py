@@ -1,4 +1,4 @@
-"""Files that only this user may read, and directories that must go. Used by the runtime."""
+"""Files that only this user may read, directories that must go, and what tells one file from another. Used by the runtime."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _delete(path: str) -> None:
         os.unlink(path)
 
 
-class Litter:
+class PendingRemovals:
     """What could not be removed yet: there were no fds left, or a process was still writing.
 
     What one process leaves is a group. Its last path is the slot's directory, which says whose the others are: it stays
@@ -97,7 +97,7 @@ class Litter:
         self._groups: list[Sequence[str]] = []
 
     def __repr__(self) -> str:
-        return f"<Litter {len(self._groups)}>"
+        return f"<PendingRemovals {len(self._groups)}>"
 
     def add(self, paths: Sequence[str]) -> None:
         """These are to go, in this order."""
@@ -107,3 +107,13 @@ class Litter:
         """Remove what is there; True if nothing is left. After a bug all of it is tried again."""
         self._groups = [left for group in self._groups if (left := remove_in_order(group))]
         return not self._groups
+
+
+def fingerprint(path: str) -> str:
+    """What tells one `claude` binary from another: the file behind the name, its size and time. Empty if it is gone."""
+    try:
+        real = os.path.realpath(path)
+        info = os.stat(real)
+    except OSError:
+        return ""
+    return f"{real}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}"

@@ -2,7 +2,7 @@
 
 Standard error may be a pipe that nobody reads. The loop must not wait for it: lines go into a bounded queue and from there
 as far as the other end takes them; what does not fit is dropped, counted, and told of. One record is one line, whatever its
-texts hold. Made by `daemon.py`; the loop's owner calls `drain`.
+texts hold. Made by `daemon/serve.py`; the loop's owner calls `drain`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The file of recent calls: lines are appended, and the older half goes when there are too many.
 
 Metadata only, readable by this user alone. A failure to write (a full disk) is reported once, leaves the file as it was,
-and is forgotten: calls matter more than their records. Lines are whole, and bounded. Owned by `server.py`.
+and is forgotten: calls matter more than their records. Lines are whole, and bounded. Owned by `performer.py`.
 """
 
 from __future__ import annotations

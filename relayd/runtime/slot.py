@@ -26,6 +26,7 @@ from relayd.runtime.tail import Tail
 from relayd.runtime.timers import Poll, PollTimer
 
 LAST_WORDS_READS = 64  # a grandchild may hold the terminal and write for ever
+EARLIER_MAX = 4  # transcripts that are looked for when one conversation is forgotten; at the end all are
 # For the sweep after a crash: pid and birth of the process, and the ids of the sessions whose files are ours.
 RECORD_NAME, SESSIONS_NAME = "process", "sessions"
 
@@ -45,6 +46,8 @@ class Slot:
         self._pty = terminal()(loop, config.read_chunk_bytes, self._output, self._hung_up)
         self._gate = Gate(order.paths.prompt, loop, self._gate_failed)
         self._gate_interval_s = config.gate_interval_s
+        self._transcript = order.paths.transcript  # of the conversation that it holds
+        self._later: list[do.ConversationFiles] = []  # of those that came after its first, all of them: a file may come back
         self._tail: Tail | None = None
         self._writing: PiecewiseFile | None = None  # the conversation, as long as it is not whole
         self._next_tail: Tail | None = None  # what is written after it
@@ -111,6 +114,8 @@ class Slot:
             case Poll.TAIL:
                 self._read_tail()
                 self._loop.set_timer(self._timer(Poll.TAIL), now + self._config.tail_interval_s)
+            case Poll.EARLIER:
+                self._forget_earlier()
             case Poll.WRITE:
                 self._write_on(now)
             case Poll.GATE:
@@ -129,22 +134,36 @@ class Slot:
         else:
             self._loop.set_timer(self._timer(Poll.GATE), now + self._gate_interval_s)
 
-    def hand_over(self, transcript: bytes, prompt: bytes, now: float) -> None:
+    def hand_over(self, order: do.HandOver, now: float) -> None:
         """The conversation first, then the gate: the process reads them in the other order."""
-        path = self._order.paths.transcript
         self._stop_writing()
         try:
-            if self._order.mode is Mode.LATE:
-                write_private(self._order.paths.prompt, prompt)
-            self._writing = PiecewiseFile(path, transcript)
+            if order.files:
+                self._take_up(order.files, now)
+            if self._order.mode is Mode.LATE and not self._later:
+                write_private(self._order.paths.prompt, order.system_prompt)
+            self._writing = PiecewiseFile(self._transcript, order.transcript)
         except OSError as error:
             self._emit(ev.HandOverFailed(self.name, f"{error.strerror}"))
             return
-        self._prompt = prompt
+        self._prompt = order.system_prompt
         if self._tail:
             self._tail.close()
-        self._tail, self._next_tail = None, Tail(path, len(transcript), self._config.read_chunk_bytes)
+        self._tail, self._next_tail = None, Tail(self._transcript, len(order.transcript), self._config.read_chunk_bytes)
         self._write_on(now)
+
+    def _take_up(self, files: do.ConversationFiles, now: float) -> None:
+        """Another conversation begins. Its id is written down before there is any file of it; those of the earlier ones are
+        deleted in a moment: Claude Code writes such a file anew if it goes at once.
+        """
+        self._later.append(files)
+        ids = (*self._order.paths.sessions, *(each.session_id for each in self._later))
+        write_private(f"{self._order.paths.directory}/{SESSIONS_NAME}", "\n".join(ids).encode())
+        self._transcript = files.transcript
+        self._loop.set_timer(self._timer(Poll.EARLIER), now + self._config.forget_after_s)
+
+    def _forget_earlier(self) -> None:
+        remove_in_order([path for path in self._transcripts()[-EARLIER_MAX:] if path != self._transcript])
 
     def _write_on(self, now: float) -> None:
         """A piece of the conversation a turn of the loop; after the last one the process may have it."""
@@ -167,9 +186,9 @@ class Slot:
         self._tail, self._next_tail = self._next_tail, None
         prompt, self._prompt = self._prompt, b""
         keys, self._keys = self._keys, b""
-        if self._order.mode is Mode.GATE:
+        if not self._later and self._order.mode is Mode.GATE:
             self._gate.send(prompt)
-        elif self._order.mode is Mode.LATE and not self._start():
+        elif not self._later and self._order.mode is Mode.LATE and not self._start():
             return
         self._loop.set_timer(self._timer(Poll.TAIL), now + self._config.tail_interval_s)
         if keys:
@@ -186,10 +205,10 @@ class Slot:
         """Delete the files of its conversation, and follow what is written next, which is not before keys are pressed."""
         self._read_tail()
         if not self._tail:
-            remove_in_order(self._transcripts())
+            remove_in_order(self._transcripts()[-EARLIER_MAX:])
             return
         self._tail.close()  # Windows deletes no file that is open
-        if not remove_in_order(self._transcripts()):
+        if not remove_in_order(self._transcripts()[-EARLIER_MAX:]):
             self._tail.start_anew()
         self._loop.cancel_timer(self._timer(Poll.TAIL))
 
@@ -247,10 +266,11 @@ class Slot:
             self._tail.close()
         for what in Poll:
             self._loop.cancel_timer(self._timer(what))
-        return (*self._transcripts(), *self._order.paths.beside, self._order.paths.directory)
+        beside = (*self._order.paths.beside, *(each.beside for each in self._later))
+        return (*self._transcripts(), *beside, self._order.paths.directory)
 
     def _transcripts(self) -> tuple[str, ...]:
-        return self._order.paths.placeholder, self._order.paths.transcript
+        return self._order.paths.placeholder, self._order.paths.transcript, *(each.transcript for each in self._later)
 
     def _output(self, data: bytes) -> None:
         self._emit(ev.PtyOutput(self.name, data))

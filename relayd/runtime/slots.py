@@ -13,7 +13,7 @@ from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.runtime.children import Children
-from relayd.runtime.files import Litter
+from relayd.runtime.files import PendingRemovals
 from relayd.runtime.loop import Loop
 from relayd.runtime.slot import Slot
 from relayd.runtime.timers import Chore, Poll
@@ -31,10 +31,10 @@ class Slots:
         self._slots: dict[str, Slot] = {}
         self._children = Children()
         self._leaving: list[str] = []  # they are to be removed
-        self._litter = Litter()
+        self._pending_removals = PendingRemovals()
 
     def __repr__(self) -> str:
-        return f"<Slots {len(self._slots)} {self._children!r} {self._litter!r}>"
+        return f"<Slots {len(self._slots)} {self._children!r} {self._pending_removals!r}>"
 
     def reconfigure(self, config: Config) -> None:
         """Use another configuration for processes that come."""
@@ -102,18 +102,18 @@ class Slots:
         while self._leaving:
             self._take_away(self._leaving[-1])
             self._leaving.pop()
-        if self._litter.remove():
-            self._loop.cancel_timer(Chore.LITTER)
+        if self._pending_removals.remove():
+            self._loop.cancel_timer(Chore.REMOVALS)
 
     def tidy_later(self, now: float) -> None:
         """Have `tidy` called in a moment."""
-        self._loop.set_timer(Chore.LITTER, now + self._config.tidy_interval_s)
+        self._loop.set_timer(Chore.REMOVALS, now + self._config.tidy_interval_s)
 
     def _take_away(self, name: str) -> None:
         """After a bug the slot is known still, and taken away again."""
         slot = self._slots.get(name)
         if slot is not None:
-            self._litter.add(slot.remove())
+            self._pending_removals.add(slot.remove())
             del self._slots[name]
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class Slots:
         for name, slot in list(self._slots.items()):
             try:
                 self._take_away(name)
-                self._litter.remove()
+                self._pending_removals.remove()
             except Exception as error:  # costs these files: the next start sweeps them
                 self._loop.report(slot, error)
 
@@ -130,8 +130,8 @@ def _carry_out(slot: Slot, order: SlotOrder, now: float) -> None:
     match order:
         case do.WritePty(_, data):
             slot.write(data)
-        case do.HandOver(_, transcript, system_prompt):
-            slot.hand_over(transcript, system_prompt, now)
+        case do.HandOver():
+            slot.hand_over(order, now)
         case do.HurryGate():
             slot.hurry(now)
         case do.OpenEditor(_, text, key):

@@ -1,7 +1,7 @@
 """What differs between operating systems: limits, the lock, users, flags of files, the terminal.
 
 Elsewhere no module asks which system it runs on. What a system lacks is left out, never imitated.
-Used by `daemon.py` and the runtime.
+Used by the daemon and the runtime.
 """
 
 from __future__ import annotations

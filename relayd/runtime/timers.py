@@ -33,6 +33,7 @@ class Poll(Enum):
 
     GATE = "gate"  # is the process at its gate?
     TAIL = "tail"  # has the transcript grown?
+    EARLIER = "earlier"  # files of conversations that it held before
     WRITE = "write"  # the next piece of a long conversation
 
 
@@ -62,5 +63,5 @@ class Chore(Enum):
 
     WATCHDOG = "watchdog"
     BINARY = "binary"
-    PROMPTS = "prompts"
-    LITTER = "litter"
+    PROMPT_HISTORY = "prompt history"
+    REMOVALS = "removals"

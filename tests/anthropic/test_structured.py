@@ -164,10 +164,60 @@ def test_an_answer_is_judged_before_anybody_sees_it() -> None:
         ({"anyOf": [{"type": "null"}, {"minimum": 3}]}, "2", "$: keeps to none of anyOf"),
         ({"maxLength": 2}, '"abc"', "$: breaks maxLength 2"),
         ({"$ref": "#/$defs/a~1b/0", "$defs": {"a/b": {"0": False}}}, "1", "$: nothing is allowed here"),
+        ({"$ref": "#/anyOf/1", "anyOf": [{}, {"type": "null"}]}, "1", "$: is not of type null"),
+        (
+            {"type": "object", "properties": {"next": {"$ref": "#"}}},
+            '{"next": {"next": 5}}',
+            "$.next.next: is not of type object",
+        ),
+        ({"items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "integer"}}}, '[1, "x"]', "$[1]: is not of type integer"),
+        ({"type": ["integer", "number"]}, "true", "$: is not of type integer or number"),
+        ({"additionalProperties": False, "properties": {"a": {}}}, '{"b": 1}', "$.b: nothing is allowed here"),
+        ({"const": 5}, "[5]", "$: is none of the values that are allowed"),
     ],
 )
 def test_a_fault_is_named_by_its_place(schema: dict[str, Any], text: str, problem: str) -> None:
     assert structured.verdict(schema, text).problem.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"enum": [{"a": 1}]}, '{"a": 1}'),
+        ({"patternProperties": {"^a": {}}, "additionalProperties": False}, '{"ab": 1}'),
+        ({"properties": {"a": {"$id": "elsewhere", "type": "string"}}}, '{"a": 1}'),
+        ({"$ref": "#anchor"}, "1"),
+        ({"$ref": "#/anyOf/9", "anyOf": [{}]}, "1"),
+        ({"$ref": "#/title/0", "title": "x"}, "1"),
+        ({"type": "string"}, json.dumps("a" * structured.ANSWER_MAX_CHARS)),
+        ({"allOf": [{"enum": [0] * 5000}] * 60}, "0"),
+    ],
+)
+def test_what_is_not_judged_is_said_not_to_be(schema: dict[str, Any], text: str) -> None:
+    """Else a client would take an answer for validated that nobody has looked at."""
+    assert structured.verdict(schema, text) == Verdict(whole=False)
+
+
+@pytest.mark.parametrize(
+    ("no_schema", "value"),
+    [
+        ({"enum": 5}, 1),
+        ({"maxLength": "x"}, "ab"),
+        ({"minimum": "x"}, 1),
+        ({"$ref": 5}, 1),
+        ({"properties": []}, {"a": 1}),
+        ({"required": 5}, {"a": 1}),
+        ({"items": [{"type": "string"}]}, [1]),
+        ({"prefixItems": 5}, [1]),
+        ({"anyOf": 5}, 1),
+        (5, 1),
+    ],
+)
+def test_a_reference_may_lead_to_what_is_no_schema(no_schema: Any, value: Any) -> None:
+    """`check` looks at schemas only; a reference can point at any value of the document, a `default` for one."""
+    schema = {"$ref": "#/default", "default": no_schema}
+    structured.check(schema, "schema")
+    assert structured.verdict(schema, json.dumps(value)) == Verdict(whole=False)
 
 
 SCALARS = st.sampled_from([None, True, False, 0, 1, 1.0, -1, 2.5, 10**12, "", "a", "ab", "x"])

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import MessagesRequest, Thinking
 from relayd.claude import compose, environment, hooks, launch, telemetry
-from relayd.claude.announced import Machine
-from relayd.claude.compose import Scene
-from relayd.claude.launch import Doors, LaunchKey
+from relayd.claude.compose import TranscriptContext
+from relayd.claude.launch import CallbackUrls, LaunchKey
+from relayd.claude.reminders import Machine
 from relayd.claude.transcript import AssistantLine, ErrorLine, TranscriptReader, UserLine
 from relayd.errors import ApiError
 from tests.helpers import splits
 
-DOORS = Doors("http://127.0.0.1:1/hooks/s", "http://127.0.0.1:1/mcp/s")
-SCENE = Scene("0-1", "/w", "now", "2026-01-01", Machine("linux", "bash", "Linux 6"))
+URLS = CallbackUrls("http://127.0.0.1:1/hooks/s", "http://127.0.0.1:1/mcp/s")
+CONTEXT = TranscriptContext("0-1", "/w", "now", "2026-01-01", Machine("linux", "bash", "Linux 6"))
 
 
 def made(key: LaunchKey) -> launch.Launch:
     paths = launch.slot_paths("/state", "/home/u/.claude", "/state/workspace", "0-1", "0-1")
-    return launch.build(key, "/bin/claude", "0-1", paths, "/state/workspace", DOORS, {"A": "1"})
+    return launch.build(key, "/bin/claude", "0-1", paths, "/state/workspace", URLS, {"A": "1"})
 
 
 def test_a_launch_carries_no_word_of_a_call() -> None:
@@ -38,17 +38,17 @@ def test_a_launch_carries_no_word_of_a_call() -> None:
 
 
 def test_a_command_line_holds_no_secret() -> None:
-    """Every user of the machine can read it: the doors' addresses go by files and by the environment."""
+    """Every user of the machine can read it: the callback URLs go by files and by the environment."""
     order = made(LaunchKey("opus", 10, tools=True))
-    for door in (DOORS.hooks, DOORS.mcp):
-        assert door not in " ".join(order.argv)
-    assert DOORS.mcp.encode() in order.files["/state/slots/0-1/mcp.json"]
+    for url in (URLS.hooks, URLS.mcp):
+        assert url not in " ".join(order.argv)
+    assert URLS.mcp.encode() in order.files["/state/slots/0-1/mcp.json"]
 
 
 def test_a_users_settings_stay_out_unless_asked_for() -> None:
     paths = launch.slot_paths("/state", "/c", "/w", "0-1", "0-1")
     for sources in ("", "user"):
-        order = launch.build(LaunchKey("m", 9), "/bin/claude", "0-1", paths, "/w", DOORS, {}, sources)
+        order = launch.build(LaunchKey("m", 9), "/bin/claude", "0-1", paths, "/w", URLS, {}, sources)
         assert order.argv[order.argv.index("--setting-sources") + 1] == sources
 
 
@@ -167,7 +167,7 @@ def test_a_conversation_is_a_chain_that_starts_with_the_snapshot() -> None:
         Message("assistant", ({"type": "tool_use", "id": "t", "name": "f", "input": {}},)),
         Message("user", ({"type": "tool_result", "tool_use_id": "t", "content": "r"},)),
     )
-    found = lines(compose.conversation(SCENE, MessagesRequest("claude-sonnet-4-6", 9, messages, ("one", "two"))))
+    found = lines(compose.conversation(CONTEXT, MessagesRequest("claude-sonnet-4-6", 9, messages, ("one", "two"))))
     notes = [line["attachment"]["type"] for line in found if line["type"] == "attachment"]
     assert notes == ["prompt_snapshot", "session_context", "date", "environment", "model"]
     assert [line["type"] for line in found[5:]] == ["user", "assistant", "user", "user"]
@@ -178,9 +178,28 @@ def test_a_conversation_is_a_chain_that_starts_with_the_snapshot() -> None:
     assert all(isinstance(line["message"]["content"], list) for line in found[5:])
 
 
+def test_messages_of_the_role_system_stand_where_claude_code_looks_for_them() -> None:
+    """One between a question and its answer keeps its place; the one that ends the conversation comes before the last
+    question's line, which starts the turn."""
+
+    def said(role: str, text: str) -> Message:
+        return Message(role, ({"type": "text", "text": text},))
+
+    messages = (said("user", "a"), said("system", "s1"), said("assistant", "b"), said("user", "c"), said("system", "s2"))
+    request = MessagesRequest("claude-opus-5-5", 9, messages)
+    compose.check(request)
+    found = lines(compose.conversation(CONTEXT, request))
+    turns = [line for line in found if line["type"] != "attachment" or line["attachment"]["type"] == "sandbox_instructions"]
+    told = [line["message"]["content"][0]["text"] if "message" in line else line["attachment"]["content"] for line in turns]
+    assert told == ["a", "s1", "b", "s2", "c"]
+    with pytest.raises(ApiError) as caught:
+        compose.check(MessagesRequest("claude-sonnet-4-6", 9, messages))
+    assert caught.value.message == "role 'system' is not supported on this model"
+
+
 def test_a_process_let_go_by_accident_has_nothing_to_answer() -> None:
     """The write end of its FIFO closes when the daemon dies; a placeholder that ended in a question would be sent upstream."""
-    assert lines(compose.placeholder(SCENE))[-1]["type"] == "assistant"
+    assert lines(compose.placeholder(CONTEXT))[-1]["type"] == "assistant"
 
 
 @pytest.mark.parametrize("text", ["[Request interrupted by user]", "[Request interrupted by user for tool use]"])

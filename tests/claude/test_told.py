@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.anthropic.answer import COUNT_MAX, Usage
-from relayd.claude import hooks, mcp, pieces, telemetry
+from relayd.claude import hooks, mcp, mod, pieces, telemetry
 from relayd.claude.transcript import TranscriptReader
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -337,3 +337,26 @@ def test_each_parser_gives_a_fact_or_a_value_error(item: tuple[str, Any], data: 
     read: Any = {"hooks": hooks.read, "pieces": pieces.read, "mcp": mcp.read, "telemetry": telemetry.read}[channel]
     with contextlib.suppress(ValueError):
         read(body)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"step": 0, "from": 0, "pieces": [{"kind": "text", "index": 0, "text": ""}] * (mod.POSTED_MAX + 1)},
+        {"step": 0, "from": 0, "pieces": [{"kind": "a new kind", "index": 0}]},
+        {"step": 0, "from": 0, "pieces": [{"kind": "tool", "index": 0, "id": "toolu_1", "name": "x" * 100_000}]},
+        {"step": 0, "from": 0, "pieces": [{"kind": "tool", "index": 0, "id": "to\nol", "name": "get"}]},
+    ],
+    ids=["too many", "unknown kind", "a long name", "a line break"],
+)
+def test_pieces_that_the_mod_does_not_send_are_refused(value: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"pieces: too many|kind: not known|name: |id: "):
+        pieces.read(json.dumps(value).encode())
+
+
+def test_the_mod_is_told_whether_to_go_on() -> None:
+    assert json.loads(pieces.reply(True)) == {}
+    assert json.loads(pieces.reply(False)) == {"stop": True}
+    some, last = {"kind": "text", "index": 0, "text": "x"}, {"kind": "stop", "stopReason": "end_turn"}
+    for sent, is_end in (([some], False), ([some, last], True)):
+        assert pieces.read(json.dumps({"step": 0, "from": 0, "pieces": sent}).encode()).end_the_answer is is_end

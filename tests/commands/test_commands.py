@@ -16,11 +16,10 @@ from relayd.claude.capabilities import Capabilities
 from relayd.cli import parser
 from relayd.commands import completion
 from relayd.config import KEYS
-from relayd.daemon import examined
+from relayd.daemon.binary import examined
 from relayd.doctor import under_test
 from relayd.doctor.harness import Harness
-from relayd.runtime.files import write_whole
-from relayd.runtime.server import fingerprint
+from relayd.runtime.files import fingerprint, write_whole
 from tests.daemon.test_http import children
 from tests.helpers import ask, post, until
 

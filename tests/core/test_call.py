@@ -86,3 +86,10 @@ def test_headers_name_what_was_ignored_and_how_long_it_took() -> None:
     headers = dict(answer.headers)
     assert set(headers["x-relayd-ignored"].split(", ")) == set(call.request.ignored)
     assert "claude;dur=2000.0" in headers["server-timing"]
+
+
+def test_only_a_stream_has_its_head_held() -> None:
+    for is_stream in (True, False):
+        world, call = asked(stream=is_stream)
+        timers = [o.key for o in world.orders if isinstance(o, do.SetTimer)]
+        assert (CallTimer(call.number, CallDue.HOLD) in timers) is is_stream

@@ -207,3 +207,24 @@ def test_a_thread_can_be_continued_again_after_a_failure() -> None:
     assert world.answer(failed)[0] == 500
     world.done(thread(world, "two", first["id"]))
     assert len(world.transcript()) == 3
+
+
+def test_threads_that_begin_at_once_have_nothing_in_common() -> None:
+    world = Client(**QUIET)
+    first, second = thread(world, "one"), thread(world, "two")
+    assert world.done(second)["id"] != world.done(first)["id"]
+    assert world.relay.engine.conversations.totals()["kept"] == 2  # under the names of their answers, and no other
+
+
+def test_what_was_continued_weighs_nothing_any_more() -> None:
+    """What is left of it says only that it was continued; counted, it would crowd out conversations that are alive."""
+    world = Client(**QUIET)
+    once = world.done(thread(world, "one"), "first")
+    size = world.relay.engine.conversations.totals()["bytes"]
+    for _ in range(3):
+        once = world.done(thread(world, "x", once["id"]), "y")
+    other = Client(**QUIET)
+    texts = ["one", "first", "x", "y", "x", "y", "x"]
+    whole = [{"role": ("user", "assistant")[number % 2], "content": text} for number, text in enumerate(texts)]
+    other.done(other.say(whole, thread={"type": "create"}), "y")
+    assert world.relay.engine.conversations.totals()["bytes"] == other.relay.engine.conversations.totals()["bytes"] > size

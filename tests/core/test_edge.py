@@ -99,7 +99,7 @@ def _check_orders(world: World) -> None:
             assert "met a bug" not in order.text
             assert all(str(v).isprintable() and len(str(v)) < 1000 for v in (order.text, *order.fields.values()))
     for session in world.relay.pool.sessions.values():
-        assert str(session.key).isprintable()
+        assert str(session.spec.key).isprintable()
 
 
 def _check_launch(argv: tuple[str, ...], env: dict[str, str]) -> None:

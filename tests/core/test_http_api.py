@@ -11,7 +11,9 @@ from relayd import __version__
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.relay import Relay
+from relayd.errors import ApiError
 from relayd.http.messages import HttpRequest
+from relayd.http.routes import Completion, Question
 from tests.core.test_pool_and_relay import HEADERS, NEAR, World
 
 
@@ -163,3 +165,34 @@ def test_what_claude_code_sends_is_answered_at_once_and_a_wrong_body_is_refused_
     assert send(world, "POST", f"/mcp/{secret}", told).status == 202
     listed = b'{"jsonrpc":"2.0","id":2,"method":"tools/list"}'
     assert json.loads(send(world, "POST", f"/mcp/{secret}", listed).body)["result"]["tools"] == []
+
+
+def test_a_call_that_was_refused_on_its_head_has_its_record_and_a_question_has_none() -> None:
+    """Who looks for the calls that failed would not find the one whose body was too large."""
+    world = World()
+    orders = world.tell(ev.RequestRefused(7, ApiError(413, "too large"), Completion.CHAT))
+    (answer,) = [o for o in orders if isinstance(o, do.Respond)]
+    assert (answer.status, "type" in json.loads(answer.body)) == (413, False)  # in the shape of OpenAI's clients
+    (record,) = [json.loads(o.line) for o in orders if isinstance(o, do.Record)]
+    assert (record["route"], record["status"], record["error"]) == ("chat", 413, "request_too_large")
+    orders = world.tell(ev.RequestRefused(8, ApiError(401, "no"), Question.STATUS))
+    assert [o.status for o in orders if isinstance(o, do.Respond)] == [401]
+    assert not [o for o in orders if isinstance(o, do.Record)]
+
+
+def test_a_call_is_not_promised_a_place_in_a_full_queue() -> None:
+    world = World(max=1, idle=1, queue_max=2)
+    world.boot()
+    for is_available in (True, True, False):
+        world.ask()
+        assert json.loads(send(world, "GET", "/v1/availability").body) == {"available": is_available}
+    assert world.answer(world.ask())[0] == 529
+
+
+def test_the_status_names_the_processes_as_the_system_does() -> None:
+    """Who looks for a process that eats a processor has its number from the system."""
+    world = World(idle=2)
+    for number, slot in enumerate(world.relay.pool.sessions):
+        world.tell(ev.SlotSpawned(slot, 4000 + number))
+    slots = json.loads(send(world, "GET", "/v1/status").body)["slots"]
+    assert sorted(found["pid"] for found in slots) == [4000, 4001]

@@ -28,7 +28,7 @@ def test_a_bad_key_slows_only_itself() -> None:
     world.boot()
     world.finish(world.slot_of(good))
     world.wait(2.0)
-    ready = [s for s in world.relay.pool.sessions.values() if s.is_free and s.key.model == "claude-opus-5-5"]
+    ready = [s for s in world.relay.pool.sessions.values() if s.is_free and s.spec.key.model == "claude-opus-5-5"]
     assert ready
 
 
@@ -38,7 +38,7 @@ def test_a_key_whose_processes_never_start_is_not_kept_ready_any_more() -> None:
     world.tell(ev.ClientLeft(world.ask(model="no-such-model")))
     for _ in range(200):
         for session in list(world.relay.pool.sessions.values()):
-            if session.key.model == "no-such-model":
+            if session.spec.key.model == "no-such-model":
                 world.die(session.slot)
             elif session.state is State.SPAWNING:
                 world.boot()
@@ -57,3 +57,12 @@ def test_pauses_grow_to_a_limit_and_end_with_the_first_success() -> None:
     for number in range(1, 3 * KINDS_MAX):
         backoff.failed(LaunchKey("m", number), 0.0)
     assert len(backoff._failures) <= KINDS_MAX
+
+
+def test_the_pause_of_a_key_begins_short_and_doubles_up_to_a_limit() -> None:
+    backoff, key, other = Backoff(), LaunchKey("m", 9), LaunchKey("m", 10)
+    assert [backoff.failed(key, 0.0) for _ in range(8)] == [(n + 1, min(60.0, 2.0**n)) for n in range(8)]
+    assert (backoff.until(key), backoff.until(other)) == (60.0, 0.0)
+    backoff.served(key)
+    assert backoff.failed(key, 5.0) == (1, 1.0)
+    assert backoff.until(key) == 6.0

@@ -37,7 +37,7 @@ def test_a_process_that_ends_at_once_is_followed_by_one_without_the_mod() -> Non
     found.tell(ev.SlotSpawned(second.slot, 8))
     found.tell(ev.PtyClosed(second.slot))
     found.tell(ev.ChildExited(second.slot, 1))
-    assert not found.relay.pool.mod_trial.is_refused  # that one failed, too
+    assert not found.relay.pool.launcher.mod_trial.is_refused  # that one failed, too
 
 
 def test_a_process_that_is_started_for_a_call_that_does_not_stream_has_no_use_for_it() -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from relayd.claude.announced import Machine
+from relayd.claude.reminders import Machine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -66,6 +66,8 @@ class World:
 
     def boot(self) -> None:
         for session in list(self.relay.pool.sessions.values()):
+            if session.state is State.PRIMING:
+                self.load(session.slot)
             if session.state is State.SPAWNING:
                 self.tell(ev.SlotSpawned(session.slot, 1))
                 if session.spec.mode is do.Mode.PROMPT:
@@ -73,13 +75,18 @@ class World:
                 else:
                     self.tell(ev.GateOpened(session.slot))
 
+    def load(self, slot: str) -> None:
+        """What was to be loaded is loaded."""
+        self.tell(ev.PtyOutput(slot, b"\x1b]0;\xe2\xa0\x82 Claude Code\x07"))
+        self.tell(ev.PtyOutput(slot, HEADING))
+
     def die(self, slot: str) -> None:
         self.tell(ev.ChildExited(slot, 0))
         self.tell(ev.PtyClosed(slot))
 
     def hook(self, slot: str, **value: Any) -> list[do.Action]:
         birth = self.relay.pool.sessions[slot].spec
-        secret, value = birth.secret, {"session_id": birth.conversation} | value
+        secret, value = birth.secret, {"session_id": self.relay.pool.sessions[slot].conversation} | value
         self.clients += 1
         return self.tell(
             ev.RequestArrived(self.clients, HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, json.dumps(value).encode()))
@@ -130,10 +137,10 @@ def test_a_key_that_nobody_waits_for_is_started_cold_and_then_kept_warm() -> Non
     world = World()
     world.boot()
     client = world.ask(model="claude-opus-5-5")
-    assert world.relay.pool.sessions[world.slot_of(client)].key.model == "claude-opus-5-5"
+    assert world.relay.pool.sessions[world.slot_of(client)].spec.key.model == "claude-opus-5-5"
     assert world.states() == ["spawning", "waiting", "waiting"]
     world.wait(1.0)
-    free = [s.key.model for s in world.relay.pool.sessions.values() if s.is_free]
+    free = [s.spec.key.model for s in world.relay.pool.sessions.values() if s.is_free]
     assert free.count("claude-opus-5-5") == 2
 
 
@@ -367,3 +374,16 @@ def test_a_dashboard_that_never_sends_the_token_is_let_go() -> None:
         world.now += seconds
         world.tell(ev.TimerFired(RelayTimer(RelayDue.VIEWERS)))
     assert [o for o in world.orders if isinstance(o, do.CloseClient)] == [do.CloseClient(2)]
+
+
+def test_a_process_that_is_dying_is_waited_for_and_no_other_gives_way() -> None:
+    world = World(max=2, idle=2)
+    world.boot()
+    first = world.ask(model="claude-opus-5-5")
+    second = world.ask(model="claude-opus-5-5")
+    assert world.states() == ["killing", "waiting"]
+    world.die(next(s.slot for s in world.relay.pool.sessions.values() if s.state is State.KILLING))
+    world.boot()
+    assert world.relay.calls.by_client[first].slot
+    assert world.relay.calls.by_client[second].slot is None
+    assert world.states() == ["killing", "starting"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import types
 
+from relayd.claude import hooks, pieces, telemetry, transcript
+from relayd.core import actions, events, timers
+from relayd.core.session import live, parts
 from tests.core.test_pool_and_relay import World
 
 LINE_MAX_CHARS = 300
@@ -39,3 +43,11 @@ def test_each_object_of_a_working_relay_is_one_line_that_tells_no_prompt() -> No
         assert "\n" not in text
         assert len(text) <= LINE_MAX_CHARS, text
         assert SECRET not in text
+
+
+def test_facts_orders_and_timers_are_values() -> None:
+    """Nobody changes them on their way, and timers are the keys of tables."""
+    for module in (actions, events, timers, live, parts, hooks, telemetry, transcript, pieces):
+        for kind in vars(module).values():
+            if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind.__module__ == module.__name__:
+                assert kind.__dataclass_params__.frozen, kind  # type: ignore[attr-defined]

@@ -29,6 +29,18 @@ MISWIRINGS = {
         "",
         'incompatible type "ViewerCaughtUp"; expected "Never"',
     ),
+    "a question that nobody answers": (
+        "relayd/core/admin_api.py",
+        "            case Question.HELLO:\n                return _json({})\n",
+        "",
+        'incompatible type "Literal[Question.HELLO]"; expected "Never"',
+    ),
+    "a page that nobody answers": (
+        "relayd/http/routes.py",
+        '    LIVE = "live"\n',
+        '    LIVE = "live"\n    MAP = "map"\n',
+        'incompatible type "Literal[Page.MAP]"; expected "Never"',
+    ),
     "a timer that is a text": (
         "relayd/core/session/deadlines.py",
         "return CancelTimer(SlotTimer(self._slot, due))",

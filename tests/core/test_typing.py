@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.anthropic.conversation_rules import Message
-from relayd.claude import history, prompt
+from relayd.claude import prompt, prompt_history
 from relayd.claude.capabilities import Capabilities
 from relayd.config import Config
 from relayd.core import actions as do
@@ -23,7 +23,7 @@ from relayd.core.relay import Relay
 from relayd.core.session.states import State
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.http.messages import HttpRequest
-from relayd.runtime.forget import PromptHistory
+from relayd.runtime.prompt_history import PromptHistory
 from tests.core.test_pool_and_relay import HEADERS, HEADING, NEAR, World
 from tests.lab import warm_turns
 
@@ -112,11 +112,11 @@ def test_only_the_lines_of_our_workspace_are_taken_out() -> None:
     ours, theirs = entry("mine", "/s/workspace"), entry('about "project":"/s/workspace"', "/home/x")
     broken = b'{"project":"/s/workspace" half\n'
     data = theirs + ours + broken + theirs + ours + b"no newline"
-    assert history.without(data, "/s/workspace") == theirs + broken + theirs + b"no newline"
+    assert prompt_history.without(data, "/s/workspace") == theirs + broken + theirs + b"no newline"
 
 
 def forgetting(path: pathlib.Path) -> PromptHistory:
-    return PromptHistory(str(path), history.LOCK_SUFFIX, lambda data: history.without(data, "/w"))
+    return PromptHistory(str(path), prompt_history.LOCK_SUFFIX, lambda data: prompt_history.without(data, "/w"))
 
 
 def test_the_list_is_rewritten_under_its_lock_and_keeps_its_mode(tmp_path: pathlib.Path) -> None:
@@ -236,7 +236,7 @@ def test_a_prompt_for_a_process_at_work_is_blocked() -> None:
 
 
 def test_only_so_many_are_kept_and_they_make_room() -> None:
-    world = world_of(kept=1, max=3, idle=2, refill_delay_s=0)
+    world = world_of(kept=1, max=3, idle=2, refill_delay_s=0, reuse=1)
     slots = []
     for number in range(2):
         slots.append(answered(world, f"one {number}"))
@@ -249,12 +249,26 @@ def test_only_so_many_are_kept_and_they_make_room() -> None:
             world.die(slot)
         world.wait(0.1)
         world.boot()
-    assert world.states() == ["kept", "ready", "ready"]
+    world.boot()
+    assert world.states() == ["kept", "primed", "primed"]
     taken = [world.slot_of(conversation(world, f"other {n}")) for n in range(2)]
     queued = conversation(world, "late")
     assert sessions[slots[1]].state is State.KILLING
     world.die(slots[1])
     assert world.slot_of(queued) not in taken
+
+
+def test_the_files_of_a_kept_conversation_go_and_the_conversation_stays() -> None:
+    world, slot = first_turn()
+    assert do.ForgetTranscript(slot) in world.tell(ev.TimerFired(SlotTimer(slot, SlotDue.FORGET)))
+    assert world.relay.pool.sessions[slot].state is State.KEPT
+    assert world.slot_of(conversation(world, "one", "two", "three")) == slot
+
+
+def test_after_an_update_nothing_is_typed_until_the_new_version_was_seen() -> None:
+    world, slot = first_turn()
+    world.tell(ev.ClaudeChanged("another"))
+    assert world.slot_of(conversation(world, "one", "two", "three")) != slot
 
 
 def test_a_kept_process_does_not_hold_up_the_end_of_the_daemon() -> None:
@@ -287,12 +301,19 @@ def test_what_calls_need_is_what_is_kept_warm() -> None:
         answered(world, f"one {number}")
         world.wait(0.1)
         world.boot()
-    assert world.states() == ["kept", "kept", "killing", "ready", "ready"]  # nobody needs the one at the gate
+    assert world.states() == ["kept", "kept", "killing", "primed", "priming"]  # nobody needs the one at the gate
 
 
 def test_long_conversations_are_replayed() -> None:
     world = world_of()
     for count, mode in ((79, do.Mode.PROMPT), (81, do.Mode.GATE)):
+        slot = world.slot_of(conversation(world, *[f"message {n}" for n in range(count)]))
+        assert world.relay.pool.sessions[slot].spec.mode is mode
+
+
+def test_a_conversation_of_just_the_limit_is_typed() -> None:
+    world = world_of(typed_messages_max=3)
+    for count, mode in ((3, do.Mode.PROMPT), (5, do.Mode.GATE)):
         slot = world.slot_of(conversation(world, *[f"message {n}" for n in range(count)]))
         assert world.relay.pool.sessions[slot].spec.mode is mode
 
@@ -401,7 +422,7 @@ def test_a_claude_code_that_takes_no_keys_is_soon_left_alone() -> None:
         world.die(slot)
     world.wait(0.1)
     world.boot()
-    assert "ready" in world.states()
+    assert "priming" in world.states()
 
 
 def test_versions_that_ignore_the_prompt_in_a_transcript_are_never_typed_into() -> None:

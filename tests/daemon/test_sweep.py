@@ -16,7 +16,7 @@ import pytest
 from relayd.claude import launch
 from relayd.doctor.harness import Harness
 from relayd.runtime import orphans
-from relayd.runtime.files import Litter
+from relayd.runtime.files import PendingRemovals
 from relayd.runtime.slot import RECORD_NAME, SESSIONS_NAME
 from tests.helpers import ask, connect, files_holding, post, request_bytes, text_of, until
 
@@ -112,12 +112,12 @@ def test_the_directory_that_says_whose_files_they_are_goes_last(tmp_path: pathli
     transcript.touch()
     slot.mkdir()
     other.mkdir()
-    litter = Litter()
-    litter.add((str(transcript), str(slot)))
-    litter.add((str(other),))
+    removals = PendingRemovals()
+    removals.add((str(transcript), str(slot)))
+    removals.add((str(other),))
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", lambda path: (_ for _ in ()).throw(PermissionError))
-        assert not litter.remove()
+        assert not removals.remove()
     assert (transcript.exists(), slot.exists(), other.exists()) == (True, True, False)
-    assert litter.remove()
+    assert removals.remove()
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Pong, RejectConnection, Request, TextMessage
 
-from relayd.daemon import MANUAL
+from relayd.daemon.assets import MANUAL
 from relayd.doctor.harness import Harness
 from relayd.http.websocket import WebSocket
 from tests.daemon.test_http import fds, raw

@@ -14,11 +14,13 @@ import tomllib
 
 import pytest
 
-from relayd import __version__, daemon
+from relayd import __version__
 from relayd.cli import main, parser
 from relayd.config import KEYS, Config, load
 from relayd.core.session.states import State
-from relayd.http.routes import INTERNAL, ROUTES
+from relayd.daemon.assets import MANUAL
+from relayd.errors import EXIT_BUG, EXIT_SYSTEM, EXIT_USAGE
+from relayd.http.routes import ROUTES, Callback
 from tests.generate import SECTIONS, Section
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -52,15 +54,15 @@ def test_the_manual_page_lists_the_states() -> None:
 
 
 def test_exit_codes_are_those_in_the_manual(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
-    assert f"0 fine, {daemon.EXIT_USAGE} wrong usage" in MAN
-    assert f"{daemon.EXIT_SYSTEM} the system said no, {daemon.EXIT_BUG} a bug" in MAN
+    assert f"0 fine, {EXIT_USAGE} wrong usage" in MAN
+    assert f"{EXIT_SYSTEM} the system said no, {EXIT_BUG} a bug" in MAN
     assert main(["version"]) == 0
     assert capsys.readouterr().out == f"relayd {__version__}\n"
     with pytest.raises(SystemExit) as wrong:
         main(["serve", "--nonsense"])
-    assert wrong.value.code == daemon.EXIT_USAGE
-    assert main(["serve", "--config", str(tmp_path / "none.toml")]) == daemon.EXIT_USAGE
-    assert main(["serve", "--claude", "/nonexistent", "--state-dir", str(tmp_path / "state")]) == daemon.EXIT_SYSTEM
+    assert wrong.value.code == EXIT_USAGE
+    assert main(["serve", "--config", str(tmp_path / "none.toml")]) == EXIT_USAGE
+    assert main(["serve", "--claude", "/nonexistent", "--state-dir", str(tmp_path / "state")]) == EXIT_SYSTEM
 
 
 def test_a_taken_port_is_said_plainly(tmp_path: pathlib.Path) -> None:
@@ -72,7 +74,7 @@ def test_a_taken_port_is_said_plainly(tmp_path: pathlib.Path) -> None:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, cwd=ROOT, env={"HOME": str(tmp_path), "PATH": "/bin"}
         )
-    assert done.returncode == daemon.EXIT_SYSTEM
+    assert done.returncode == EXIT_SYSTEM
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
 
 
@@ -105,8 +107,8 @@ def test_the_page_of_the_configuration_has_every_key_and_its_defaults_are_a_conf
 def test_the_page_of_http_has_every_route_and_no_other() -> None:
     page = entries((ROOT / "man" / "relayd-http.7").read_text())
     known = {}
-    for name, (methods, pattern, text) in ROUTES.items():
-        if name not in INTERNAL:
+    for route, (methods, pattern, text) in ROUTES.items():
+        if not isinstance(route, Callback):
             path = re.sub(r"\(\?P<(\w+)>.*\)$", r"{\1}", pattern).replace("|", " , ")
             known[f"{' | '.join(methods)} {path}"] = plain(text)
     assert page == known
@@ -128,7 +130,7 @@ def test_the_pages_name_only_keys_that_there_are() -> None:
 
 def test_the_pages_are_installed_and_served() -> None:
     names = {page.name for page in PAGES}
-    assert names == set(daemon.MANUAL)
+    assert names == set(MANUAL)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
     assert shared == {f"man/{name}": f"share/man/man{name[-1]}/{name}" for name in names}

@@ -102,7 +102,9 @@ def test_what_the_page_says_of_headers_and_counts(daemon: Make) -> None:
     url = daemon(idle=1).url
     status, headers, _ = post(url, ask("echo hi"))
     assert status == 200
-    assert re.fullmatch(r'queue;dur=[\d.]+, claude;dur=[\d.]+;desc="(parked|warm|ready|waiting|cold)"', headers["server-timing"])
+    assert re.fullmatch(
+        r'queue;dur=[\d.]+, claude;dur=[\d.]+;desc="(parked|warm|primed|reused|ready|waiting|cold)"', headers["server-timing"]
+    )
     newer = {"anthropic_version": "2026-10-21"}
     for name, number in (("temperature", 1), ("top_p", 1), ("top_k", 5)):
         assert post(url, ask("echo hi") | {name: number}, **newer)[0] == 400

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relayd.errors import ApiError
-from relayd.http.guard import Access, Admitted
-from relayd.http.messages import Refusal
+from relayd.http.access import Access, Admitted, Refusal
 
 ACCESS = Access(7421, names=frozenset({"host.docker.internal"}))
 JSON = {"content-type": "application/json", "content-length": "2"}

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relayd.http.access import Access, Admitted, Refusal
 from relayd.http.budget import BodyBudget
-from relayd.http.guard import Access, Admitted
 from relayd.http.http1 import EVENTS_PER_CALL, PIPELINED_MAX_BYTES, Connection, Phase
-from relayd.http.messages import HttpRequest, Refusal
+from relayd.http.messages import HttpRequest
 from tests.helpers import splits
 
 HEAD = b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a: 2\r\n"

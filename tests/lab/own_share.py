@@ -14,8 +14,8 @@ from typing import Any
 
 from relayd import codec
 from relayd.claude import mcp
-from relayd.claude.announced import Machine
 from relayd.claude.launch import LaunchKey
+from relayd.claude.reminders import Machine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev

@@ -110,7 +110,10 @@ def ready(options: argparse.Namespace) -> int:
 def _until_ready(harness: Harness) -> None:
     """Wait until half of the pool is at its prompt."""
     deadline = time.monotonic() + READY_LIMIT_S
-    while health(harness)["pool"]["processes"].get("ready", 0) < 2 and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        found = health(harness)["pool"]["processes"]
+        if found.get("ready", 0) + found.get("primed", 0) >= 2:
+            return
         time.sleep(0.02)
 
 

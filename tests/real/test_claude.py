@@ -50,7 +50,8 @@ def test_generated_conversations_reach_the_model_byte_for_byte(real: Harness, se
 def test_texts_that_would_be_commands_are_only_texts(real: Harness, text: str) -> None:
     """Seen on 2.1.330: a last text that starts with <bash-input> started no turn, until its line named its source."""
     body = {"messages": [{"role": "user", "content": text}], "system": "Answer."}
-    assert post(real.url, {"model": "claude-sonnet-4-6", "max_tokens": 1024, **body})[0] == 200
+    status, _, answer = post(real.url, {"model": "claude-sonnet-4-6", "max_tokens": 1024, **body})
+    assert status == 200, (answer, real.log[-4:])
     assert differences(body, upstream(real)) == []
 
 

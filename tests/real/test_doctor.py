@@ -13,7 +13,7 @@ import pytest
 from relayd import verdict
 from relayd.doctor.checks import CHECKS, MODEL, Result, examine
 from relayd.doctor.harness import Harness
-from relayd.runtime.server import fingerprint
+from relayd.runtime.files import fingerprint
 
 pytestmark = pytest.mark.real
 

@@ -36,6 +36,6 @@ def test_each_kind_is_exact_or_refused(road: Harness, seed: int) -> None:
         assert (reply.status, shape.refusal in reply.body.decode()) == (400, True), reply.body
         return
     deadline = time.monotonic() + READY_LIMIT_S
-    while not {"ready", "waiting"} & set(health(road)["pool"]["processes"]) and time.monotonic() < deadline:
+    while not {"ready", "primed", "waiting"} & set(health(road)["pool"]["processes"]) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert check(road, seed, shape.body)[1] == []

@@ -24,7 +24,7 @@ from relayd.claude.launch import Launch, SlotPaths
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.http.http1 import EVENTS_PER_CALL, Connection, Phase
-from relayd.runtime import clients, clock, listener, notify
+from relayd.runtime import clients, clock, listener, notify, shared
 from relayd.runtime.channel import Channel
 from relayd.runtime.loop import SPIN_LIMIT
 from relayd.runtime.notify import Notifier, given_socket
@@ -232,7 +232,7 @@ def test_a_pipelined_request_of_more_than_64_kb_is_read(rig: Make) -> None:
 
 def test_bodies_share_a_budget(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each connection could hold 32 MB, and there may be a thousand."""
-    monkeypatch.setattr(clients, "BODIES_MAX_BYTES", 300_000)
+    monkeypatch.setattr(shared, "BODIES_MAX_BYTES", 300_000)
     server = rig(body_max_bytes=200_000)
     budget = server.server._clients._shared.budget
     held = [server.connect(server.post(b"x" * 140_000)[:-1]) for _ in range(2)]
@@ -329,7 +329,7 @@ def test_an_order_that_fails_ends_its_client_and_nothing_else(rig: Make, monkeyp
     server.server.loop.turn(0.1)
     server.server._facts.clear()
     (channel,) = server.server._clients._channels.values()
-    server.server._perform([do.Respond(channel.number, 200, [("x", "PRIVATE\r\nWORDS")], b"")], 1.0)
+    server.perform(do.Respond(channel.number, 200, [("x", "PRIVATE\r\nWORDS")], b""))
     assert ev.ClientLeft(channel.number) in server.server._facts
     server.turn()
     assert server.is_closed(client)
@@ -354,7 +354,7 @@ def test_an_order_that_fails_ends_its_client_and_nothing_else(rig: Make, monkeyp
 def test_orders_about_a_process_that_is_not_there_end_nothing(rig: Make, order: do.Action) -> None:
     """Each was a KeyError out of the loop."""
     server = rig()
-    server.server._perform([order], 1.0)
+    server.perform(order)
     expected = [ev.PtyClosed("none"), ev.ChildExited("none", 0)] if isinstance(order, do.SignalChild) else []
     assert list(server.server._facts) == expected
     assert server.health() == 200
@@ -375,19 +375,19 @@ def test_an_order_that_fails_about_a_process_is_a_fact_about_it(
         "forget_transcript": do.ForgetTranscript("s"),
     }
     if method in orders:
-        server.server._start(spawn)
+        server.server._performer._start(spawn)
         server.server._facts.clear()
     monkeypatch.setattr(Slot, method, _broken)
     if method in orders:
-        server.server._perform([orders[method]], 1.0)
+        server.perform(orders[method])
     else:
-        server.server._start(spawn)
+        server.server._performer._start(spawn)
     monkeypatch.undo()
     (fact,) = server.server._facts
     assert isinstance(fact, ev.SlotBroke)
     assert (fact.slot, "PRIVATE" in fact.reason) == ("s", False)
     server.server._facts.clear()
-    server.server._perform([do.RemoveSlot("s")], 1.0)
+    server.perform(do.RemoveSlot("s"))
     assert server.health() == 200
 
 
@@ -397,15 +397,15 @@ def test_one_process_is_started_in_a_turn(rig: Make, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(server.server._slots, "spawn", lambda order, now: done.append(order.slot))
     monkeypatch.setattr(server.server._slots, "perform", lambda order, now: done.append(f"signal {order.slot}"))
     spawn = _spawn_order(server, tmp_path)
-    server.server._perform([replace(spawn, slot=name) for name in ("a", "b", "c", "d")], 1.0)
+    server.perform(*(replace(spawn, slot=name) for name in ("a", "b", "c", "d")))
     assert done == []
     server.server._turn()
     assert done == ["a"]
-    server.server._perform([do.SignalChild("c", "TERM")], 1.0)
+    server.perform(do.SignalChild("c", "TERM"))
     assert done == ["a", "c", "signal c"]
     server.server._turn()  # it does not sleep: one waits
     assert done == ["a", "c", "signal c", "b"]
-    assert [order.slot for order in server.server._starts] == ["d"]
+    assert [order.slot for order in server.server._performer._starts] == ["d"]
 
 
 def _broken(*args: Any, **kwargs: Any) -> Any:
@@ -422,12 +422,12 @@ def _spawn_order(server: Rig, root: pathlib.Path) -> do.SpawnSlot:
 
 def test_orders_that_are_about_nobody_fail_alone(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     server = rig()
-    monkeypatch.setattr(server.server._records, "append", _broken)
+    monkeypatch.setattr(server.server._performer._records, "append", _broken)
     client = server.connect(server.head())
     server.server.loop.turn(0.1)
     number = next(iter(server.server._clients._channels))
     server.server._facts.clear()
-    server.server._perform([do.Record(b"x"), do.Respond(number, 200, [], b"still")], time.monotonic())
+    server.perform(do.Record(b"x"), do.Respond(number, 200, [], b"still"), now=time.monotonic())
     assert server.answer(client)[2] == b"still"
     assert server.relay.journal.faults == 1
 
@@ -484,7 +484,7 @@ def test_the_watchdog_is_told_at_once_after_a_stall(rig: Make, tmp_path: pathlib
     manager.bind(str(tmp_path / "notify"))
     server = rig(notifier=Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"}))
     now = time.monotonic()
-    server.server._watch(now - 16.0)  # the last ping before a pause of 16 s
+    server.server._chores._watch(now - 16.0)  # the last ping before a pause of 16 s
     assert manager.recv(100) == b"WATCHDOG=1"
     server.server.loop._woke = now - 16.0
     server.turn()
@@ -494,7 +494,7 @@ def test_the_watchdog_is_told_at_once_after_a_stall(rig: Make, tmp_path: pathlib
 
 def test_a_chore_that_fails_is_tried_again(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     server = rig()
-    monkeypatch.setattr(server.server, "_check_binary", _broken)
+    monkeypatch.setattr(server.server._chores, "_check_binary", _broken)
     server.server.loop.set_timer(Chore.BINARY, 0.0)
     server.turn()
     assert server.relay.journal.faults == 1

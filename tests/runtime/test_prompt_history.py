@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from relayd.claude import history
-from relayd.runtime import forget
-from relayd.runtime.forget import PIECE_BYTES, PromptHistory
+from relayd.claude import prompt_history
+from relayd.runtime import prompt_history as runtime_history
+from relayd.runtime.prompt_history import PIECE_BYTES, PromptHistory
 from tests.core.test_typing import entry
 
 THEIRS, OURS = entry("mine", "/home/x"), entry("typed by relayd", "/w")
@@ -30,11 +30,15 @@ class Counted:
 
     def __call__(self, data: bytes) -> bytes:
         self.bytes += len(data)
-        return history.without(data, "/w")
+        return prompt_history.without(data, "/w")
 
 
-def list_of(path: pathlib.Path, without: Callable[[bytes], bytes] = lambda data: history.without(data, "/w")) -> PromptHistory:
-    return PromptHistory(str(path), history.LOCK_SUFFIX, without)
+def without_ours(data: bytes) -> bytes:
+    return prompt_history.without(data, "/w")
+
+
+def list_of(path: pathlib.Path, without: Callable[[bytes], bytes] = without_ours) -> PromptHistory:
+    return PromptHistory(str(path), prompt_history.LOCK_SUFFIX, without)
 
 
 def test_lines_at_the_end_are_cut_off_and_only_the_end_is_read(path: pathlib.Path) -> None:
@@ -131,7 +135,7 @@ def test_a_line_that_somebody_adds_meanwhile_is_not_lost(path: pathlib.Path, dat
     def without(given: bytes) -> bytes:
         with path.open("ab") as file:
             file.write(late)
-        return history.without(given, "/w")
+        return prompt_history.without(given, "/w")
 
     assert not list_of(path, without).forget()
     assert late in path.read_bytes()
@@ -142,7 +146,7 @@ def test_a_line_that_somebody_adds_meanwhile_is_not_lost(path: pathlib.Path, dat
 def test_a_long_list_is_replaced_less_often(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(forget, "REPLACED_BYTES_PER_S", 1024)
+    monkeypatch.setattr(runtime_history, "REPLACED_BYTES_PER_S", 1024)
     path.write_bytes(OURS + THEIRS * 1000)
     prompts = list_of(path)
     assert prompts.forget()
@@ -160,7 +164,7 @@ def test_a_long_list_is_replaced_less_often(path: pathlib.Path, monkeypatch: pyt
 
 def test_a_lock_whose_owner_has_died_is_taken_over(path: pathlib.Path) -> None:
     path.write_bytes(OURS)
-    lock = pathlib.Path(str(path) + history.LOCK_SUFFIX)
+    lock = pathlib.Path(str(path) + prompt_history.LOCK_SUFFIX)
     lock.mkdir()
     assert not list_of(path).forget()
     os.utime(lock, (time.time() - 100, time.time() - 100))

@@ -74,7 +74,7 @@ def test_a_terminal_that_failed_is_closed_once(tmp_path: pathlib.Path, mode: Mod
 def test_a_transcript_that_cannot_be_deleted_is_not_read_again(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen on Windows, which deletes no open file: the tail began anew at the old file's start, and told its lines twice."""
     bench = Bench(tmp_path, Mode.PROMPT)
-    bench.slot.hand_over(b"old line\n", b"", 0.0)
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"old line\n", b""), 0.0)
     until(lambda: bench.seen(ev.SlotSpawned))
 
     def refuse(path: str) -> None:
@@ -118,7 +118,7 @@ def test_a_long_conversation_is_written_a_piece_a_turn_and_given_when_it_is_whol
     read: list[bytes] = []
     reader.start()
     until(lambda: bench.seen(ev.GateOpened))
-    bench.slot.hand_over(b"x" * size, b"the prompt", 0.0)
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"x" * size, b"the prompt"), 0.0)
     path = pathlib.Path(bench.paths.transcript)
     sizes = [path.stat().st_size]
     while sizes[-1] < size:
@@ -133,12 +133,34 @@ def test_a_long_conversation_is_written_a_piece_a_turn_and_given_when_it_is_whol
     bench.end()
 
 
+def test_a_process_that_takes_up_another_conversation_leaves_no_file_of_the_one_before(tmp_path: pathlib.Path) -> None:
+    """Its id is written down first. The file of the one before goes in a moment: Claude Code would write it anew."""
+    bench = Bench(tmp_path, Mode.PROMPT)
+    project = pathlib.Path(bench.paths.transcript).parent
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"first\n", b""), 0.0)
+    for number in range(3):
+        name = str(uuid.uuid4())
+        files = do.ConversationFiles(name, str(project / f"{name}.jsonl"), str(project / name))
+        bench.slot.hand_over(do.HandOver(bench.slot.name, b"later\n", b"", files), 0.0)
+        assert name in pathlib.Path(bench.paths.directory, SESSIONS_NAME).read_text().split()
+        assert pathlib.Path(files.transcript).read_bytes() == b"later\n"
+        bench.slot.timer(Poll.EARLIER, 1.0)
+        assert [path.name for path in project.iterdir()] == [f"{name}.jsonl"]
+        with open(files.transcript, "ab") as file:
+            file.write(b"grown %d\n" % number)
+        bench.slot.timer(Poll.TAIL, 1.0)
+        assert ev.TranscriptGrew(bench.slot.name, b"grown %d\n" % number) in bench.facts
+    left = bench.slot.remove()
+    assert sum(path.startswith(str(project)) for path in left) == 2 * 5  # the placeholder's, the first one's, three later ones
+    bench.end()
+
+
 def test_a_disk_that_fills_in_the_middle_fails_the_hand_over_once(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(tmp_path, Mode.PROMPT)
     fds = len(os.listdir("/proc/self/fd"))
-    bench.slot.hand_over(b"x" * 3 * PIECE_BYTES, b"", 0.0)
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"x" * 3 * PIECE_BYTES, b""), 0.0)
 
     def refuse(fd: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
@@ -155,7 +177,7 @@ def test_a_disk_that_fills_in_the_middle_fails_the_hand_over_once(
 def test_a_slot_that_is_removed_in_the_middle_writes_no_more(tmp_path: pathlib.Path) -> None:
     bench = Bench(tmp_path, Mode.PROMPT)
     fds = len(os.listdir("/proc/self/fd"))
-    bench.slot.hand_over(b"x" * 3 * PIECE_BYTES, b"", 0.0)
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"x" * 3 * PIECE_BYTES, b""), 0.0)
     assert len(os.listdir("/proc/self/fd")) == fds + 1
     remove_in_order(bench.slot.remove())
     bench.slot.timer(Poll.WRITE, 0.0)
@@ -169,7 +191,7 @@ def test_keys_wait_for_the_conversation_that_they_load(tmp_path: pathlib.Path) -
     bench = Bench(
         tmp_path, Mode.PROMPT, f'stty -echo; read path; wc -c <"$path" >{seen}.new; mv {seen}.new {seen}; exec sleep 60'
     )
-    bench.slot.hand_over(b"x" * 3 * PIECE_BYTES, b"", 0.0)
+    bench.slot.hand_over(do.HandOver(bench.slot.name, b"x" * 3 * PIECE_BYTES, b""), 0.0)
     bench.slot.write(bench.paths.transcript.encode())
     bench.slot.write(b"\r")
     until(lambda: bench.loop.turn(0.01) or seen.exists())

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from relayd.claude import mcp
+from relayd.claude import mcp, mod
 from relayd.core import actions as do
 
 
@@ -46,9 +46,16 @@ class Process:
             url = json.loads(launch.files[paths.settings])["hooks"]["Stop"][0]["hooks"][0]["url"]
         elif name == "mcp":
             url = json.loads(launch.files[paths.mcp])["mcpServers"][mcp.SERVER]["url"]
+        elif name == "pieces":
+            url = launch.env[mod.ADDRESS]
         else:
             url = launch.env["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"]
         return "/" + str(url).split("/", 3)[3]
+
+    @property
+    def has_mod(self) -> bool:
+        """True if it was told where the pieces of its answers go."""
+        return mod.ADDRESS in self.order.launch.env
 
     @property
     def has_tools(self) -> bool:

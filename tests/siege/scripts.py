@@ -139,6 +139,22 @@ def tools(play: Play) -> None:
     play.wait(12.0)
 
 
+def live(play: Play) -> None:
+    """Answers in pieces, and a tool call whose lines must be hurried."""
+    play.ask("live one two three", "one two three", stream=True)
+    play.arm()
+    play.ask("live four", "four")
+    play.settle()
+    client = play.ask("late-tool", 'using[get {"k": 1}]', tools=[TOOL])
+    play.settle()
+    answer = play.value(client)
+    for call in (b for b in answer.get("content", ()) if b["type"] == "tool_use"):
+        brought = {"type": "tool_result", "tool_use_id": call["id"], "content": "late"}
+        said = [{"role": "user", "content": "late-tool"}, {"role": "assistant", "content": answer["content"]}]
+        play.ask("results", "got late", tools=[TOOL], messages=[*said, {"role": "user", "content": [brought]}])
+        play.settle()
+
+
 def sessions(play: Play) -> None:
     """Sticky sessions: calls in order, one that leaves, deletion under a call; counting."""
     name = {"x_relayd_session": "s"}
@@ -331,6 +347,7 @@ SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "messages": (messages, {}),
     "chat": (chat, {}),
     "tools": (tools, {}),
+    "live": (live, {"mod_directory": "/state/mod", "live": True}),
     "sessions": (sessions, {}),
     "failures": (failures, {"max": 2, "queue_max": 6, "idle": 1}),
     "questions": (questions, {"allowed_origins": "https://mine.example", "assets": {"": ("text/html", b"x")}}),

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relayd.claude import mcp, prompt
-from relayd.claude.announced import Machine
+from relayd.claude.reminders import Machine
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -42,6 +42,7 @@ NEAR = Host(
     lambda now: "2026-01-01",
     lambda now: 1.7e9 + now,
 )
+NEAR_FLAGS = ("token", "mover", "mod_directory", "assets", "gated", "no_tools")
 LIMITS: dict[str, Any] = {
     "spawn_limit_s": 4.0,
     "start_limit_s": 4.0,
@@ -62,7 +63,7 @@ class Simulation:
     """See the module's text. `faults` are what no daemon should do; `hook` is on while the relay handles a fact."""
 
     def __init__(self, **flags: Any) -> None:
-        near = {name: flags.pop(name) for name in ("token", "mover", "assets", "gated", "no_tools") if name in flags}
+        near = {name: flags.pop(name) for name in NEAR_FLAGS if name in flags}
         self.token = str(near.get("token", ""))
         self.config = Config(**({"typing": False, "kept": 0} | LIMITS | flags))
         self.relay = Relay(self.config, dataclasses.replace(NEAR, **near), [], 7421)
@@ -79,6 +80,7 @@ class Simulation:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = 0
         self._internal: dict[int, Callable[[bytes], None]] = {}
+        self._noted: dict[int, Callable[[], None]] = {}  # what Claude Code does at the first note on a call's progress
         self._turn(lambda: self.relay.start(self.now))
 
     def __repr__(self) -> str:
@@ -220,6 +222,10 @@ class Simulation:
         reply.body += order.body if isinstance(order, do.Respond) else order.data if isinstance(order, do.SendChunk) else b""
         if isinstance(order, do.Respond) and order.client in self._internal:
             self._internal.pop(order.client)(order.body)
+        elif isinstance(order, do.SendChunk) and b"notifications/progress" in order.data and order.client in self._noted:
+            self._noted.pop(order.client)()
+        elif isinstance(order, do.EndStream) and order.client in self._internal:
+            self._internal.pop(order.client)(reply.body.split(b"data: ")[-1])
 
     # What processes do
 
@@ -309,6 +315,10 @@ class Simulation:
             self._fail(process, words)
         elif command == "tool":
             self._use_tool(process)
+        elif command == "late-tool":
+            self._use_tool(process, is_late=True)
+        elif command == "live":
+            self._stream(process, words)
         elif command != "hang":
             self._say(process, text.removeprefix("echo ") if text.strip() else "nothing", 10 if command == "slow" else 1)
 
@@ -333,15 +343,30 @@ class Simulation:
         line = self._line([{"type": "text", "text": text}], "stop_sequence") | {"isApiErrorMessage": True, "error": name}
         self._later(process, 1, lambda: self._grow(process, line))
 
-    def _use_tool(self, process: Process) -> None:
+    def _stream(self, process: Process, text: str) -> None:
+        """As `_say`, with the mod's pieces before the lines."""
+        pieces = [{"kind": "text", "index": 0, "text": word + " "} for word in text.split(" ")]
+        pieces[-1]["text"] = str(pieces[-1]["text"])[:-1]
+        pieces.append({"kind": "stop", "stopReason": "end_turn"})
+        for number, piece in enumerate(pieces if process.has_mod else ()):
+            told = {"step": 0, "from": number, "pieces": [piece]}
+            self._later(process, number, lambda told=told: self._post(process.door("pieces"), told))
+        self._later(process, len(pieces), lambda: self._say(process, text))
+
+    def _use_tool(self, process: Process, is_late: bool = False) -> None:
+        """Late: the message ends after its call has begun, and its lines are written at the first note on the call."""
         self._numbers += 1
         block = {"type": "tool_use", "id": f"toolu_{self._numbers}", "name": "get", "input": {"k": 1}}
         shown = {"message_id": f"u{self._numbers}", "index": 0, "final": True, "delta": "using"}
         self._hook(process, hook_event_name="MessageDisplay", **shown)
-        self._grow(process, self._line([{"type": "text", "text": "using"}, mcp.to_wire(block)], "tool_use"))
-        params = {"name": "get", "_meta": {mcp.TOOL_USE_ID: block["id"]}}
+        line = self._line([{"type": "text", "text": "using"}, mcp.to_wire(block)], "tool_use")
+        if not is_late:
+            self._grow(process, line)
+        params = {"name": "get", "_meta": {mcp.TOOL_USE_ID: block["id"], "progressToken": 1}}
 
         def go(body: bytes) -> None:
+            if self._noted.pop(process.waits, None):  # no note has come: the result is the change
+                self._later(process, 1, lambda: self._grow(process, line))
             answer = json.loads(body)  # an HTTP error is told to the model as the tool's
             text = answer["result"]["content"][0]["text"] if "result" in answer else "error"
             result = {"type": "tool_result", "tool_use_id": block["id"], "content": text}
@@ -350,8 +375,11 @@ class Simulation:
             )
             self._later(process, 2, lambda: self._say(process, f"got {text}"))
 
-        self._report(process, "api_request", input_tokens=5, output_tokens=3)
+        if not is_late:
+            self._report(process, "api_request", input_tokens=5, output_tokens=3)
         process.waits = self._numbers + 1
+        if is_late:
+            self._noted[process.waits] = lambda: self._later(process, 1, lambda: self._grow(process, line))
         process.waits = self._mcp(process, "tools/call", params, go)
 
     def _line(self, content: list[dict[str, Any]], stop_reason: str) -> dict[str, Any]:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from relayd.anthropic.request import MessagesRequest
 from relayd.claude import compose, screens
-from relayd.claude.compose import Scene
+from relayd.claude.compose import TranscriptContext
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.digest import ConversationDigest
+from relayd.core.session.parts import Failed
 from relayd.core.session.record import Session
-from relayd.core.session.turn import Failed, Turn
+from relayd.core.session.turn import Turn
 from relayd.core.timers import SlotDue
-from relayd.errors import ApiError
+from relayd.errors import ApiError, internal
 
 KILLS_MAX = 2  # a child that survives them for `kill_limit_s` each is stuck in the kernel, and more will not help
 
@@ -25,9 +26,9 @@ KILLS_MAX = 2  # a child that survives them for `kill_limit_s` each is stuck in 
 def start(session: Session, now: float) -> list[Action]:
     """The orders that bring a new process to life. Called by the pool."""
     spec = session.spec
-    placeholder = compose.placeholder(spec.scene(spec.slot, now))
+    placeholder = compose.placeholder(spec.transcript_context(spec.slot, now))
     spawn = do.SpawnSlot(spec.slot, spec.launch, spec.paths, placeholder, spec.mode)
-    return [spawn, session.deadlines.set(SlotDue.STATE, now + session.config.spawn_limit_s)]
+    return [spawn, session.deadlines.set(SlotDue.STATE, now + session.spec.config.spawn_limit_s)]
 
 
 # Booting and hand-over
@@ -67,24 +68,26 @@ def arrived(session: Session, event: ev.GateOpened | ev.PromptReached, now: floa
 def hand_over(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
     """Give the process its conversation: the transcript first, then the gate, since it reads them in the other order."""
     request, session.call = event.request, event.call
-    session.turn = Turn(session.key, request.stream, has_media=request.has_media)
+    session.turn = Turn(session.spec.key, request.stream)
+    session.turn.has_media = request.has_media
     transcript = compose.conversation(begin(session, request, now), request)
     return [
         *session.calls.offer(request.tools),
         do.HandOver(session.slot, transcript, compose.system_prompt(request.system)),
-        session.deadlines.set(SlotDue.STATE, now + session.config.start_limit_s),
+        session.deadlines.set(SlotDue.STATE, now + session.spec.config.start_limit_s),
     ]
 
 
-def begin(session: Session, request: MessagesRequest, now: float) -> Scene:
+def begin(session: Session, request: MessagesRequest, now: float) -> TranscriptContext:
     """Note that the conversation is on its way to the process; the place and time that its transcript tells."""
     session.handed_over = session.progress = now
-    if request.tools or session.config.keeps:
+    if request.tools or session.spec.config.keeps:
         session.digest = ConversationDigest.of(request.system, request.tools, request.messages)
-    scene = session.spec.scene(session.spec.conversation, now)
-    session.day = scene.today
+    session.served += 1
+    context = session.spec.transcript_context(session.conversation, now)
+    session.day = context.today
     session.assigned = None  # a conversation can be 32 MB
-    return scene
+    return context
 
 
 def hand_over_failed(session: Session, event: ev.HandOverFailed, now: float) -> list[Action]:
@@ -128,6 +131,17 @@ def timeout(text: str, seen: str) -> ApiError:
     return ApiError(504, text + (f". Its screen says: {seen}" if seen else ""))
 
 
+NotAccepted = ev.HandOverFailed | ev.PromptRefused | ev.Retired | ev.ScreenBlocked | ev.DeadlinePassed
+
+
+def not_accepted(session: Session, event: NotAccepted, now: float) -> list[Action]:
+    """Claude Code has not taken the text: the call goes elsewhere. The pool counts what speaks against typing itself."""
+    session.parts.append(Failed(internal("Claude Code did not take the message"), lost=True))
+    session.typed_accepted = False if isinstance(event, (ev.DeadlinePassed, ev.PromptRefused)) else None
+    log = do.Log("warning", f"{session!r} did not take a typed message: {type(event).__name__}")
+    return [log, *terminate(session, event, now)]
+
+
 # Told to end
 
 
@@ -136,7 +150,7 @@ def terminate(session: Session, event: ev.SessionEvent, now: float) -> list[Acti
     return [
         do.SignalChild(session.slot, "TERM"),
         session.deadlines.cancel(SlotDue.LAG),
-        session.deadlines.set(SlotDue.STATE, now + session.config.term_limit_s),
+        session.deadlines.set(SlotDue.STATE, now + session.spec.config.term_limit_s),
     ]
 
 
@@ -148,7 +162,7 @@ def end_turn(session: Session, event: ev.SessionEvent, now: float) -> list[Actio
 def kill(session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
     """KILL at once: the process cannot act on TERM, blocked at its gate, or has nothing to tidy up."""
     session.kills += 1
-    limit = session.deadlines.set(SlotDue.STATE, now + session.config.kill_limit_s)
+    limit = session.deadlines.set(SlotDue.STATE, now + session.spec.config.kill_limit_s)
     return [do.SignalChild(session.slot, "KILL"), session.deadlines.cancel(SlotDue.LAG), limit]
 
 
@@ -171,7 +185,7 @@ def broke(session: Session, event: ev.SlotBroke, now: float) -> list[Action]:
 
 def hung_up(session: Session, event: ev.PtyClosed, now: float) -> list[Action]:
     """Wait for the exit: its status says more than a closed terminal."""
-    return [session.deadlines.cancel(SlotDue.LAG), session.deadlines.set(SlotDue.STATE, now + session.config.exit_lag_s)]
+    return [session.deadlines.cancel(SlotDue.LAG), session.deadlines.set(SlotDue.STATE, now + session.spec.config.exit_lag_s)]
 
 
 def last_words(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]:
@@ -192,7 +206,7 @@ def lost_child(session: Session, event: ev.ChildExited, now: float) -> list[Acti
     how = f"signal {-event.status}" if event.status < 0 else f"status {event.status}"
     seen = screens.shorten(session.screen.frame().text())
     lose(session, f"Claude Code ended unexpectedly ({how})" + (f"; its screen said: {seen}" if seen else ""))
-    limit = session.deadlines.set(SlotDue.STATE, now + session.config.kill_limit_s)
+    limit = session.deadlines.set(SlotDue.STATE, now + session.spec.config.kill_limit_s)
     return [session.deadlines.cancel(SlotDue.LAG), limit]
 
 

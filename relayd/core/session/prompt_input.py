@@ -1,4 +1,4 @@
-"""What was typed into one process last, and the orders that type it. Pure; owned by `core/session.py`.
+"""What was typed into one process last, and the orders that type it. Pure; owned by `record.Session`.
 
 A text that keys do not carry is brought by Claude Code's editor, and sent by an Enter of its own. That must be one
 Enter, and come when the text is in the prompt: Enters that a busy process finds together are line breaks to it, and

@@ -7,31 +7,29 @@ session. Orders for the runtime are returned by the effects; parts of the answer
 
 from __future__ import annotations
 
-from relayd.claude.launch import LaunchKey
 from relayd.claude.transcript import TranscriptReader
-from relayd.config import Config
 from relayd.core import events as ev
-from relayd.core.actions import Action
+from relayd.core.actions import Action, Mode
 from relayd.core.session.deadlines import Deadlines
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.display import Display, Screen
+from relayd.core.session.parts import Part, Wait
 from relayd.core.session.prompt_input import PromptInput
 from relayd.core.session.spec import SessionSpec
-from relayd.core.session.states import FREE, State
+from relayd.core.session.states import FREE, LIVE, State
 from relayd.core.session.tool_calls import ToolCalls
-from relayd.core.session.turn import Part, Turn, Wait
+from relayd.core.session.turn import Turn
 
 
 class Session:
     """One process. `now` and all times are monotonic seconds."""
 
-    def __init__(self, spec: SessionSpec, config: Config, now: float) -> None:
+    def __init__(self, spec: SessionSpec, now: float) -> None:
         self.spec = spec
-        self.config = config
         self.state = State.SPAWNING
         self.since = self.born = now  # `since`: when the state began
         self.pid: int | None = None
-        self.display = Display(config)
+        self.display = Display(spec.config)
         self.deadlines = Deadlines(spec.slot)
         self.dialog_since: float | None = None
         self.kills = 0  # how often KILL was sent
@@ -39,6 +37,11 @@ class Session:
         self.call: int | None = None
         self.assigned: ev.TurnAssigned | None = None  # until the conversation is handed over
         self.handed_over: float | None = None
+        self.conversation = spec.conversation  # its session id: that of the files, and what hooks must name
+        self.is_fresh = spec.mode is Mode.PROMPT  # it has taken up nothing at its prompt
+        self.served = 0  # conversations of calls that it was given
+        self.has_new_transcript = False  # the conversation's own lines have not begun
+        self.load_began = False  # its title has shown that it loads
         self.digest: ConversationDigest | None = None
         self.day = ""  # the local date that Claude Code was told
         # The turn
@@ -48,7 +51,7 @@ class Session:
         self.progress = now  # the last sign of life of the turn
         self.wait = Wait.NOTHING
         # The prompt
-        self.prompt = PromptInput(spec.slot, config)
+        self.prompt = PromptInput(spec.slot, spec.config)
         self.types_exactly: bool | None = None  # what the heading on its screen says of its version
         self.typed_accepted: bool | None = None  # whether Claude Code took what was typed last, until the pool has heard of it
         # What follows from the event at hand
@@ -58,7 +61,7 @@ class Session:
 
     def __repr__(self) -> str:
         call = f" call={self.call}" if self.call is not None else ""
-        return f"<Session {self.slot[:8]} {self.state.value} {self.key}{call}>"
+        return f"<Session {self.slot[:8]} {self.state.value} {self.spec.key}{call}>"
 
     @property
     def slot(self) -> str:
@@ -71,14 +74,14 @@ class Session:
         return self.display.screen
 
     @property
-    def key(self) -> LaunchKey:
-        """What the process is bound to from its start."""
-        return self.spec.key
-
-    @property
     def is_free(self) -> bool:
         """True for a process that a call may take: it boots or waits, and no call has it."""
         return self.state in FREE and self.call is None
+
+    @property
+    def is_live(self) -> bool:
+        """False once it has begun to end."""
+        return self.state in LIVE
 
     def take_orders(self) -> list[Action]:
         """The orders so far, and none after that."""
@@ -93,6 +96,10 @@ class Session:
     def wants_pieces(self) -> bool:
         """True if pieces of the answer that it is making are of use."""
         return self.state is State.RUNNING and self.turn is not None and self.turn.wants_pieces
+
+    def begin_turn(self, turn: Turn, now: float) -> None:
+        """Another turn of the process begins."""
+        self.turn, self.progress, self.wait = turn, now, Wait.NOTHING
 
     def current_turn(self) -> Turn:
         """The turn, in a state that has one."""

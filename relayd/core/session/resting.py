@@ -13,7 +13,6 @@ from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.record import Session
 from relayd.core.session.running import watch
-from relayd.core.session.turn import Wait
 from relayd.core.timers import SlotDue
 
 
@@ -30,7 +29,7 @@ def park(session: Session, event: ev.TurnParked, now: float) -> list[Action]:
     return [
         session.deadlines.cancel(SlotDue.LINES),
         session.deadlines.cancel(SlotDue.LAG),
-        session.deadlines.set(SlotDue.STATE, now + session.config.parked_limit_s),
+        session.deadlines.set(SlotDue.STATE, now + session.spec.config.parked_limit_s),
     ]
 
 
@@ -43,10 +42,8 @@ def called_late(session: Session, event: ev.ToolCalled, now: float) -> list[Acti
 def resume(session: Session, event: ev.ResultsBrought, now: float) -> list[Action]:
     """The next call has brought the results: the turn goes on."""
     session.call = event.call
-    session.turn = session.current_turn().next(event.results, event.streams)
+    session.begin_turn(session.current_turn().next(event.results, event.streams), now)
     session.current_digest().add(Message("user", event.results))
-    session.progress = now
-    session.wait = Wait.NOTHING
     return [*session.calls.bring(event.results), *watch(session, now)]
 
 
@@ -59,13 +56,13 @@ def overheard(session: Session, event: ev.TranscriptGrew, now: float) -> list[Ac
 
 def keep(session: Session, event: ev.TurnKept, now: float) -> list[Action]:
     """The answer is complete: wait for the next message of this conversation."""
-    session.call = None
+    session.call, session.has_new_transcript = None, False
     session.current_digest().add(Message("assistant", event.content))
     return [
         *session.prompt.forget(now),
-        session.deadlines.set(SlotDue.FORGET, now + session.config.forget_after_s),
+        session.deadlines.set(SlotDue.FORGET, now + session.spec.config.forget_after_s),
         session.deadlines.cancel(SlotDue.LAG),
-        session.deadlines.set(SlotDue.STATE, now + session.config.kept_idle_s),
+        session.deadlines.set(SlotDue.STATE, now + session.spec.config.kept_idle_s),
     ]
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 from relayd.anthropic.answer import Answer
 from relayd.claude import screens
 from relayd.claude.hooks import Displayed, Stopped, Submitted
-from relayd.claude.pieces import StopPiece
 from relayd.claude.telemetry import RequestDone
 from relayd.claude.transcript import UserLine
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.life import timeout
+from relayd.core.session.parts import Failed, Finished, Part, Wait
 from relayd.core.session.record import Session
-from relayd.core.session.turn import Failed, Finished, Part, Wait
 from relayd.core.timers import SlotDue
 from relayd.errors import internal
 
@@ -48,7 +47,7 @@ def streamed(session: Session, event: ev.PiecesArrived, now: float) -> list[Acti
     """Pieces of the answer. After its last one Claude Code need not wait with the answer's lines."""
     session.progress = now
     orders = _advance(session, session.current_turn().streamed(event.fact), now)
-    return orders + (session.calls.hurry() if any(isinstance(p, StopPiece) for p in event.fact.pieces) else [])
+    return orders + (session.calls.hurry() if event.fact.end_the_answer else [])
 
 
 def reported(session: Session, event: ev.WireArrived, now: float) -> list[Action]:
@@ -56,7 +55,7 @@ def reported(session: Session, event: ev.WireArrived, now: float) -> list[Action
     fact = event.fact
     session.progress = now
     orders: list[Action] = []
-    if isinstance(fact, RequestDone) and fact.usage["output_tokens"] >= session.key.max_tokens:
+    if isinstance(fact, RequestDone) and fact.usage["output_tokens"] >= session.spec.key.max_tokens:
         # Cut at the limit: Claude Code is about to go on by itself, on the user's account.
         session.current_turn().interrupted = True
         orders.append(do.WritePty(session.slot, screens.KEY_ESCAPE))
@@ -98,7 +97,7 @@ def late(session: Session, event: ev.DeadlinePassed, now: float) -> list[Action]
     """The limit of a silent turn, or of what must follow its end."""
     if event.due is SlotDue.LAG:
         return _advance(session, session.current_turn().expire(), now)
-    is_silent = now - session.progress < session.config.turn_limit_s
+    is_silent = now - session.progress < session.spec.config.turn_limit_s
     limit = "silence_limit_s" if is_silent else "turn_limit_s"
     screen = screens.shorten(session.screen.frame().text()) if is_silent else ""
     error = timeout(f"Claude Code gave no sign of progress ({limit})", screen)
@@ -125,7 +124,7 @@ def _advance(session: Session, parts: list[Part], now: float) -> list[Action]:
 
 def watch(session: Session, now: float) -> list[Action]:
     """Set the deadlines that are in force now."""
-    config = session.config
+    config = session.spec.config
     limit = min(now + config.silence_limit_s, session.progress + config.turn_limit_s)
     orders: list[Action] = [session.deadlines.set(SlotDue.STATE, limit)]
     wait = session.current_turn().wait
@@ -142,10 +141,10 @@ def interrupt(session: Session, event: ev.TurnAbandoned, now: float) -> list[Act
     return [
         do.WritePty(session.slot, screens.KEY_ESCAPE),
         session.deadlines.cancel(SlotDue.LAG),
-        session.deadlines.set(SlotDue.STATE, now + session.config.interrupt_limit_s),
+        session.deadlines.set(SlotDue.STATE, now + session.spec.config.interrupt_limit_s),
     ]
 
 
 def _can_keep(session: Session, answer: Answer) -> bool:
     fits = answer.stop_reason == "end_turn" and answer.content and session.current_turn().can_keep
-    return bool(session.config.keeps and session.digest is not None and fits)
+    return bool(session.spec.config.keeps and session.digest is not None and fits)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relayd.claude.compose import Scene
+from relayd.claude.compose import TranscriptContext
 from relayd.claude.launch import Launch, LaunchKey, SlotPaths
+from relayd.config import Config
 from relayd.core.actions import Mode
 
 
 @dataclass(frozen=True)
 class SessionSpec:
-    """`scene` gives the place and time of the transcript of a session id.
+    """`transcript_context` gives the place and time of the transcript of a session id.
 
     `conversation` is the session id of its conversation: `slot`, but for a process that loads it.
+    `config` is the one in force at its start.
     """
 
     slot: str
@@ -25,4 +27,5 @@ class SessionSpec:
     paths: SlotPaths
     workspace: str
     mode: Mode
-    scene: Callable[[str, float], Scene]
+    transcript_context: Callable[[str, float], TranscriptContext]
+    config: Config

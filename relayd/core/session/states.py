@@ -11,6 +11,8 @@ class State(Enum):
     SPAWNING = "spawning"  # it boots and has not reached its gate or prompt
     WAITING = "waiting"  # it is blocked at its gate, with no conversation
     READY = "ready"  # it stands at its prompt, with no conversation
+    PRIMING = "priming"  # it was told to load what calls begin with: a system prompt, tools
+    PRIMED = "primed"  # it stands at its prompt and has loaded that
     LOADING = "loading"  # it was told to take up the conversation, all but the last message
     STARTING = "starting"  # it has the conversation, and has shown no sign of the turn yet
     RUNNING = "running"  # the turn runs
@@ -25,7 +27,7 @@ class State(Enum):
     DEAD = "dead"  # nothing is left of it but this record
 
 
-FREE = frozenset((State.SPAWNING, State.WAITING, State.READY))
+FREE = frozenset((State.SPAWNING, State.WAITING, State.READY, State.PRIMING, State.PRIMED))
 RESTING = frozenset((State.PARKED, State.KEPT))  # it has answered, and holds the conversation for the next call
 LIVE = FREE | RESTING | frozenset((State.LOADING, State.STARTING, State.RUNNING, State.TYPING))
 DYING = frozenset(State) - LIVE

@@ -3,17 +3,20 @@
 Theory
 ------
 A process is expensive to start (0.7 CPU seconds) and cheap to keep, so it is started before anybody needs it and then
-waits: blocked at its gate, or standing at its prompt. It is given one conversation. It answers, and then it is parked
-(the answer asks for the client's tools), kept (another message of that conversation may come), or ended. No process
-ever serves two conversations.
+waits: blocked at its gate, or standing at its prompt. It is given a conversation. It answers, and then it is parked
+(the answer asks for the client's tools), kept (another message of that conversation may come), or ended. A process at
+its prompt that is kept may take up another conversation, by a transcript of its own (`/resume`), if its last turn ended
+well (`reuse.py`): nothing of the one before is in the requests of the next. What calls keep beginning
+with, a system prompt and tools, can be loaded ahead in the same way; then a call needs only type.
 
     SPAWNING ──> WAITING ──> STARTING ──> RUNNING ──> PARKED ──> RUNNING …      gate: the whole conversation by transcript
         └──────> READY ──> LOADING ──> TYPING ──> RUNNING ──> KEPT ──> TYPING … prompt: the last message is typed
+                   └─> PRIMING ──> PRIMED ─┘                   └──> PRIMING or LOADING: another conversation
 
 Three rules explain most of the table.
 
 1. Before anything has reached the model, a failure is nobody's loss: the parts that an effect leaves behind say
-   `lost` (and `unseen`), and the dispatcher replays the call in another process. From RUNNING on that holds only while
+   `lost` (and `unseen`), and `delivery.py` replays the call in another process. From RUNNING on that holds only while
    no part of an answer was seen.
 2. A process that does something which it was not told to do is ended at once, whatever it is (`strayed`): it may be
    spending the user's plan.
@@ -44,7 +47,7 @@ from typing import Generic, Protocol, TypeVar
 
 from relayd.core import events as ev
 from relayd.core.actions import Action, RemoveSlot
-from relayd.core.session import life, resting, running, terminal, typed
+from relayd.core.session import life, loading, resting, running, terminal, typed
 from relayd.core.session.record import Session
 from relayd.core.session.states import DYING, State
 from relayd.errors import Refused
@@ -115,13 +118,26 @@ BY_KEYS = row(
     on(ev.HookArrived, typed.compare),
     on(ev.PiecesArrived, life.nothing),  # late ones of the answer before
     on(ev.TranscriptGrew, life.last_words),
-    on(ev.HandOverFailed, typed.not_accepted, State.KILLING),
-    on(ev.PromptRefused, typed.not_accepted, State.KILLING),
-    on(ev.ScreenBlocked, typed.not_accepted, State.KILLING),
-    on(ev.DeadlinePassed, typed.not_accepted, State.KILLING),
-    on(ev.Retired, typed.not_accepted, State.KILLING),
+    on(ev.HandOverFailed, life.not_accepted, State.KILLING),
+    on(ev.PromptRefused, life.not_accepted, State.KILLING),
+    on(ev.ScreenBlocked, life.not_accepted, State.KILLING),
+    on(ev.DeadlinePassed, life.not_accepted, State.KILLING),
+    on(ev.Retired, life.not_accepted, State.KILLING),
     on(ev.TurnEnded, life.end_turn, State.KILLING),
     on(ev.TurnAbandoned, life.end_turn, State.KILLING),
+    base=ALIVE,
+)
+# It loads, or has loaded, what calls begin with. Hooks of the answer before may still come.
+PREFIXED = row(
+    on(ev.TurnAbandoned, life.detach),
+    on(ev.HookArrived, life.nothing),
+    on(ev.PiecesArrived, life.nothing),
+    on(ev.WireArrived, loading.settle_report),
+    on(ev.TranscriptGrew, life.nothing),
+    on(ev.ToolCalled, life.strayed, State.KILLING),
+    on(ev.HandOverFailed, life.not_accepted, State.KILLING),
+    on(ev.DeadlinePassed, life.not_accepted, State.KILLING),
+    on(ev.Retired, life.not_accepted, State.KILLING),
     base=ALIVE,
 )
 # It has its conversation, and the turn runs or is about to.
@@ -174,16 +190,31 @@ TABLE: Mapping[State, Row] = {
         base=FREE,
     ),
     State.READY: row(
-        on(ev.TurnAssigned, typed.load, State.LOADING),
+        on(ev.TurnAssigned, typed.take_up, State.LOADING),
+        on(ev.PrefixAssigned, loading.prime, State.PRIMING),
         on(ev.PtyOutput, terminal.draw),
         on(ev.DeadlinePassed, life.nothing),
         on(ev.Retired, life.terminate, State.KILLING),
         base=FREE,
     ),
+    State.PRIMING: row(
+        on(ev.PtyOutput, terminal.draw_priming),
+        on(ev.PrefixLoaded, loading.primed, State.PRIMED),
+        on(ev.TurnAssigned, loading.await_prefix),
+        base=PREFIXED,
+    ),
+    State.PRIMED: row(
+        on(ev.PtyOutput, terminal.draw),
+        on(ev.TurnAssigned, typed.take_up, State.LOADING),
+        on(ev.ForgetDue, resting.forget_due),
+        on(ev.DeadlinePassed, life.nothing),
+        on(ev.Retired, life.terminate, State.KILLING),
+        base=PREFIXED,
+    ),
     State.LOADING: row(
         on(ev.PtyOutput, terminal.draw_starting),
         on(ev.TurnSeen, typed.type_draft, State.TYPING),
-        on(ev.WireArrived, life.nothing),
+        on(ev.WireArrived, loading.settle_report),
         base=BY_KEYS,
     ),
     State.STARTING: row(
@@ -215,6 +246,8 @@ TABLE: Mapping[State, Row] = {
     ),
     State.KEPT: row(
         on(ev.MessageBrought, typed.type_message, State.TYPING),
+        on(ev.TurnAssigned, typed.take_up, State.LOADING),
+        on(ev.PrefixAssigned, loading.prime, State.PRIMING),
         on(ev.TranscriptGrew, life.last_words),
         on(ev.ForgetDue, resting.forget_due),
         on(ev.DeadlinePassed, life.terminate, State.KILLING),

@@ -13,8 +13,8 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action, Mode
 from relayd.core.session import running
+from relayd.core.session.parts import Failed
 from relayd.core.session.record import Session
-from relayd.core.session.turn import Failed
 from relayd.core.timers import SlotDue
 from relayd.errors import internal
 
@@ -42,6 +42,15 @@ def draw_starting(session: Session, event: ev.PtyOutput, now: float) -> list[Act
     orders = draw(session, event, now)
     if session.screen.title and any(map(screens.is_busy, session.screen.titles)):
         session.then(ev.TurnSeen())
+    return orders
+
+
+def draw_priming(session: Session, event: ev.PtyOutput, now: float) -> list[Action]:
+    """The same, for a process that loads what calls begin with: its title says when it begins and when it is done."""
+    orders = draw(session, event, now)
+    session.load_began = session.load_began or any(map(screens.is_busy, session.screen.titles))
+    if session.load_began and not screens.is_busy(session.screen.title):
+        session.then(ev.PrefixLoaded())
     return orders
 
 
@@ -98,4 +107,4 @@ def dialog_settled(session: Session, event: ev.DialogSettled, now: float) -> lis
 
 def _wait_for_dialog(session: Session, now: float) -> list[Action]:
     session.dialog_since = now
-    return [session.deadlines.set(SlotDue.DIALOG, now + session.config.dialog_settle_s)]
+    return [session.deadlines.set(SlotDue.DIALOG, now + session.spec.config.dialog_settle_s)]

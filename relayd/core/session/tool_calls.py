@@ -53,6 +53,10 @@ class ToolCalls:
         self._questions.append((client, fact))
         return self._list()
 
+    def may_offer(self, tools: tuple[Tool, ...]) -> bool:
+        """True if Claude Code has these tools, or has not been told of any: it would go on to send those it was told of."""
+        return self._tools is None or self._tools == tools
+
     def offer(self, tools: tuple[Tool, ...]) -> list[Action]:
         """The conversation has come, and these with it."""
         self._tools = tools

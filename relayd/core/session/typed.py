@@ -9,48 +9,62 @@ has reached the model, and the call is replayed in another process. Called by `t
 from __future__ import annotations
 
 from relayd.anthropic.conversation_rules import Message
-from relayd.claude import compose, prompt
+from relayd.claude import compose
 from relayd.claude.hooks import Submitted
-from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
-from relayd.core.session import life
+from relayd.core.session import life, loading, reuse
 from relayd.core.session.record import Session
 from relayd.core.session.states import State
-from relayd.core.session.turn import Failed, Turn, Wait
+from relayd.core.session.turn import Turn
 from relayd.core.timers import SlotDue
-from relayd.errors import internal
 
 
 def admits(session: Session, submitted: Submitted) -> bool:
     """True if a prompt that Claude Code is about to send is the one that was typed, in the right conversation."""
-    expected = Submitted(session.prompt.text or "", session.spec.conversation)
+    expected = Submitted(session.prompt.text or "", session.conversation)
     return session.state is State.TYPING and submitted == expected
 
 
-def load(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
-    """Hand over the conversation without its last message, which is typed as soon as the first keys were taken."""
+def take_up(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
+    """A call takes a process at its prompt: type its last text, if the process has loaded the rest, or have it loaded first."""
     request, session.call = event.request, event.call
     assert event.draft is not None
     session.prompt.take(event.draft)
-    session.turn = Turn(session.key, request.stream, behind=1, has_media=request.has_media)
+    if reuse.holds(session, request, now):
+        return _go_on(session, event, now)
+    files = loading.next_files(session)
+    session.turn = _first_turn(session, request.stream)
+    session.turn.has_media = request.has_media
     transcript = compose.opening(life.begin(session, request, now), request)
-    return [
-        *session.calls.offer(request.tools),
-        do.HandOver(session.slot, transcript, b""),
-        do.WritePty(session.slot, prompt.load_keys(session.spec.conversation)),
-        _limit(session, now),
-    ]
+    return [*loading.load(session, transcript, request.tools, files), _limit(session, now)]
+
+
+def _go_on(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
+    """Everything but the text is loaded already, so the load counts as seen."""
+    request = event.request
+    is_first, session.has_new_transcript = session.has_new_transcript, False
+    turn = _first_turn(session, request.stream) if is_first else session.current_turn().typed(request.stream)
+    turn.has_media = request.has_media
+    session.begin_turn(turn, now)
+    session.served += is_first
+    session.current_digest().add(request.messages[-1])
+    session.assigned = None
+    session.then(ev.TurnSeen())
+    return []
+
+
+def _first_turn(session: Session, streams: bool) -> Turn:
+    """The turn of a conversation that the process has just been given."""
+    return session.turn.loaded(streams) if session.turn is not None else Turn(session.spec.key, streams, behind=1)
 
 
 def type_message(session: Session, event: ev.MessageBrought, now: float) -> list[Action]:
     """The next call of a kept conversation: type its message."""
     session.call = event.call
     session.prompt.take(event.draft)
-    session.turn = session.current_turn().typed(event.streams)
+    session.begin_turn(session.current_turn().typed(event.streams), now)
     session.current_digest().add(Message("user", ({"type": "text", "text": event.draft.text},)))
-    session.progress = now
-    session.wait = Wait.NOTHING
     return type_draft(session, event, now)
 
 
@@ -74,16 +88,5 @@ def compare(session: Session, event: ev.HookArrived, now: float) -> list[Action]
     return []
 
 
-NotAccepted = ev.HandOverFailed | ev.PromptRefused | ev.Retired | ev.ScreenBlocked | ev.DeadlinePassed
-
-
-def not_accepted(session: Session, event: NotAccepted, now: float) -> list[Action]:
-    """Claude Code has not taken the text: the call goes elsewhere. The pool counts what speaks against typing itself."""
-    session.parts.append(Failed(internal("Claude Code did not take the message"), lost=True))
-    session.typed_accepted = False if isinstance(event, (ev.DeadlinePassed, ev.PromptRefused)) else None
-    log = do.Log("warning", f"{session!r} did not take a typed message: {type(event).__name__}")
-    return [log, *life.terminate(session, event, now)]
-
-
 def _limit(session: Session, now: float) -> Action:
-    return session.deadlines.set(SlotDue.STATE, now + session.config.submit_limit_s)
+    return session.deadlines.set(SlotDue.STATE, now + session.spec.config.submit_limit_s)

@@ -23,7 +23,8 @@ from relayd.core.session.live import (
     ThinkingShown,
     ThinkingSigned,
 )
-from relayd.core.session.turn import BlockShown, Failed, Finished, Part, Turn
+from relayd.core.session.parts import BlockShown, Failed, Finished, Part
+from relayd.core.session.turn import Turn
 from tests.core.session.test_turn import BY_DEFAULT, DONE, OFF, ON, Stopped, line, show, text, thinking
 
 WORDS = ("one ", "two\n", "\r\n", "# drei\n\n", "四五\t", "👩‍👩‍👧", "`x`", "\u2028 ", "$\\frac{1}{2}$\n", "| a | b |\n")

@@ -13,27 +13,27 @@ from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import MessagesRequest
 from relayd.anthropic.tools import Tool
 from relayd.claude import mcp, prompt
-from relayd.claude.announced import Machine
-from relayd.claude.compose import Scene
+from relayd.claude.compose import TranscriptContext
 from relayd.claude.hooks import Displayed, Stopped, Submitted
 from relayd.claude.launch import Launch, LaunchKey, SlotPaths
 from relayd.claude.prompt import Draft, Way
+from relayd.claude.reminders import Machine
 from relayd.claude.telemetry import RequestDone
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.session import typed
+from relayd.core.session.parts import Failed, Finished
 from relayd.core.session.record import Session
 from relayd.core.session.spec import SessionSpec
 from relayd.core.session.states import DYING, LIVE, State
 from relayd.core.session.table import TABLE, drive
-from relayd.core.session.turn import Failed, Finished
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.errors import Refused
 
 KEY = LaunchKey("claude-sonnet-4-5", 100)
 WORKSPACE = "/state/workspace"
-SCENE = Scene("slot-1", WORKSPACE, "2026-01-01T00:00:00.000Z", "2026-01-01", Machine("linux", "bash", "Linux 6"))
+CONTEXT = TranscriptContext("slot-1", WORKSPACE, "2026-01-01T00:00:00.000Z", "2026-01-01", Machine("linux", "bash", "Linux 6"))
 REQUEST = MessagesRequest("claude-sonnet-4-5", 100, (Message("user", ({"type": "text", "text": "hi"},)),))
 PATHS = SlotPaths("/d", "/d/fifo", "/d/settings", "/d/mcp", "/d/message", "/c/p.jsonl", "/c/t.jsonl", ("/c/p", "/c/t"))
 DONE = RequestDone("claude-sonnet-4-5", {"input_tokens": 1, "output_tokens": 2}, "r")
@@ -43,9 +43,18 @@ TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I 
 def session(config: Config | None = None, mode: do.Mode = do.Mode.GATE) -> Session:
     conversation = "slot-1" if mode is not do.Mode.PROMPT else "talk-1"
     birth = SessionSpec(
-        "slot-1", conversation, "secret", KEY, Launch((), {}, WORKSPACE, {}), PATHS, WORKSPACE, mode, lambda name, now: SCENE
+        "slot-1",
+        conversation,
+        "secret",
+        KEY,
+        Launch((), {}, WORKSPACE, {}),
+        PATHS,
+        WORKSPACE,
+        mode,
+        lambda name, now: CONTEXT,
+        config or Config(kept=0),
     )
-    return Session(birth, config or Config(kept=0), 0.0)
+    return Session(birth, 0.0)
 
 
 def feed(s: Session, *events: Any, now: float = 1.0) -> list[do.Action]:

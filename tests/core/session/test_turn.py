@@ -12,7 +12,9 @@ from relayd.claude.hooks import Displayed, Stopped, TurnFailed
 from relayd.claude.launch import LaunchKey
 from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, ErrorLine, Refusal, UserLine
-from relayd.core.session.turn import BlockShown, Failed, Finished, Part, TextShown, Turn, Wait
+from relayd.core.session.live import TextShown
+from relayd.core.session.parts import BlockShown, Failed, Finished, Part, Wait
+from relayd.core.session.turn import Turn
 
 OFF = LaunchKey("claude-sonnet-4-5", 100)
 ON = LaunchKey("claude-sonnet-4-5", 4000, Thinking("enabled", 2000))
@@ -198,7 +200,8 @@ REMOVED = ErrorLine("invalid_request", "API Error: an image could not be process
 @pytest.mark.parametrize("streams", [False, True])
 def test_a_picture_that_the_api_refuses_is_its_error_and_not_an_answer_without_it(streams: bool) -> None:
     """Seen on 2.1.330: Claude Code puts a note in its place and asks again; the client got 200 and never knew."""
-    turn = Turn(OFF, streams, has_media=True)
+    turn = Turn(OFF, streams)
+    turn.has_media = True
     parts = run(turn, show(0, "ok", final=True), Stopped("ok"), DONE)
     assert not [p for p in parts if isinstance(p, Finished)]
     error = answer(run(turn, REMOVED, line(text("ok"))))
@@ -295,3 +298,13 @@ def test_hooks_that_come_twice_change_nothing() -> None:
     parts = run(Turn(OFF), *facts)
     assert shown(parts) == "a\nb"
     assert answer(parts).content == (text("a\nb"),)
+
+
+def test_a_block_that_comes_behind_its_text_is_no_part_of_a_right_stream() -> None:
+    """Text of the hook was sent; then the transcript has a block before that text. The client cannot get it any more."""
+    server_call = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    parts = run(Turn(OFF), show(0, "one\n"), line(server_call, stop=None))
+    assert answer(parts).message == "a block came too late for its place in the stream"
+    assert not [p for p in parts if isinstance(p, BlockShown)]
+    in_time = run(Turn(OFF), line(server_call, stop=None), show(0, "one\n"))
+    assert [p.block for p in in_time if isinstance(p, BlockShown)] == [server_call]

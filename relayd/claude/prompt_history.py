@@ -2,7 +2,7 @@
 
 `history.jsonl` in its config directory has a line for each prompt, with the directory it was typed in. Lines
 of relayd's workspace are relayd's: nothing else can be typed there. Writers hold a lock, a directory
-beside the file (measured on 2.1.330: an append waits while it is there). Used by `runtime/forget.py`.
+beside the file (measured on 2.1.330: an append waits while it is there). Used by `runtime/prompt_history.py`.
 """
 
 from __future__ import annotations

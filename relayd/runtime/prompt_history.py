@@ -5,7 +5,7 @@ piece at a time; lines of ours at its end, as nearly always, are cut off, which 
 middle the whole list is replaced, as databases do it: written beside it, synced, renamed, and only if nobody has changed it
 meanwhile. A long list is replaced less often.
 
-Called by `server.py` a moment after the end of a turn that was typed, and by `daemon.py` at both ends of a run.
+Called by `chores.py` a moment after the end of a turn that was typed, and by the daemon at both ends of a run.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import pytest
 
 from relayd.errors import ApiError
 from relayd.http import routes
-from relayd.http.guard import Access, Admitted
-from relayd.http.messages import Refusal
+from relayd.http.access import Access, Admitted, Refusal
+from relayd.http.routes import Callback, Completion, Page, Question
 
 GOOD = {"host": "127.0.0.1:7421", "content-type": "application/json"}
 MINE = "https://mine.example"
@@ -20,8 +20,8 @@ def judge(method: str = "POST", path: str = "/v1/messages", access: Access = ACC
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7421", "localhost:7421", "LOCALHOST:7421", "[::1]:7421"])
 def test_local_programs_get_in(host: str) -> None:
-    assert judge(host=host) == Admitted("messages")
-    assert judge(host=host, origin=f"http://{host}") == Admitted("messages")
+    assert judge(host=host) == Admitted(Completion.MESSAGES)
+    assert judge(host=host, origin=f"http://{host}") == Admitted(Completion.MESSAGES)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_link_to_the_dashboard_may_be_followed() -> None:
 
 def test_who_is_refused_after_its_origin_was_admitted_may_read_why() -> None:
     access = Access(7421, frozenset({MINE}), "sesame")
-    for path, route, status in (("/v1/chat/completions", "chat", 401), ("/v1/nothing", "", 404)):
+    for path, route, status in (("/v1/chat/completions", Completion.CHAT, 401), ("/v1/nothing", None, 404)):
         found = judge(path=path, access=access, origin=MINE)
         assert isinstance(found, Refusal)
         assert (found.status, found.route, found.origin) == (status, route, MINE)
@@ -126,17 +126,17 @@ def test_unknown_paths_and_methods() -> None:
 
 def test_secrets_are_read_from_the_path() -> None:
     assert routes.match("POST", "/hooks/abcdefghij0123456789").secret == "abcdefghij0123456789"
-    assert routes.match("POST", "/telemetry/abcdefghij0123456789/v1/logs").name == "telemetry"
+    assert routes.match("POST", "/telemetry/abcdefghij0123456789/v1/logs").route is Callback.TELEMETRY
 
 
 def test_every_route_is_found_by_an_example_of_its_own() -> None:
     """Fixed paths are looked up in a table of their own, which must not forget one."""
-    for name, (methods, pattern, _) in routes.ROUTES.items():
+    for route, (methods, pattern, _) in routes.ROUTES.items():
         if pattern in routes.FIXED:
-            assert routes.match(methods[0], pattern) == routes.Route(name)
-            assert routes.COMPILED[name][1].fullmatch(pattern)
-    assert {"messages", "chat", "health", "metrics", "hello"} <= set(routes.FIXED.values())
-    assert routes.match("GET", "/").name == routes.match("GET", "/dashboard/app.js").name == "page"
+            assert routes.match(methods[0], pattern) == routes.Match(route)
+            assert routes.COMPILED[route][1].fullmatch(pattern)
+    assert {*Completion, Question.HEALTH, Question.METRICS, Question.HELLO} <= set(routes.FIXED.values())
+    assert routes.match("GET", "/").route is routes.match("GET", "/dashboard/app.js").route is Page.DASHBOARD
 
 
 def test_names_in_paths_are_utf_8() -> None:

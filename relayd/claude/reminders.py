@@ -1,4 +1,4 @@
-"""What Claude Code tells a model about machine, model and date, marked as told. Pure.
+"""The reminders that Claude Code gives a model (machine, model, date), marked in a transcript as given. Pure.
 
 Claude Code adds reminders (`Today's date is …`, `# Environment …`, `You are powered by …`) to a
 conversation unless its transcript says that they were given, with their text. relayd's transcripts say

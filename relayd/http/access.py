@@ -17,7 +17,7 @@ from functools import cached_property
 from relayd import loopback
 from relayd.errors import ApiError
 from relayd.http import routes
-from relayd.http.messages import Refusal
+from relayd.http.routes import Callback, Completion, Page, Question, Route
 
 ALLOWED_HEADERS = "*, authorization"
 OWN_HEADERS = ("x-relayd-ignored", "x-relayd-emulated", "x-relayd-inexact", "x-relayd-output-format")
@@ -39,21 +39,39 @@ FOREIGN_SITES = ("cross-site", "same-site")
 INTERNAL_BODY_MAX_BYTES = 8 * 1024 * 1024
 # What asks a small question has no body worth reading.
 SMALL_BODY_MAX_BYTES = 64 * 1024
-PAGES = ("page", "docs")  # a link to them, from anywhere, does no harm
-WITH_DOCUMENTS = ("messages", "chat", "count")  # limited by `body_max_bytes` only
+LINKED = (Page.DASHBOARD, Page.DOCS)  # a link to them, from anywhere, does no harm
+WITH_DOCUMENTS = (*Completion, Question.COUNT)  # limited by `body_max_bytes` only
 
 
 @dataclass(frozen=True)
 class Admitted:
     """A request whose body may come.
 
-    route: the name of its route ("" for OPTIONS); origin: the allowed foreign page that asks, or "";
+    route: None for OPTIONS; origin: the allowed foreign page that asks, or "";
     body_max: how many bytes its body may have, where that is less than the general limit.
     """
 
-    route: str
+    route: Route | None
     origin: str = ""
     body_max: int | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request that is answered with an error before anybody has looked at its body.
+
+    route: its route where it is known; the shape of the error hangs on it.
+    origin: the allowed web page that has asked, or ""; the answer must say that the page may read it.
+    """
+
+    error: ApiError
+    route: Route | None = None
+    origin: str = ""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return self.error.status
 
 
 @dataclass(frozen=True)
@@ -95,35 +113,35 @@ class Access:
         if origin is not None and not page and origin.lower() not in self.own_origins:
             return Refusal(ApiError(403, "Origin is not allowed: web pages may not use this daemon"))
         if method == "OPTIONS":
-            return Admitted("", page, SMALL_BODY_MAX_BYTES)
-        name = ""
+            return Admitted(None, page, SMALL_BODY_MAX_BYTES)
+        route: Route | None = None
         try:
-            name = routes.match(method, path).name
+            route = routes.match(method, path).route
             if origin is None:
-                _check_site(name, headers)
-            if self.token and name not in routes.OPEN:
+                _check_site(route, headers)
+            if self.token and route not in routes.OPEN:
                 check_token(headers, self.token)
             if method == "POST":
                 _check_content_type(headers)
         except ApiError as error:
             if error.status == 404:
                 error.message += routes.hint(path, f"http://{host}")
-            return Refusal(error, name if error.status != 403 else "", page)
-        return Admitted(name, page, _body_max(name))
+            return Refusal(error, route if error.status != 403 else None, page)
+        return Admitted(route, page, _body_max(route))
 
 
-def _body_max(route: str) -> int | None:
+def _body_max(route: Route) -> int | None:
     if route in WITH_DOCUMENTS:
         return None
-    return INTERNAL_BODY_MAX_BYTES if route in routes.INTERNAL else SMALL_BODY_MAX_BYTES
+    return INTERNAL_BODY_MAX_BYTES if isinstance(route, Callback) else SMALL_BODY_MAX_BYTES
 
 
-def _check_site(route: str, headers: Mapping[str, str]) -> None:
+def _check_site(route: Route, headers: Mapping[str, str]) -> None:
     """Raises ApiError 403 for what a foreign page causes without an Origin; a link to the dashboard is no harm."""
     if headers.get("sec-fetch-site", "") not in FOREIGN_SITES:
         return
     is_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    if route not in PAGES or not is_link:
+    if route not in LINKED or not is_link:
         raise ApiError(403, "web pages may not use this daemon")
 
 

@@ -1,0 +1,74 @@
+"""What a new process is made of: its ids, its paths, its addresses, its command line. Pure; owned by `core/pool.py`.
+
+It decides nothing about when a process is made, and starts none: the runtime does that, by the order that `life.start` makes
+of the specification.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+
+from relayd.claude import compose, launch
+from relayd.claude.capabilities import Capabilities
+from relayd.claude.compose import TranscriptContext
+from relayd.claude.launch import CallbackUrls, LaunchKey
+from relayd.config import Config
+from relayd.core.actions import Mode
+from relayd.core.host import Host
+from relayd.core.mod_trial import ModTrial
+from relayd.core.session.spec import SessionSpec
+
+
+class Launcher:
+    """`can` is what the `claude` at hand can do; it changes with an update."""
+
+    def __init__(self, config: Config, host: Host) -> None:
+        self.can: Capabilities = host.capabilities
+        self.mod_trial = ModTrial()
+        self._config = config
+        self._host = host
+
+    def __repr__(self) -> str:
+        return f"<Launcher {self._host.claude}>"
+
+    def reconfigure(self, config: Config) -> None:
+        """Use another configuration from now on."""
+        self._config = config
+
+    def updated(self, capabilities: Capabilities) -> None:
+        """`claude` has been updated: whether it takes the mod must be seen anew."""
+        self.can, self.mod_trial = capabilities, ModTrial()
+
+    def spec(self, key: LaunchKey, mode: Mode, streams: bool) -> SessionSpec:
+        """What a new process is made of. `streams`: it shall tell its answers piece by piece, if it can."""
+        host = self._host
+        if mode is Mode.GATE and not self.can.gated:
+            mode = Mode.LATE
+        slot, secret = str(uuid.uuid4()), secrets.token_urlsafe(16)
+        conversation = str(uuid.uuid4()) if mode is Mode.PROMPT else slot
+        paths = launch.slot_paths(host.state_dir, host.config_dir, host.workspace, slot, conversation)
+        urls = CallbackUrls(
+            hooks=f"{host.base_url}/hooks/{secret}",
+            mcp=f"{host.base_url}/mcp/{secret}",
+            telemetry=f"{host.base_url}/telemetry/{secret}/v1/logs" if host.telemetry else "",
+            pieces=f"{host.base_url}/pieces/{secret}" if (streams or key.tools) and self._has_mod else "",
+        )
+        sources = self._config.setting_sources
+        order = launch.build(
+            key, host.claude, slot, paths, host.workspace, urls, host.environment, sources, host.mover, host.mod_directory
+        )
+        if mode is Mode.PROMPT:
+            order.files[paths.prompt] = compose.system_prompt(())
+        return SessionSpec(
+            slot, conversation, secret, key, order, paths, host.workspace, mode, self._transcript_context, self._config
+        )
+
+    @property
+    def _has_mod(self) -> bool:
+        is_known = self._config.live and self.can.live and bool(self._host.mod_directory)
+        return is_known and not self.mod_trial.is_refused
+
+    def _transcript_context(self, session_id: str, now: float) -> TranscriptContext:
+        host = self._host
+        return TranscriptContext(session_id, host.workspace, host.timestamp(now), host.today(now), host.machine)

@@ -1,0 +1,175 @@
+"""What the channels have told of one answer: the text that is shown, the lines of the transcript, an API error. Pure.
+
+Each class keeps what has come and answers questions about it. What follows from that is decided in `turn.py`, which owns
+them and says which channel is believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from relayd.anthropic.answer import Answer
+from relayd.anthropic.blocks import Block
+from relayd.claude import failures, mcp
+from relayd.claude.hooks import Displayed, TurnFailed
+from relayd.claude.launch import LaunchKey
+from relayd.claude.telemetry import RequestDone, RequestFailed
+from relayd.claude.transcript import AssistantLine, ErrorLine, Refusal
+from relayd.core.session import answers
+from relayd.core.session.raw_inputs import RawInputs
+from relayd.errors import ApiError
+
+
+class ShownText:
+    """The text of the MessageDisplay hook. `earlier` are the ids of messages before, of which a piece may still come."""
+
+    def __init__(self, earlier: frozenset[str]) -> None:
+        self.text = ""  # of the pieces up to the first that is missing
+        self.is_complete = False  # the last of them says that it is the last
+        self._earlier = earlier
+        self._id: str | None = None
+        self._count = 0
+        self._early: dict[int, Displayed] = {}  # those behind a piece that is missing
+
+    def __repr__(self) -> str:
+        return f"<ShownText {len(self.text)} chars, {self._count} pieces>"
+
+    @property
+    def is_used(self) -> bool:
+        """True once a piece has come."""
+        return self._count > 0
+
+    @property
+    def message_ids(self) -> frozenset[str]:
+        """The ids that the next answer must not take for its own."""
+        return self._earlier | ({self._id} if self._id else set())
+
+    def claims(self, piece: Displayed) -> bool:
+        """True if the piece is of this answer; the first that is of no earlier one says which id it has."""
+        if self._id is None and piece.message_id not in self._earlier:
+            self._id = piece.message_id
+        return piece.message_id == self._id
+
+    def add(self, piece: Displayed) -> None:
+        """A piece of this answer; deliveries may come out of order."""
+        self._early[piece.index] = piece
+        while (found := self._early.pop(self._count, None)) is not None:
+            self._count += 1
+            self.text += found.delta
+            self.is_complete = found.final
+
+
+class WrittenAnswer:
+    """The transcript's lines of the answer, with the client's names for its tools."""
+
+    def __init__(self) -> None:
+        self._lines: list[AssistantLine] = []
+        self._hidden: list[Block] = []
+
+    def __repr__(self) -> str:
+        return f"<WrittenAnswer {len(self._lines)} lines, {self.stop_reason}>"
+
+    @property
+    def is_used(self) -> bool:
+        """True once a line has come."""
+        return bool(self._lines)
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the message has ended; None as long as it has not."""
+        return self._lines[-1].stop_reason if self._lines else None
+
+    @property
+    def calls(self) -> frozenset[str]:
+        """The ids of the tool calls that it asks for."""
+        return frozenset(block["id"] for line in self._lines for block in line.blocks if block["type"] == "tool_use")
+
+    @property
+    def last_text(self) -> str:
+        """Its last text that is not blank, trimmed: what the Stop hook names."""
+        texts = [trimmed(b["text"]) for line in self._lines for b in line.blocks if b["type"] == "text"]
+        return next((text for text in reversed(texts) if text), "")
+
+    @property
+    def hides_some(self) -> bool:
+        """True if the client was not shown all of it."""
+        return bool(self._hidden)
+
+    def claims(self, line: AssistantLine) -> bool:
+        """False for a line of another message."""
+        return not self._lines or line.message_id == self._lines[0].message_id
+
+    def add(self, line: AssistantLine, raw: RawInputs) -> tuple[Block, ...]:
+        """A line of this answer; its blocks as the client knows them, and inputs of calls as the model wrote them."""
+        self._lines.append(replace(line, blocks=tuple(raw.exact(mcp.to_client(block)) for block in line.blocks)))
+        return self._lines[-1].blocks
+
+    def hide(self, block: Block) -> None:
+        """The stream could not show this block: it is no part of the client's conversation."""
+        self._hidden.append(block)
+
+    def answer(self, key: LaunchKey, done: RequestDone | None, proven: set[str]) -> Answer:
+        """The answer. Without a line it is an empty one (no block, so no line), of which telemetry alone tells."""
+        return answers.written(self._lines, self._hidden, key, proven) if self._lines else answers.empty(done, key)
+
+
+class Failure:
+    """An API error, as the hook, telemetry and the transcript tell of it."""
+
+    def __init__(self) -> None:
+        self._hook: TurnFailed | None = None
+        self._wire: RequestFailed | None = None
+        self._line: ErrorLine | None = None
+
+    def __repr__(self) -> str:
+        return f"<Failure {self._hook.error if self._hook else 'none'}>"
+
+    @property
+    def is_told(self) -> bool:
+        """True if the turn has failed."""
+        return self._hook is not None
+
+    @property
+    def is_reported(self) -> bool:
+        """True if an API request has failed, be it the turn's end or not."""
+        return self._wire is not None
+
+    @property
+    def is_complete(self) -> bool:
+        """True once status and text are the API's own, and a usage limit has the time of its end."""
+        return self._wire is not None and (self._line is not None or not (self._hook and failures.names_a_reset(self._hook)))
+
+    @property
+    def is_written(self) -> bool:
+        """True once the transcript has its line."""
+        return self._line is not None
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """The API's refusal without content, of which Claude Code makes an error."""
+        return self._line.refusal if self._line else None
+
+    def told(self, fact: TurnFailed) -> None:
+        """The StopFailure hook."""
+        self._hook = fact
+
+    def reported(self, fact: RequestFailed) -> None:
+        """Telemetry; of several requests the last counts."""
+        self._wire = fact
+
+    def written(self, line: ErrorLine) -> None:
+        """The transcript's line, which stands for the hook if that has not come."""
+        self._hook = self._hook or TurnFailed(line.error, line.repaired, line.text)
+        self._line = line
+
+    def error(self, model: str) -> ApiError:
+        """The error for the client, of a turn that has failed."""
+        assert self._hook is not None
+        found = failures.to_api_error(self._hook, self._wire, model)
+        found.resets_at = self._line.resets_at if self._line else None
+        return found
+
+
+def trimmed(text: str) -> str:
+    """As JavaScript's trim leaves it, which the Stop hook's text has been through."""
+    return text.strip().strip("\ufeff").strip()

@@ -1,0 +1,53 @@
+"""What a turn brings, part by part: what a client sees of an answer while it is made, then its end; and what an
+ended turn waits for. Pure values.
+
+Made by `turn.py` and by the effects that give a turn up; `core/delivery.py` brings them to the call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from relayd.anthropic.answer import Answer
+from relayd.anthropic.blocks import Block
+from relayd.core.session.live import LivePart
+from relayd.errors import ApiError
+
+
+@dataclass(frozen=True)
+class BlockShown:
+    """A whole block of another kind."""
+
+    block: Block
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The answer, complete and exact."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The turn has failed; `lost` if the process has, so that another may answer."""
+
+    error: ApiError
+    lost: bool = False
+    unseen: bool = False  # no part of an answer came
+    differs: bool = False  # what was streamed is not what Claude Code has in the end
+
+
+Shown = LivePart | BlockShown  # what a client sees of an answer while it is made
+Part = Shown | Finished | Failed
+
+
+class Wait(Enum):
+    """What an ended turn still waits for."""
+
+    NOTHING = "nothing"
+    TRANSCRIPT = "its transcript lines"
+    STATUS = "the status of its API error"
+    REST = "what follows its last line"
+    DISPLAY = "the last hooks of its text"

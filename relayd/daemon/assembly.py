@@ -1,0 +1,41 @@
+"""The pieces of a daemon, made and joined: host, core, server. Nothing happens here."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Mapping
+
+from relayd.config import Config
+from relayd.core import events as ev
+from relayd.core.launch_keys import load_keys
+from relayd.core.relay import Relay
+from relayd.daemon import machine
+from relayd.daemon.reload import Reader, reloader
+from relayd.daemon.state import Places, read_small
+from relayd.runtime.logs import Log
+from relayd.runtime.notify import Notifier
+from relayd.runtime.performer import Files
+from relayd.runtime.prompt_history import PromptHistory
+from relayd.runtime.server import Server
+
+
+def assemble(
+    config: Config,
+    environ: Mapping[str, str],
+    claude: str,
+    places: Places,
+    sock: socket.socket,
+    typed_messages: PromptHistory,
+    examine: Callable[[], ev.ClaudeChanged],
+    read: Reader,
+    log: Log,
+) -> tuple[Server, str]:
+    """A server on a listening socket, and its URL. Raises StartError for a token that others can read."""
+    port = sock.getsockname()[1]
+    host = machine.describe(config, environ, claude, places, port, examine().capabilities, log)
+    relay = Relay(config, host, load_keys(read_small(places.keys)), port)
+    in_terminal = sys.stderr is not None and sys.stderr.isatty()  # its hang-up means the end, and no new configuration
+    reload = None if in_terminal else reloader(config, read, log)
+    files = Files(places.keys, places.records, typed_messages)
+    return Server(config, relay, sock, files, log, Notifier(environ), reload, examine), host.base_url

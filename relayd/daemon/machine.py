@@ -1,0 +1,93 @@
+"""What the core must know of this machine and this installation, found out once at the start."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from relayd.claude import environment, mod, reminders
+from relayd.claude.capabilities import Capabilities
+from relayd.config import Config
+from relayd.core.host import Host
+from relayd.daemon import assets
+from relayd.daemon.state import Places
+from relayd.daemon.user_files import read_token, token_path
+from relayd.runtime import system
+from relayd.runtime.files import write_whole
+from relayd.runtime.logs import Log
+
+
+def describe(
+    config: Config,
+    environ: Mapping[str, str],
+    claude: str,
+    places: Places,
+    port: int,
+    can: Capabilities,
+    log: Log,
+) -> Host:
+    """The host. `claude` can do what `can` says. Raises StartError for a token that others can read."""
+    child_environment, notes = environment.child_environment(environ, port)
+    for note in notes:
+        log("warning", note)
+    return Host(
+        claude=claude,
+        state_dir=places.state,
+        config_dir=claude_directory(environ),
+        workspace=places.workspace,
+        base_url=f"http://{_bracket(config.host)}:{port}",
+        environment=child_environment,
+        telemetry=config.telemetry and not environment.has_own_telemetry(environ),
+        machine=_machine(environ),
+        timestamp=_clock("%Y-%m-%dT%H:%M:%S.000Z", datetime.UTC),
+        today=_clock("%Y-%m-%d", None),
+        unix_time=_unix_time(),
+        token=read_token(token_path(config, environ)),
+        assets=assets.load(),
+        mod_directory=_write_mod(places.state) if config.live else "",
+        mover=shutil.which("mv", path=os.defpath) or "" if system.HAS_FIFOS else "",
+        capabilities=can,
+    )
+
+
+def claude_directory(environ: Mapping[str, str]) -> str:
+    """Claude Code's configuration directory, without links."""
+    return os.path.realpath(environment.config_directory(environ))
+
+
+def _write_mod(state: str) -> str:
+    """Write the mod's files; their directory, or nothing: without it answers come line by line."""
+    root = os.path.join(state, mod.DIRECTORY)
+    try:
+        for name, data in mod.files().items():
+            path = os.path.join(root, *name.split("/"))
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            write_whole(path, data)
+    except OSError:
+        return ""
+    return root
+
+
+def _bracket(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _clock(form: str, zone: datetime.timezone | None) -> Callable[[float], str]:
+    """Monotonic seconds to wall time, local without a zone."""
+    unix_time = _unix_time()
+    return lambda now: datetime.datetime.fromtimestamp(unix_time(now), zone).strftime(form)
+
+
+def _unix_time() -> Callable[[float], float]:
+    """Monotonic seconds to Unix time. The monotonic clock stands still while the machine sleeps, the wall clock may be set."""
+    return lambda now: now + time.time() - time.monotonic()
+
+
+def _machine(environ: Mapping[str, str]) -> reminders.Machine:
+    shell = "zsh" if "zsh" in environ.get("SHELL", "") else "bash"
+    return reminders.Machine(sys.platform, shell, f"{platform.system()} {platform.release()}")

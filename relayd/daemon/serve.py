@@ -1,0 +1,71 @@
+"""Directories, lock, log, sweep, port, ready line, end: one run of the daemon. Called by `cli.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from relayd import __version__
+from relayd.config import Config
+from relayd.daemon import leftovers, machine
+from relayd.daemon.assembly import assemble
+from relayd.daemon.binary import examined
+from relayd.daemon.state import Places, places_in
+from relayd.daemon.user_files import find_claude, state_directory
+from relayd.errors import EXIT_OK, StartError
+from relayd.runtime import listener, system
+from relayd.runtime.logs import Log, open_log
+from relayd.runtime.notify import given_socket
+
+OnReady = Callable[[str], None] | None
+Reader = Callable[[], Config] | None
+
+
+def serve(config: Config, environ: Mapping[str, str], on_ready: OnReady = None, read: Reader = None) -> int:
+    """Run the daemon until it is told to end. Returns the exit code. Raises StartError.
+
+    `read` gives the configuration anew when the daemon is told to take it up again.
+    """
+    claude = find_claude(config, environ)
+    os.umask(0o077)
+    system.set_limits()
+    places = places_in(state_directory(config, environ))
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(system.locked(places.lock))
+        except OSError as error:
+            raise StartError(f"relayd: another daemon uses {places.state}") from error
+        log = held.enter_context(contextlib.closing(open_log(config.log_level, config.log_format, environ)))
+        return _serve_locked(config, environ, claude, places, on_ready, read, log)
+
+
+def _serve_locked(
+    config: Config,
+    environ: Mapping[str, str],
+    claude: str,
+    places: Places,
+    on_ready: OnReady,
+    read: Reader,
+    log: Log,
+) -> int:
+    examine = partial(examined, claude, places.verdict)
+    if refusal := examine().capabilities.refusal:
+        raise StartError(f"relayd: {refusal}")
+    try:
+        sock = given_socket(environ) or listener.bind(config.host, config.port)
+    except OSError as error:
+        raise StartError(f"relayd: cannot listen on {config.host}:{config.port}: {error.strerror}") from error
+    config_dir = machine.claude_directory(environ)
+    leftovers.sweep(places, config_dir, log)
+    typed_messages = leftovers.typed_messages(places, config_dir)
+    server, url = assemble(config, environ, claude, places, sock, typed_messages, examine, read, log)
+    log("info", f"relayd {__version__} listens on {url}, claude is {claude}")
+    if on_ready:
+        on_ready(url)
+    server.run()
+    if not typed_messages.forget_all():
+        log("warning", "Claude Code's list of prompts was locked: what relayd has typed goes at the next start")
+    log("info", f"relayd ended after {server.relay.calls.served} calls")
+    return EXIT_OK

@@ -1,0 +1,164 @@
+"""Carries out what the core orders, in the order in which it comes. The only module that does.
+
+An order that fails ends what it is about: the client's connection, so that the core hears `ClientLeft`, or the process,
+of which it hears `SlotBroke`; any other order fails alone. Starts of processes are the exception to the order: each takes
+5 to 20 ms, so that there is one in a turn of the loop, unless another order is about a process whose start still waits.
+Owned by `server`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, assert_never
+
+from relayd.core import actions as do
+from relayd.core.actions import Action
+from relayd.runtime.clients import Clients
+from relayd.runtime.files import write_private
+from relayd.runtime.loop import Loop
+from relayd.runtime.prompt_history import PromptHistory
+from relayd.runtime.records import Records
+from relayd.runtime.slots import Slots
+from relayd.runtime.timers import Chore
+
+
+class Logger(Protocol):
+    """Takes a level, a text, and facts by name; never waits."""
+
+    def __call__(self, level: str, text: str, fields: dict[str, Any] | None = None) -> None: ...
+
+    def drain(self) -> float | None:
+        """Write what nobody has taken yet. In how many seconds to call again; None if nothing is left."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the daemon keeps the launch keys used lately and the records of recent calls; where Claude Code keeps prompts."""
+
+    keys: str
+    records: str
+    prompt_history: PromptHistory
+
+
+class Performer:
+    """See the module's text."""
+
+    def __init__(self, loop: Loop, clients: Clients, slots: Slots, files: Files, records_max: int, log: Logger) -> None:
+        self._loop = loop
+        self._clients = clients
+        self._slots = slots
+        self._keys_path = files.keys
+        self._records = Records(files.records, records_max, log)
+        self._log = log
+        self._orders: deque[Action] = deque()
+        self._starts: deque[do.SpawnSlot] = deque()  # of these, one in a turn
+
+    def __repr__(self) -> str:
+        return f"<Performer {len(self._orders)} starts={len(self._starts)}>"
+
+    @property
+    def has_starts(self) -> bool:
+        """True while a process waits to be started."""
+        return bool(self._starts)
+
+    def add(self, orders: Iterable[Action]) -> None:
+        """These are next, after what waits."""
+        self._orders.extend(orders)
+
+    def carry_on(self, now: float) -> None:
+        """Carry out what waits."""
+        while self._orders:
+            order = self._orders.popleft()
+            try:
+                self._carry_out(order, now)
+            except Exception as error:
+                self._give_up(order, error, now)
+
+    def start_next(self) -> None:
+        """Start one process. Three starts in a row would be felt by everybody else."""
+        if self._starts:
+            self._start(self._starts.popleft())
+
+    def _start(self, order: do.SpawnSlot) -> None:
+        now = time.monotonic()
+        try:
+            self._slots.spawn(order, now)
+        except Exception as error:
+            self._give_up(order, error, now)
+
+    def _start_first(self, slot: str) -> None:
+        """An order is about a process whose start still waits for its turn."""
+        for order in [order for order in self._starts if order.slot == slot]:
+            self._starts.remove(order)
+            self._start(order)
+
+    def _give_up(self, order: Action, error: Exception, now: float) -> None:
+        """An order could not be carried out: what it is about ends, or the order is kept for later. The others go on."""
+        self._loop.report(order, error)
+        match order:
+            case (
+                do.Respond()
+                | do.StartStream()
+                | do.SendChunk()
+                | do.EndStream()
+                | do.Upgrade()
+                | do.SendFrame()
+                | do.CloseClient()
+            ):
+                self._clients.end(order.client)
+            case do.HurryGate() | do.HandOver() | do.WritePty() | do.OpenEditor() | do.ForgetTranscript() | do.SpawnSlot():
+                self._slots.broke(order.slot, order, error)
+            case do.RemoveSlot(name):
+                self._slots.remove(name, now)
+            case do.SetTimer(key, at):
+                self._loop.set_timer(key, at)
+            case do.Finish():
+                self._loop.stopping = True
+            case _:
+                pass  # a signal is sent again at its deadline; a timer too many, a line too few cost nobody a call
+
+    def _carry_out(self, order: Action, now: float) -> None:
+        match order:
+            case (
+                do.SendChunk()
+                | do.Respond()
+                | do.StartStream()
+                | do.EndStream()
+                | do.Upgrade()
+                | do.SendFrame()
+                | do.CloseClient()
+            ):
+                self._clients.perform(order, now)
+            case do.SetTimer(key, at):
+                self._loop.set_timer(key, at)
+            case do.CancelTimer(key):
+                self._loop.cancel_timer(key)
+            case do.HurryGate() | do.HandOver() | do.WritePty() | do.OpenEditor() | do.SignalChild() | do.ForgetTranscript():
+                self._start_first(order.slot)
+                self._slots.perform(order, now)
+            case do.SpawnSlot():
+                self._starts.append(order)
+            case do.RemoveSlot(name):
+                self._start_first(name)
+                self._slots.remove(name, now)
+            case do.Log(level, text, fields):
+                self._log(level, text, fields)
+            case do.Record(line):
+                self._records.append(line)
+            case do.Remember(data):
+                self._remember(data)
+            case do.ForgetPrompts(at):
+                self._loop.set_timer(Chore.PROMPT_HISTORY, at)
+            case do.Finish():
+                self._loop.stopping = True
+            case _:
+                assert_never(order)
+
+    def _remember(self, data: bytes) -> None:
+        try:
+            write_private(self._keys_path, data)
+        except OSError as error:
+            self._log("warning", f"launch keys could not be kept: {error.strerror}")

@@ -1,0 +1,292 @@
+"""One process, several conversations: what is loaded ahead, what is taken up after an answer, and what ends a process instead."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from relayd.anthropic.request import Held
+from relayd.claude.hooks import Displayed
+from relayd.claude.telemetry import RequestFailed
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.prefixes import PREFIX_MAX_CHARS, PREFIXES_MAX, Prefixes
+from relayd.core.session.channels import ShownText, WrittenAnswer
+from relayd.core.session.record import Session
+from relayd.core.session.reuse import is_reusable
+from relayd.core.session.states import State
+from relayd.core.session.table import drive
+from relayd.core.timers import SlotDue, SlotTimer
+from relayd.http.messages import HttpRequest
+from tests.core.session.test_session import DONE, KEY, REQUEST
+from tests.core.test_pool_and_relay import HEADERS, World
+from tests.core.test_typing import world_of
+
+BRIEF = {"system": "Be brief."}
+
+
+def sessions(world: World, *states: State) -> list[Session]:
+    return [s for s in world.relay.pool.sessions.values() if s.state in states]
+
+
+def call(world: World, text: str, **fields: Any) -> Session:
+    """A call is given to a process; that one."""
+    client = world.ask(text, **fields)
+    world.boot()
+    return world.relay.pool.sessions[world.slot_of(client)]
+
+
+def carry(world: World, session: Session) -> list[do.Action]:
+    """The process loads, if it must, and takes the text; the orders of the way."""
+    begun = len(world.orders)
+    if session.state is State.LOADING:
+        world.tell(ev.PtyOutput(session.slot, b"\x1b]0;\xe2\xa0\x82 Claude Code\x07"))
+    if session.state is State.TYPING:
+        world.hook(session.slot, hook_event_name="UserPromptSubmit", prompt=session.prompt.text)
+        world.tell(ev.TranscriptGrew(session.slot, b'{"type":"user","message":{"content":"its own line"}}\n'))
+    return world.orders[begun:]
+
+
+def answer(world: World, session: Session, text: str = "ok") -> None:
+    carry(world, session)
+    world.finish(session.slot, text)
+    assert session.state is State.KEPT
+
+
+def handed(world: World, slot: str) -> list[do.HandOver]:
+    return [o for o in world.orders if isinstance(o, do.HandOver) and o.slot == slot]
+
+
+def typed(orders: list[do.Action], slot: str) -> bytes:
+    return b"".join(o.data for o in orders if isinstance(o, do.WritePty) and o.slot == slot)
+
+
+def test_the_next_conversation_is_taken_up_by_a_process_that_has_answered() -> None:
+    """A program that called back to back waited for a start each time: 0.7 CPU seconds, thrown away after one answer."""
+    world = world_of(idle=0, kept=1, max=2, refill_delay_s=60)
+    world.boot()
+    first = call(world, "one", system="secret of one")
+    answer(world, first)
+    second = call(world, "two", system="secret of two")
+    answer(world, second)
+    begun = len(world.orders)
+    third = call(world, "three", system="of three")
+    assert third is first  # it has rested longest, and more rest than are kept
+    (order,) = [o for o in world.orders[begun:] if isinstance(o, do.HandOver)]
+    assert order.files is not None
+    assert order.files.session_id == third.conversation != third.spec.conversation
+    assert f"/resume {third.conversation}".encode() in typed(world.orders[begun:], third.slot)
+    assert b"secret of one" not in order.transcript
+    assert all(json.loads(line)["sessionId"] == third.conversation for line in order.transcript.splitlines())
+    answer(world, third, "to three")
+    assert [o.status for o in world.orders if isinstance(o, do.Respond) and b'"type":"message"' in o.body] == [200, 200, 200]
+
+
+def test_a_prompt_in_the_wrong_conversation_is_blocked() -> None:
+    world = world_of(idle=0, kept=1, max=1, refill_delay_s=60)
+    world.boot()
+    session = call(world, "one")
+    answer(world, session)
+    assert call(world, "two") is session
+    carried = session.conversation
+    session.conversation = session.spec.conversation  # what Claude Code still has
+    world.tell(ev.PtyOutput(session.slot, b"\x1b]0;\xe2\xa0\x82 Claude Code\x07"))
+    session.conversation = carried
+    secret = session.spec.secret
+    assert secret
+    world.clients += 1
+    wrong = {"hook_event_name": "UserPromptSubmit", "prompt": "two", "session_id": session.spec.conversation}
+    reply = world.tell(ev.RequestArrived(world.clients, _post(f"/hooks/{secret}", wrong)))
+    assert any(b"block" in o.body for o in reply if isinstance(o, do.Respond))
+    assert session.state is State.KILLING
+
+
+def _post(path: str, value: dict[str, Any]) -> HttpRequest:
+    return HttpRequest("POST", path, "", HEADERS, json.dumps(value).encode())
+
+
+def test_what_calls_keep_beginning_with_is_loaded_ahead_and_then_only_typed() -> None:
+    world = world_of(idle=1, kept=2, max=4, refill_delay_s=0)
+    world.boot()
+    for number in range(2):
+        answer(world, call(world, f"call {number}", **BRIEF))
+        world.wait(0.1)
+        world.boot()
+    (waiting,) = sessions(world, State.PRIMED)
+    (loaded,) = handed(world, waiting.slot)
+    assert b"Be brief." in loaded.transcript
+    assert not [line for line in loaded.transcript.splitlines() if b'"type":"user"' in line]
+    begun = len(world.orders)
+    third = call(world, "call 2", **BRIEF)
+    assert third is waiting
+    orders = world.orders[begun:]
+    assert (third.state, [o for o in orders if isinstance(o, do.HandOver) and o.slot == third.slot]) == (State.TYPING, [])
+    assert b"call 2" in typed(orders, third.slot)
+    answer(world, third)
+    record = world.relay.pool.sessions[third.slot]
+    assert world.relay.journal.roads["primed"] == 1
+    assert record.served == 1
+
+
+def test_a_call_that_begins_otherwise_has_its_own_conversation_loaded() -> None:
+    world = world_of(idle=1, kept=2, max=3, refill_delay_s=0)
+    world.boot()
+    for number in range(2):
+        answer(world, call(world, f"call {number}", **BRIEF))
+        world.wait(0.1)
+        world.boot()
+    (waiting,) = sessions(world, State.PRIMED)
+    other = call(world, "other", system="Be long.")
+    assert other is waiting
+    assert other.state is State.LOADING
+    assert b"Be long." in handed(world, other.slot)[-1].transcript
+    answer(world, other)
+    assert world.relay.journal.roads["reused"] == 1
+
+
+def test_a_process_of_yesterday_loads_again() -> None:
+    """Claude Code tells the model the date."""
+    world = world_of(idle=1, kept=2, max=3, refill_delay_s=0)
+    world.boot()
+    for number in range(2):
+        answer(world, call(world, f"call {number}", **BRIEF))
+        world.wait(0.1)
+        world.boot()
+    (waiting,) = sessions(world, State.PRIMED)
+    waiting.day = "the day before"
+    assert call(world, "call 2", **BRIEF).state is State.LOADING
+
+
+def test_a_call_may_take_a_process_that_is_still_loading() -> None:
+    world = world_of(idle=1, kept=0, max=1, refill_delay_s=0)
+    (session,) = world.relay.pool.sessions.values()
+    drive(session, ev.PrefixAssigned(Held(("Be brief.",))), world.now)
+    assert session.state is State.PRIMING
+    client = world.ask("now", **BRIEF)
+    assert (world.slot_of(client), session.state) == (session.slot, State.PRIMING)
+    world.load(session.slot)
+    assert session.state is State.TYPING
+
+
+def test_a_request_that_nobody_ordered_ends_a_process_that_waits() -> None:
+    world = world_of(idle=1, kept=0, max=1, refill_delay_s=0)
+    world.boot()
+    (session,) = world.relay.pool.sessions.values()
+    drive(session, ev.PrefixAssigned(Held(("Be brief.",))), world.now)
+    world.load(session.slot)
+    assert session.state is State.PRIMED
+    drive(session, ev.WireArrived(DONE), world.now)
+    assert session.state is State.KILLING
+
+
+def test_a_prefix_that_does_not_load_costs_its_process_only() -> None:
+    world = world_of(idle=1, kept=0, max=1, refill_delay_s=0)
+    world.boot()
+    (session,) = world.relay.pool.sessions.values()
+    drive(session, ev.PrefixAssigned(Held(("Be brief.",))), world.now)
+    client = world.ask("now", **BRIEF)
+    world.tell(ev.TimerFired(SlotTimer(session.slot, SlotDue.STATE)))
+    assert session.state is State.KILLING
+    world.die(session.slot)
+    world.boot()
+    other = world.relay.pool.sessions[world.slot_of(client)]
+    assert other is not session
+
+
+def test_a_text_that_cannot_be_typed_does_not_go_to_a_process_at_its_prompt() -> None:
+    """A process that began at a gate, and had loaded a prefix after its first answer, got a call that had to be replayed: 500."""
+    world = world_of(idle=1, kept=0, max=2, refill_delay_s=60)
+    world.boot()
+    session = call(world, "\x1b[A", **BRIEF)
+    assert session.spec.mode is do.Mode.GATE
+    world.boot()
+    session.state = State.KEPT
+    drive(session, ev.PrefixAssigned(Held(("Be brief.",))), world.now)
+    session.call = None
+    world.load(session.slot)
+    assert session.state is State.PRIMED
+    request = replace(REQUEST, system=("Be brief.",))
+    assert world.relay.pool.free(request, session.spec.key, world.now, by_keys=False) is not session
+    assert world.relay.pool.free(request, session.spec.key, world.now, by_keys=True) is session
+
+
+def kept() -> tuple[World, Session]:
+    world = world_of(idle=0, kept=1, max=1, refill_delay_s=60)
+    world.boot()
+    session = call(world, "one")
+    answer(world, session)
+    assert is_reusable(session)
+    return world, session
+
+
+def _failed_before(session: Session) -> None:
+    session.current_turn()._failure.reported(RequestFailed(429, "slow down", ""))
+
+
+def _was_interrupted(session: Session) -> None:
+    session.current_turn().interrupted = True
+
+
+def _has_served_enough(session: Session) -> None:
+    session.served = session.spec.config.reuse
+
+
+def _answered_nothing(session: Session) -> None:
+    session.current_turn()._written = WrittenAnswer()
+    session.current_turn()._shown = ShownText(frozenset())
+
+
+@pytest.mark.parametrize("change", [_failed_before, _was_interrupted, _has_served_enough, _answered_nothing])
+def test_where_something_may_be_left_over_the_process_ends_with_its_conversation(change: Any) -> None:
+    """Each of these leaked when it was tried: words of one conversation, or its limits, reached the next."""
+    world, session = kept()
+    change(session)
+    assert not is_reusable(session)
+    client = world.ask("two")
+    assert session.state is State.KILLING
+    world.die(session.slot)
+    world.boot()
+    assert world.slot_of(client) != session.slot
+
+
+def test_a_process_that_was_told_of_other_tools_is_not_reused() -> None:
+    """Claude Code went on to send those that it had been told of."""
+    world = world_of(idle=0, kept=1, max=1, refill_delay_s=60)
+    tools = [[{"name": name, "input_schema": {"type": "object"}}] for name in ("one", "two")]
+    session = call(world, "one", tools=tools[0])
+    world.boot()
+    answer(world, session)
+    assert session.calls.may_offer(session.calls._tools or ())
+    world.ask("two", tools=tools[1])
+    assert session.state is State.KILLING
+
+
+def test_late_words_of_the_answer_before_do_not_reach_the_next() -> None:
+    world, session = kept()
+    (before,) = session.current_turn()._shown.message_ids
+    assert call(world, "two") is session
+    carry(world, session)
+    drive(session, ev.HookArrived(Displayed(before, 1, True, "secret of one")), world.now)
+    world.finish(session.slot, "to two")
+    told = [o.body for o in world.orders if isinstance(o, do.Respond)]
+    assert any(b"to two" in body for body in told)
+    assert not any(b"secret" in body for body in told)
+
+
+def test_prefixes_are_bounded_and_forgotten() -> None:
+    found = Prefixes()
+    big = replace(REQUEST, system=("x" * (PREFIX_MAX_CHARS + 1),))
+    for _ in range(3):
+        found.use(big, KEY, 0.0)
+    assert found.best(KEY, 0.0, 900.0) is None
+    for number in range(PREFIXES_MAX + 5):
+        for _ in range(2):
+            found.use(replace(REQUEST, system=(f"s{number}",)), KEY, float(number))
+    assert len(found._used) == PREFIXES_MAX
+    assert found.best(KEY, 20.0, 900.0) == Held((f"s{PREFIXES_MAX + 4}",))
+    assert found.best(KEY, 5000.0, 900.0) is None
+    found.use(replace(REQUEST, system=("once",)), KEY, 5000.0)
+    assert found.best(KEY, 5000.0, 900.0) is None  # what came once may never come again
