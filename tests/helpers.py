@@ -80,10 +80,10 @@ def text_of(body: bytes) -> str:
 
 
 def events_of(body: bytes) -> list[dict[str, Any]]:
-    """The data of SSE events, with their names checked."""
+    """The data of SSE events, with their names checked; comments are none."""
     events = []
     for piece in body.decode().split("\n\n"):
-        if piece:
+        if piece and not piece.startswith(":"):
             name, data = piece.split("\n", 1)
             value = json.loads(data.removeprefix("data: "))
             assert name == f"event: {value['type']}"

@@ -189,6 +189,104 @@ def _results_in_another_order(chance: random.Random) -> Messages:
     return [user("go"), said(call("a"), call("b")), user(result("b", content="2"), result("a", content="1")), said(text("done"))]
 
 
+# Results of tools that the API runs itself, by their calls' names, as the API gives them.
+SERVER_RESULTS: dict[str, tuple[str, Any]] = {
+    "web_search": (
+        "web_search_tool_result",
+        [{"type": "web_search_result", "url": "u", "title": "t", "encrypted_content": "e", "page_age": None}],
+    ),
+    "web_fetch": (
+        "web_fetch_tool_result",
+        {
+            "type": "web_fetch_result",
+            "url": "https://example.com",
+            "retrieved_at": None,
+            "content": {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}},
+        },
+    ),
+    "code_execution": (
+        "code_execution_tool_result",
+        {"type": "code_execution_result", "stdout": "1\n", "stderr": "", "return_code": 0, "content": []},
+    ),
+    "bash_code_execution": (
+        "bash_code_execution_tool_result",
+        {"type": "bash_code_execution_result", "stdout": "", "stderr": "", "return_code": 1, "content": []},
+    ),
+    "text_editor_code_execution": (
+        "text_editor_code_execution_tool_result",
+        {"type": "text_editor_code_execution_create_result", "is_file_update": False},
+    ),
+    "tool_search_tool_regex": (
+        "tool_search_tool_result",
+        {"type": "tool_search_tool_search_result", "tool_references": [{"type": "tool_reference", "tool_name": "get"}]},
+    ),
+}
+
+
+def _each_server_tool(chance: random.Random) -> Messages:
+    name, (kind, content) = chance.choice(list(SERVER_RESULTS.items()))
+    made: Block = {"type": "server_tool_use", "id": "srvtoolu_1", "name": name, "input": {"query": "x"}}
+    found: Block = {"type": kind, "tool_use_id": "srvtoolu_1", "content": content}
+    if chance.random() < 0.3:
+        found["content"] = {"type": f"{kind}_error", "error_code": "unavailable"}
+    before = [text("let me see")] if chance.random() < 0.5 else []
+    after = [text("so")] if chance.random() < 0.7 else []
+    return [user("go"), said(*before, made, found, *after)]
+
+
+def _reference(chance: random.Random) -> Messages:
+    found = {"type": "tool_reference", "tool_name": "get"}
+    return [
+        user("go"),
+        said(call("a")),
+        user(result("a", content=chance.choice(([found], [text("so"), found])))),
+        said(text("ok")),
+    ]
+
+
+def _unknown(chance: random.Random) -> Messages:
+    kinds = ("compaction", "fallback", "connector_text", "advisor_tool_result", "mcp_tool_listing", "browser_state", "audio")
+    block: Block = {"type": chance.choice(kinds), "content": "x"}
+    return chance.choice(([user("go", block), said(text("ok"))], [user("go"), said(block, text("ok"))]))
+
+
+def _upload(chance: random.Random) -> Messages:
+    return [user("look", {"type": "container_upload", "file_id": "file_1"}), said(text("ok"))]
+
+
+NUMBERS: tuple[Any, ...] = (
+    *(2**53 - 1, 2**53, 2**53 + 1, 1234567890123456789, -(2**63), 2**63 - 1, 2**64 - 1),
+    *(0, -0.0, 1.0, -2.0, 1e21, 1e22, 1e-7, 0.1, 1.5e300, 5e-324, 100000000000000000000.0),
+)
+
+
+def value(chance: random.Random, depth: int = 0) -> Any:
+    """Any JSON: numbers that JavaScript rounds, keys that it moves or that mean something to it, empty things."""
+    kind = chance.random()
+    if depth > 2 or kind < 0.5:
+        return chance.choice((*NUMBERS, "", "x", "1234567890123456789", True, False, None))
+    if kind < 0.65:
+        return [value(chance, depth + 1) for _ in range(chance.randint(0, 3))]
+    names = ["a", "b", "10", "9", "007", "4294967295", "__proto__", "constructor", "toString", "", " ", "é", "length"]
+    return {name: value(chance, depth + 1) for name in chance.sample(names, chance.randint(0, 4))}
+
+
+def _any_input(chance: random.Random) -> Messages:
+    made = call("a") | {"input": {"x": value(chance), "y": value(chance)}}
+    more = [text("and so")] if chance.random() < 0.3 else []
+    return [user("go"), said(made, *more), user(result("a", content="it")), said(text("done"))]
+
+
+def _beside_pictures(chance: random.Random) -> Messages:
+    picture = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+    paper = {"type": "document", "source": {"type": "content", "content": [text("a"), picture]}, "title": "", "context": ""}
+    seen = {"type": "search_result", "source": "s", "title": "", "content": [text("t")], "citations": {"enabled": True}}
+    given = [block for block in (picture, paper, seen) if chance.random() < 0.6] or [picture]
+    if chance.random() < 0.5:
+        return [user("go"), said(call("a")), user(result("a", content=given)), said(text("done"))]
+    return [user(*given, *(["what?"] if chance.random() < 0.5 else [])), said(text("that"))]
+
+
 AT_THE_START = ("begins with an answer",)
 # A kind: who makes it, and the words that refuse it.
 KINDS: dict[str, tuple[Callable[[random.Random], Messages], str]] = {
@@ -207,4 +305,10 @@ KINDS: dict[str, tuple[Callable[[random.Random], Messages], str]] = {
     "a server's calls with results": (_server_pairs, ""),
     "a document with nothing": (_emptyish_document, ""),
     "results in another order": (_results_in_another_order, ""),
+    "a server tool of any kind": (_each_server_tool, ""),
+    "a reference to a tool": (_reference, "`tool_reference` blocks cannot be handed to Claude Code"),
+    "a kind that is not known": (_unknown, "does not match any of the expected tags"),
+    "a file of a container": (_upload, ""),
+    "any input": (_any_input, ""),
+    "things to look at": (_beside_pictures, ""),
 }

@@ -66,7 +66,7 @@ def _is_count(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Answer:
-    """A finished message."""
+    """A finished message. `inexact` are the paths of what may not be as the API gave it."""
 
     id: str
     model: str
@@ -75,6 +75,7 @@ class Answer:
     usage: Usage
     stop_sequence: str | None = None
     stop_details: Any = None
+    inexact: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Answer {self.id} {self.stop_reason} blocks={len(self.content)}>"

@@ -36,6 +36,11 @@ CALLS = ("tool_use", *SERVER_CALLS)
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 IN_DOCUMENTS = ("text", "image")
 TAG_SHOWN_CHARS = 80
+# Claude Code takes them out of a result, and puts words of its own in their place (seen on 2.1.330, with tool search on, too).
+NO_REFERENCES = (
+    "`tool_reference` blocks cannot be handed to Claude Code. relayd gives the model all tools at once and does not honour "
+    "`defer_loading`: send the result of a tool search as text"
+)
 UNSEEN = ("cache_control", "caller", "parsed_output")
 
 
@@ -54,6 +59,8 @@ def _block(value: Any, path: str, kinds: tuple[str, ...]) -> Block:
     """One checked, cleaned block of these kinds. No kind may stand within itself, so that nothing nests without end."""
     value = checks.mapping(value, path)
     kind = checks.text(checks.field(value, "type", path), f"{path}.type")
+    if kind == "tool_reference":
+        raise invalid(f"{path}: {NO_REFERENCES}")
     if kind not in kinds:
         tags = ", ".join(f"'{k}'" for k in kinds)
         raise invalid(

@@ -1,8 +1,10 @@
-"""What of a request's JSON cannot reach the model as it was written: paths for a header, so that no change is silent. Pure.
+"""What of a request's JSON cannot reach the model as it was written, or of an answer's the client: paths for a header. Pure.
 
 Claude Code is JavaScript. It writes the JSON of tool inputs, schemas and block fields anew: whole numbers beyond 2^53 lose
 digits, `1.0` becomes `1` and `-0.0` becomes `0`, keys that are whole numbers come first, in their own order. It also puts the
-tool calls of an answer behind everything else that the answer says. Texts do not change. Called by `request`.
+tool calls of an answer behind everything else that the answer says. Texts do not change.
+
+Called by `request` and `core/session/answers.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from relayd.anthropic.blocks import Block
+
 SAFE_INTEGER = 2**53 - 1
 INDEX_MAX = 2**32 - 2  # of a key that JavaScript keeps in its number's place
 
@@ -18,6 +22,23 @@ INDEX_MAX = 2**32 - 2  # of a key that JavaScript keeps in its number's place
 def paths(value: dict[str, Any]) -> tuple[str, ...]:
     """Paths of a request's parts that change on the way. The request has been checked."""
     return tuple(dict.fromkeys(_paths(value)))
+
+
+def doubtful(content: tuple[Block, ...], proven: set[str]) -> tuple[str, ...]:
+    """Paths of an answer's tool inputs that JavaScript may have changed, as far as it shows; `proven` ones it has not.
+
+    What has been lost (`1.0` for `1`, `__proto__`) does not show. A number that it had to round does, and keys in its order.
+    """
+    calls = ((n, b) for n, b in enumerate(content) if b["type"] == "tool_use" and b["id"] not in proven)
+    return tuple(f"content.{number}.input" for number, block in calls if _may_have_changed(block["input"]))
+
+
+def _may_have_changed(value: Any) -> bool:
+    if isinstance(value, dict):
+        return (len(value) > 1 and any(map(_is_index, value))) or any(map(_may_have_changed, value.values()))
+    if isinstance(value, list):
+        return any(map(_may_have_changed, value))
+    return isinstance(value, (int, float)) and abs(value) > SAFE_INTEGER
 
 
 def _paths(value: dict[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd import codec
-from relayd.anthropic import blocks, checks, edge, inexact, structured, tools
+from relayd.anthropic import blocks, checks, edge, inexact, media, structured, tools
 from relayd.anthropic import conversation_rules as rules
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.conversation_rules import Message
@@ -82,6 +82,11 @@ class MessagesRequest:
         return f"<MessagesRequest {self.model} messages={len(self.messages)} stream={self.stream}>"
 
     @property
+    def has_media(self) -> bool:
+        """True if there are pictures or documents."""
+        return any(media.counted(message.content) for message in self.messages)
+
+    @property
     def tool_results(self) -> tuple[Block, ...]:
         """The results that the last message brings, if it brings nothing else; else none."""
         last = self.messages[-1].content
@@ -95,7 +100,7 @@ def parse(value: dict[str, Any], version: str, held: Held = Held()) -> MessagesR
     """
     checks.shallow(value, "body")
     model = edge.model(checks.field(value, "model", ""))
-    max_tokens = edge.tokens(checks.field(value, "max_tokens", ""), "max_tokens")
+    max_tokens = edge.tokens(checks.field(value, "max_tokens", ""), "max_tokens", minimum=0)
     messages = _messages(checks.field(value, "messages", ""), version, held.messages)
     _refuse_unsupported(value)
     given, unheard = tools.tools(value.get("tools"))

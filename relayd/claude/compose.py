@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd import codec
+from relayd.anthropic import media, models
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import MessagesRequest
@@ -30,6 +31,9 @@ INTERRUPTED_TEXTS = ("[Request interrupted by user]", "[Request interrupted by u
 # What it writes where an answer said nothing: an answer of these alone, with thinking or without, is dropped.
 FILLERS = ("(no content)", "[Empty text removed]")
 BLANK: Block = {"type": "text", "text": " "}  # starts a turn and is dropped on the way to the API
+# Pictures and documents in a conversation, as the API has it: for models with a window of a million tokens, and for others …
+MEDIA_MAX, MEDIA_MAX_SMALL = 600, 100
+MEDIA_MAX_CHARS = 24 * 1024 * 1024  # … and all of them together, as base64
 ZERO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 
 
@@ -149,8 +153,20 @@ def check(request: MessagesRequest) -> None:
     for number, message in enumerate(request.messages):
         if message.role == "assistant" and not any(map(_is_visible, message.content)):
             raise invalid(f"messages.{number}: Claude Code drops an assistant message whose only text is {' or '.join(FILLERS)}")
+    _check_media(request)
     if any(m.role == "system" for m in request.messages) and not reminders.takes_system_role(request.model):
         raise invalid("role 'system' is not supported on this model")
+
+
+def _check_media(request: MessagesRequest) -> None:
+    """Claude Code leaves out the oldest pictures and documents past its limits, in silence."""
+    given = sum(media.counted(message.content) for message in request.messages)
+    limit = MEDIA_MAX if models.facts(request.model).window >= models.M or request.model.endswith("[1m]") else MEDIA_MAX_SMALL
+    if given > limit:
+        raise invalid(f"messages: Claude Code hands at most {limit} images and documents to this model; there are {given}")
+    size = sum(media.base64_chars(message.content) for message in request.messages)
+    if size > MEDIA_MAX_CHARS:
+        raise invalid(f"messages: Claude Code hands over at most {MEDIA_MAX_CHARS} characters of base64; there are {size}")
 
 
 def _is_visible(block: Block) -> bool:

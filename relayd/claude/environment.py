@@ -63,6 +63,8 @@ OURS = {
     # Past the window the API's own error, never a silent summary.
     "DISABLE_AUTO_COMPACT": "1",
     "DISABLE_COMPACT": "1",
+    # … and in its own words: Claude Code would refuse by its own idea of the window, which is 200,000 for models that have more.
+    "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE": "1000000000",
     # A process that lives for one call has no use for these.
     "DISABLE_AUTOUPDATER": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",

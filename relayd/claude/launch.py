@@ -51,7 +51,7 @@ class LaunchKey:
     def __post_init__(self) -> None:
         if not edge.is_model(self.model):
             raise ValueError(f"no model's name: {self.model[: edge.MODEL_SHOWN_CHARS]!r}")
-        if not 0 < self.max_tokens <= edge.TOKENS_MAX or not 0 <= self.thinking.budget <= edge.TOKENS_MAX:
+        if not 0 <= self.max_tokens <= edge.TOKENS_MAX or not 0 <= self.thinking.budget <= edge.TOKENS_MAX:
             raise ValueError(f"no count of tokens: {self.max_tokens}, {self.thinking.budget}")
 
     def __str__(self) -> str:
@@ -70,8 +70,8 @@ class LaunchKey:
 
     @property
     def is_plain(self) -> bool:
-        """True if it holds model names and numbers only, nothing of a call's own words."""
-        return not (self.stop_sequences or self.sampling or self.schema) and self.choice == Choice()
+        """True if it holds model names and numbers only, nothing of a call's own words, and may be wanted again."""
+        return bool(self.max_tokens) and not (self.stop_sequences or self.sampling or self.schema) and self.choice == Choice()
 
     @property
     def thinking_off(self) -> bool:

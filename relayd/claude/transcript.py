@@ -16,6 +16,7 @@ from relayd.claude import told
 
 LINE_MAX_BYTES = 64 * 1024 * 1024
 SYNTHETIC_MODEL = "<synthetic>"  # lines that Claude Code wrote itself, such as API errors
+MEDIA_REMOVED = "media_removed"  # the API has refused a picture or a document: the next request has a note in its place
 LATEST_S = 4_102_444_800  # the year 2100, in unix seconds
 # Texts that a block of a kind must have.
 TEXTS = {"text": ("text",), "thinking": ("thinking",), "redacted_thinking": ("data",), "tool_use": ("id", "name")}
@@ -37,12 +38,26 @@ class AssistantLine:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """What an error that Claude Code shows says of the answer behind it, which the API ended as a refusal.
+
+    `message_id` and `model` are empty for versions that do not name them.
+    """
+
+    message_id: str
+    model: str
+    stop_details: Any
+
+
+@dataclass(frozen=True)
 class ErrorLine:
     """An API error, shown by Claude Code as a message of its own. `resets_at`: unix seconds, for a usage limit."""
 
     error: str
     text: str
     resets_at: int | None = None
+    refusal: Refusal | None = None  # it is no error of the API, which has answered
+    repaired: str = ""  # the API's error, if Claude Code has asked again without what the error was about
 
 
 @dataclass(frozen=True)
@@ -114,7 +129,9 @@ def _assistant(value: dict[str, Any], message: dict[str, Any]) -> Entry:
     blocks = tuple(_block(told.mapping(b, "block")) for b in told.listing(message.get("content"), "content"))
     if message.get("model") == SYNTHETIC_MODEL or value.get("isApiErrorMessage"):
         text = "".join(told.any_text(b.get("text")) for b in blocks)
-        return ErrorLine(told.any_text(value.get("error")), text, _resets_at(value.get("quotaLimits")))
+        repaired = told.any_text(value.get("errorDetails")) if value.get("apiError") == MEDIA_REMOVED else ""
+        resets_at = _resets_at(value.get("quotaLimits"))
+        return ErrorLine(told.any_text(value.get("error")), text, resets_at, _refusal(value, message), repaired)
     usage = message.get("usage")
     return AssistantLine(
         message_id=told.word(message.get("id"), "id"),
@@ -126,6 +143,14 @@ def _assistant(value: dict[str, Any], message: dict[str, Any]) -> Entry:
         usage=usage if isinstance(usage, dict) else {},
         request_id=told.any_text(value.get("requestId")),
     )
+
+
+def _refusal(value: dict[str, Any], message: dict[str, Any]) -> Refusal | None:
+    """The answer behind an error, if it was a refusal. (Seen on 2.1.330: one without content has no line of its own.)"""
+    if message.get("stop_reason") != "refusal":
+        return None
+    message_id, model = (told.word(value.get(name, ""), name) for name in ("refusedMessageId", "refusingModel"))
+    return Refusal(message_id, model, message.get("stop_details"))
 
 
 def _block(block: Block) -> Block:

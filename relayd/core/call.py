@@ -25,6 +25,8 @@ from relayd.core.session.parts import Failed, Finished, Part, Shown
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError
 
+INEXACT = "x-relayd-inexact"
+
 
 class Road(Enum):
     """How a call reaches Claude Code, the fastest first."""
@@ -208,7 +210,9 @@ class Call:
 
     def _finish(self, answer: Answer) -> None:
         self.has_shown_content = True
-        self._orders += [do.SendChunk(self.client, self._encoder.finish(answer)), do.EndStream(self.client)]
+        names = self._inexact_answer()
+        note = f": {INEXACT}: {', '.join(names)}\n\n".encode() if names else b""  # a comment: the head is out
+        self._orders += [do.SendChunk(self.client, note + self._encoder.finish(answer)), do.EndStream(self.client)]
         self.stage = Stage.DONE  # whatever goes wrong from here on, the client has its answer
         self._orders += self.close()
 
@@ -230,8 +234,9 @@ class Call:
         headers = [("content-type", content_type), ("request-id", self.request_id), ("server-timing", timing)]
         if self.request.ignored:
             headers.append(("x-relayd-ignored", ", ".join(self.request.ignored)))
-        if self.request.inexact:
-            headers.append(("x-relayd-inexact", ", ".join(self.request.inexact)))
+        inexact = (*self.request.inexact, *self._inexact_answer())
+        if inexact:
+            headers.append((INEXACT, ", ".join(inexact)))
         emulated = list(self.request.emulated)
         if self._constraint and self.answer is None and not self.retries and not self.status:
             emulated.append(f"{self._constraint} (if needed)")
@@ -241,6 +246,11 @@ class Call:
             how = "instructed" if self.retries else "native"
             headers.append(("x-relayd-output-format", f"{how}, {self._validated}" if self._validated else how))
         return headers
+
+    def _inexact_answer(self) -> tuple[str, ...]:
+        """What the answer may not have as the API gave it. The chat shape has no place for the name of a stop sequence."""
+        found = self.answer.inexact if self.answer else ()
+        return tuple(name for name in found if name != "stop_sequence" or self.route != "chat")
 
     def _ping_timer(self, now: float) -> Action:
         return do.SetTimer(self._timer(CallDue.PING), now + self._config.ping_interval_s)

@@ -52,7 +52,7 @@ class Launcher:
             hooks=f"{host.base_url}/hooks/{secret}",
             mcp=f"{host.base_url}/mcp/{secret}",
             telemetry=f"{host.base_url}/telemetry/{secret}/v1/logs" if host.telemetry else "",
-            pieces=f"{host.base_url}/pieces/{secret}" if streams and self._has_mod else "",
+            pieces=f"{host.base_url}/pieces/{secret}" if (streams or key.tools) and self._has_mod else "",
         )
         sources = self._config.setting_sources
         order = launch.build(

@@ -3,8 +3,8 @@
 Replay is always right: a fresh process gets the whole conversation as its transcript. The faster roads must give the
 same answer, and are taken only where that can be shown beforehand:
 
-1. *parked*: the request brings results for exactly the tool calls that a session waits for, and its system prompt, tools
-   and history are that session's. If they are not, the session is ended and the conversation replayed.
+1. *parked*: the request brings results for exactly the tool calls that a session waits for, in their order, and its system
+   prompt, tools and history are that session's. If they are not, the session is ended and the conversation replayed.
 2. *warm*: a session holds exactly this conversation but for the last message, which is one text that may be typed.
 3. Else the call waits for a process, and says whether one at its prompt will do (*ready*): the conversation must be short
    enough to load, and the last message must be one that arrives exactly when typed.
@@ -100,6 +100,9 @@ def _continues(session: Session, request: MessagesRequest) -> bool:
     """True if the call goes on just where the session stands, and its results pass Claude Code unchanged."""
     if session.spec.key != key_of(request) or not all(map(mcp.is_exact, request.tool_results)):
         return False
+    calls = [block["id"] for block in request.messages[-2].content if block["type"] == "tool_use"]
+    if calls != [block["tool_use_id"] for block in request.tool_results]:
+        return False  # Claude Code gives the model the results in the order of their calls
     return session.digest == ConversationDigest.of(request.system, request.tools, request.messages[:-1])
 
 

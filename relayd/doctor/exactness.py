@@ -6,6 +6,8 @@ The envelope of a call (Claude Code 2.1.330), which the README lists:
 - tool names carry a prefix, and the tools are sorted by name;
 - `cache_control` marks are Claude Code's own;
 - a tool result that is a string may arrive as one text block.
+
+What the answer's `x-relayd-inexact` names may differ, but only as JavaScript differs (`inexact.py`).
 """
 
 from __future__ import annotations
@@ -18,25 +20,34 @@ from relayd.doctor.script import is_envelope
 
 OWN_SYSTEM_BLOCKS = 2
 UNSEEN = ("cache_control",)
+IN_ORDER = ("input", "input_schema")
 
 
-def differences(sent: dict[str, Any], received: dict[str, Any]) -> list[str]:
-    """In words, each difference between a client's request and the request that reached the model."""
+def differences(sent: dict[str, Any], received: dict[str, Any], named: str = "") -> list[str]:
+    """In words, each difference between a client's request and the request that reached the model.
+
+    `named` is what the answer's header named as inexact.
+    """
     found = []
+    excused = _places(sent, named)
     system = [b["text"] for b in received.get("system", [])][OWN_SYSTEM_BLOCKS:]
     wanted = expected_system(sent.get("system"))
     if system != wanted:
         found.append(f"system: {_show(system)} instead of {_show(wanted)}")
     tools = [{k: v for k, v in tool.items() if k not in UNSEEN} for tool in received.get("tools", [])]
     wanted_tools = sorted((t | {"name": mcp.PREFIX + t["name"]} for t in sent.get("tools", [])), key=lambda t: str(t["name"]))
-    if tools != wanted_tools:
+    if as_json(tools) != as_json(wanted_tools) and not (
+        "tools" in excused and by_javascript(tools) == by_javascript(wanted_tools)
+    ):
         found.append(f"tools: {_show(tools)} instead of {_show(wanted_tools)}")
     messages = [{"role": m["role"], "content": _blocks(m["content"])} for m in received["messages"]]
     expected = expected_messages(sent["messages"])
     if len(messages) != len(expected):
         found.append(f"{len(messages)} messages instead of {len(expected)}")
     for number, (got, want) in enumerate(zip(messages, expected, strict=False)):
-        if got != want:
+        if as_json(got) == as_json(want):
+            continue
+        if number not in excused or by_javascript(got) != by_javascript(want):
             found.append(f"messages.{number}: {_show(got)} instead of {_show(want)}")
     return found
 
@@ -83,6 +94,39 @@ def _block(block: dict[str, Any]) -> dict[str, Any]:
     if isinstance(found.get("content"), str) and found["type"] == "tool_result":
         found["content"] = [{"type": "text", "text": found["content"]}]
     return found
+
+
+def _places(sent: dict[str, Any], named: str) -> set[str | int]:
+    """Where a difference was named: `tools`, or a message's number once neighbours of one role are merged."""
+    found: set[str | int] = set()
+    for path in filter(None, named.split(", ")):
+        place, _, rest = path.partition(".")
+        if place == "messages":
+            before = sent["messages"][: int(rest.split(".")[0]) + 1]
+            found.add(len(expected_messages(before)) - 1)
+        else:
+            found.add(place)
+    return found
+
+
+def as_json(value: Any, is_ordered: bool = False) -> Any:
+    """A value that equals another only if their JSON does: numbers to the letter, keys in order inside inputs and schemas."""
+    if isinstance(value, dict):
+        items = [(k, as_json(v, is_ordered or k in IN_ORDER)) for k, v in value.items()]
+        return items if is_ordered else dict(items)
+    if isinstance(value, list):
+        return [as_json(item, is_ordered) for item in value]
+    return value if isinstance(value, str) else f"{type(value).__name__} {value!r}"
+
+
+def by_javascript(value: Any) -> Any:
+    """A value without what JavaScript changes: kinds of numbers, the order of keys, calls among the other blocks of an answer."""
+    if isinstance(value, dict):
+        return {k: by_javascript(v) for k, v in value.items()}
+    if isinstance(value, list):
+        inner = [by_javascript(item) for item in value]
+        return sorted(inner, key=lambda b: isinstance(b, dict) and b.get("type") == "tool_use")
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 def _show(value: Any) -> str:

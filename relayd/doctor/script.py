@@ -13,6 +13,7 @@ What `improvise.py` can do with a prompt in plain words comes before the echo.
     [[tools N NAME JSON]]   the same tool call in each of the first N rounds of the turn
     [[final TEXT]]          text for the round after the last tool call only
     [[stop REASON]]         stop_reason: max_tokens, refusal, stop_sequence, pause_turn, ...
+    [[details JSON]]        stop_details
     [[error STATUS TEXT]]   an API error with the API's own error type
     [[retry-after N]]       with `error`: the header
     [[resets UNIX]]         with `error 429`: the headers of a subscription's usage limit
@@ -61,6 +62,7 @@ class Plan:
     blocks: list[dict[str, Any]] = field(default_factory=list)
     stop_reason: str = "end_turn"
     stop_sequence: str | None = None
+    stop_details: Any = None
     error_status: int | None = None
     error_text: str = ""
     retry_after: str | None = None
@@ -112,6 +114,8 @@ def results_since_prompt(messages: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 def plan_for(body: dict[str, Any], salt: str = "") -> Plan:
     """The answer to one Messages request body. `salt` makes the ids of tool calls unique."""
+    if body.get("max_tokens") == 0:  # warms the API's cache
+        return Plan(stop_reason="max_tokens")
     messages = body.get("messages") or []
     prompt = last_user_text(messages)
     plan = Plan()
@@ -212,6 +216,8 @@ def _apply(plan: Plan, text: list[str], name: str, argument: str, body: dict[str
         plan.blocks.append({"type": "thinking", "thinking": argument, "signature": SIGNATURE})
     elif name == "stop":
         plan.stop_reason = argument
+    elif name == "details":
+        plan.stop_details = json.loads(argument)
     elif name == "error":
         status, _, message = argument.partition(" ")
         plan.error_status, plan.error_text = int(status), message or "the stand-in was told to fail"

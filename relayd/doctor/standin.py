@@ -234,18 +234,19 @@ def message_json(plan: Plan, body: dict[str, Any]) -> dict[str, Any]:
         "content": plan.blocks,
         "stop_reason": plan.stop_reason,
         "stop_sequence": plan.stop_sequence,
+        "stop_details": plan.stop_details,
         "usage": _usage(body, plan),
     }
 
 
 def stream_events(plan: Plan, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The events of a streamed answer, in order."""
-    start = message_json(plan, body) | {"content": [], "stop_reason": None, "stop_sequence": None}
+    start = message_json(plan, body) | {"content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
     start["usage"] = start["usage"] | {"output_tokens": 1}
     yield {"type": "message_start", "message": start}
     for index, block in enumerate(plan.blocks):
         yield from _block_events(index, block, plan.piece_chars)
-    delta = {"stop_reason": plan.stop_reason, "stop_sequence": plan.stop_sequence}
+    delta = {"stop_reason": plan.stop_reason, "stop_sequence": plan.stop_sequence, "stop_details": plan.stop_details}
     yield {"type": "message_delta", "delta": delta, "usage": _usage(body, plan)}
     yield {"type": "message_stop"}
 

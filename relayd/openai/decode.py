@@ -142,9 +142,10 @@ def _modern(value: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _max_tokens(value: dict[str, Any]) -> Any:
+def _max_tokens(value: dict[str, Any]) -> int:
     given = (value.get(name) for name in ("max_completion_tokens", "max_tokens"))
-    return next((count for count in given if count is not None), MAX_TOKENS_DEFAULT)
+    found = next((count for count in given if count is not None), MAX_TOKENS_DEFAULT)
+    return checks.integer(found, "max_tokens", 1)  # 0 has a meaning in the Messages API only
 
 
 def _is_clipped(value: Any) -> bool:

@@ -281,6 +281,13 @@ STORIES: list[list[tuple[str, Any]]] = [
             line({"type": "text", "text": "resets 3pm"}, model="<synthetic>")
             | {"isApiErrorMessage": True, "error": "rate_limit", "quotaLimits": {"resetsAt": 1_900_000_000}},
         ),
+        (
+            "transcript",
+            line(
+                {"type": "text", "text": "flagged"}, model="<synthetic>", stop_reason="refusal", stop_details={"type": "refusal"}
+            )
+            | {"isApiErrorMessage": True, "error": "e", "refusedMessageId": "msg_1", "refusingModel": "claude-opus-5-5"},
+        ),
     ],
 ]
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from relayd.anthropic.answer import Answer, Usage
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.call import Stage
+from relayd.core.session.turn import Finished
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError
 from tests.core.test_pool_and_relay import World
@@ -51,6 +55,19 @@ def test_an_error_before_the_stream_is_a_status_and_after_it_an_event() -> None:
         assert any(isinstance(o, do.EndStream) for o in orders) is is_open
         assert call.stage is Stage.DONE
         assert call.fail(ApiError(500, "again"), world.now) == []  # it has ended
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_what_of_an_answer_may_have_changed_is_named_in_the_head_or_after_it(is_open: bool) -> None:
+    world, call = asked(stream=True)
+    if is_open:
+        due(world, call, CallDue.HOLD)
+    answer = Answer("msg_1", "m", (), "tool_use", Usage(), inexact=("content.0.input", "stop_sequence"))
+    orders = call.part(Finished(answer), world.now)
+    heads = [dict(o.headers) for o in orders if isinstance(o, do.StartStream)]
+    named = [head.get("x-relayd-inexact") for head in heads]
+    assert named == ([] if is_open else ["content.0.input, stop_sequence"])
+    assert b"\n\n: x-relayd-inexact: content.0.input, stop_sequence\n\nevent: message_delta" in b"\n\n" + chunks(orders)
 
 
 def test_a_call_for_which_no_process_comes_free_is_told_so() -> None:

@@ -177,7 +177,7 @@ def test_keys_of_an_earlier_run_that_no_process_can_be_started_with_are_not_read
     """The model with a NUL was remembered for the next start, at which the daemon forked again, and at each one after it."""
     good = ["claude-sonnet-5", 10, "absent", 0, "", "", False]
     assert len(load_keys(json.dumps([good]).encode())) == 1
-    for wrong in (["a\0b", *good[1:]], ["-x", *good[1:]], [good[0], 1e20, *good[2:]], [good[0], 0, *good[2:]]):
+    for wrong in (["a\0b", *good[1:]], ["-x", *good[1:]], [good[0], 1e20, *good[2:]], [good[0], -1, *good[2:]]):
         assert load_keys(json.dumps([wrong]).encode()) == []
 
 

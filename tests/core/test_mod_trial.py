@@ -41,7 +41,9 @@ def test_a_process_that_ends_at_once_is_followed_by_one_without_the_mod() -> Non
 
 
 def test_a_process_that_is_started_for_a_call_that_does_not_stream_has_no_use_for_it() -> None:
-    """Loading it takes 0.1 s, and the call waits for that."""
+    """Loading it takes 0.1 s, and the call waits for that. With tools it has: only the mod tells their inputs exactly."""
     found = world()
     found.ask("hello")
     assert not with_mod(spawns(found)[-1])
+    found.ask("hello", tools=[{"name": "get", "input_schema": {"type": "object"}}])
+    assert with_mod(spawns(found)[-1])

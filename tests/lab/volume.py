@@ -17,6 +17,8 @@ from relayd.doctor.checks import health
 from relayd.doctor.conversations import conversation
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
+from tests import repairs
+from tests.lab import answers
 from tests.lab.warm_turns import chain, text, typed
 
 MODEL = "claude-sonnet-4-6"
@@ -38,7 +40,7 @@ def check(harness: Harness, seed: int, case: dict[str, Any] | None = None, model
     received = [r.body for r in harness.api.messages() if r.body["system"][-1]["text"].startswith(mark)]
     if len(received) != 1:
         return reply.road, [f"{len(received)} upstream requests"]
-    return reply.road, differences(case, received[0])
+    return reply.road, differences(case, received[0], reply.headers.get("x-relayd-inexact", ""))
 
 
 def main() -> int:
@@ -51,8 +53,16 @@ def main() -> int:
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--typed", type=int, default=0, help="conversations whose last text goes to a process at its prompt")
     parser.add_argument("--chains", type=int, default=0, help="conversations that go on for ten turns each")
+    parser.add_argument("--repairs", type=int, default=0, help="conversations of the kinds that Claude Code repairs")
+    parser.add_argument("--answers", type=int, default=0, help="turns with tool calls, through three answers each")
     options = parser.parse_args()
-    runs = {volume: options.count, ready: options.typed, chains: options.chains}
+    runs = {
+        volume: options.count,
+        ready: options.typed,
+        chains: options.chains,
+        repaired: options.repairs,
+        answered: options.answers,
+    }
     return max(run(options) for run, count in runs.items() if count)
 
 
@@ -124,6 +134,61 @@ def chains(options: argparse.Namespace) -> int:
                 print(f"chain {seed}: {difference}", flush=True)
     spent = (time.monotonic() - begun) / roads.total()
     print(f"chains: {roads.total()} calls, {wrong} differences, roads {dict(roads)}, {spent:.2f} s a call")
+    return 1 if wrong else 0
+
+
+def repaired(options: argparse.Namespace) -> int:
+    """Conversations of the kinds that Claude Code repairs: by replay, and at a prompt. Exact, refused by name, or named."""
+    begun = time.monotonic()
+    found: Counter[str] = Counter()
+    with contextlib.ExitStack() as held:
+        root = held.enter_context(tempfile.TemporaryDirectory(prefix="relayd-exactness-"))
+        flags: dict[str, object] = {"kept": 0, "idle": 2, "max": 4, "refill_delay_s": 0, "warm_model": options.model}
+        replays = held.enter_context(Harness(f"{root}/a", options.claude, flags | {"typed_messages_max": 0}))
+        types = held.enter_context(Harness(f"{root}/b", options.claude, flags))
+        for seed in range(options.seed, options.seed + options.repairs):
+            harness = (replays, types)[seed // len(repairs.KINDS) % 2]
+            verdict, differences = shape(harness, seed, options.model)
+            found[verdict] += 1
+            for difference in differences:
+                print(f"shape {seed} ({repairs.shape(seed).kind}): {difference}", flush=True)
+            harness.api.clear()
+    spent = time.monotonic() - begun
+    print(f"repairs: {dict(found)}, {spent / options.repairs:.2f} s a conversation")
+    return 1 if found["wrong"] else 0
+
+
+def shape(harness: Harness, seed: int, model: str = MODEL) -> tuple[str, list[str]]:
+    """What became of a conversation that Claude Code would repair: its road, `refused` or `wrong`; and why."""
+    made = repairs.shape(seed)
+    if not made.refusal:
+        road, differences = check(harness, seed, made.body, model)
+        return ("wrong" if differences else road), differences
+    reply = client.post(harness.url, {"model": model, "max_tokens": 1024, **made.body})
+    if reply.status == 400 and made.refusal in reply.body.decode():
+        return "refused", []
+    return "wrong", [f"{reply.status} instead of a refusal: {reply.body[:300]!r}"]
+
+
+def answered(options: argparse.Namespace) -> int:
+    """Turns with tool calls, half of them with the mod."""
+    begun = time.monotonic()
+    roads: Counter[str] = Counter()
+    wrong = 0
+    with contextlib.ExitStack() as held:
+        root = held.enter_context(tempfile.TemporaryDirectory(prefix="relayd-exactness-"))
+        flags: dict[str, object] = {"max": 5, "warm_model": options.model}
+        with_and_without = [flags | {"live": live} for live in (False, True)]
+        daemons = [held.enter_context(Harness(f"{root}/{f['live']}", options.claude, f)) for f in with_and_without]
+        workers = held.enter_context(ThreadPoolExecutor(2))
+        seeds = range(options.seed, options.seed + options.answers)
+        for seed, found in zip(seeds, workers.map(lambda s: answers.check(daemons[s % 2], s, options.model), seeds), strict=True):
+            roads += found.roads
+            wrong += len(found.wrong)
+            for difference in found.wrong:
+                print(f"story {seed}: {difference}", flush=True)
+    spent = (time.monotonic() - begun) / max(1, roads.total())
+    print(f"answers: {roads.total()} calls, {wrong} differences, roads {dict(roads)}, {spent:.2f} s a call")
     return 1 if wrong else 0
 
 

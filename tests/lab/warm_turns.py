@@ -76,7 +76,9 @@ def chain(harness: Harness, seed: int, model: str, turns: int) -> Chain:
         if len(received) != turn + 1:
             found.wrong.append(f"turn {turn}: {len(received)} upstream requests")
             break
-        found.wrong += [f"turn {turn} ({reply.road}): {d}" for d in differences(body, received[-1])]
+        found.wrong += [
+            f"turn {turn} ({reply.road}): {d}" for d in differences(body, received[-1], reply.headers.get("x-relayd-inexact", ""))
+        ]
         body["messages"].append({"role": "assistant", "content": reply.value["content"] or "nothing"})
     return found
 

@@ -65,11 +65,15 @@ def test_system_and_developer_messages_are_one_system_prompt_wherever_they_stand
         ({"max_tokens": 5}, 5),
         ({"max_completion_tokens": 7, "max_tokens": 5}, 7),
         ({"max_completion_tokens": None, "max_tokens": 5}, 5),
-        ({"max_completion_tokens": 0, "max_tokens": 5}, 0),  # a wrong one is refused by the checks, not replaced
     ],
 )
 def test_the_newer_name_of_the_limit_comes_first(fields: dict[str, Any], limit: int) -> None:
     assert to_messages(chat(**fields))["max_tokens"] == limit
+
+
+def test_a_wrong_limit_is_refused_and_not_replaced() -> None:
+    with pytest.raises(ApiError, match="max_tokens: Input should be greater than or equal to 1"):
+        to_messages(chat(max_completion_tokens=0, max_tokens=5))
 
 
 @pytest.mark.parametrize(

@@ -292,13 +292,24 @@ def test_the_demo_says_what_it_is_and_answers(claude: str, tmp_path: pathlib.Pat
 
 
 def test_a_conversation_past_the_models_window_is_the_apis_error_not_a_summary(real: Harness) -> None:
-    """Claude Code would compact by itself; told not to, it refuses without a request, in other words than the API's."""
-    status, _, body = post(real.url, ask("[[error 400 prompt is too long: 250000 tokens > 200000 maximum]]"))
-    assert (status, json.loads(body)["error"]["message"]) == (400, "prompt is too long: 250000 tokens > 200000 maximum")
-    real.api.clear()
-    status, _, body = post(real.url, ask("word " * 200_000, model="claude-haiku-4-5"))
-    assert (status, json.loads(body)["error"]["message"]) == (400, "prompt is too long")
-    assert not real.api.messages()
+    """Claude Code would compact by itself. Told not to, it refused by its own idea of the window, in words of its own."""
+    too_long = "prompt is too long: 250000 tokens > 200000 maximum"
+    long = ask("word " * 200_000, model="claude-haiku-4-5")
+    for body in (ask(f"[[error 400 {too_long}]]"), long | {"system": "x"}):
+        body["messages"][-1]["content"] += f"[[error 400 {too_long}]]"
+        real.api.clear()
+        status, _, answer = post(real.url, body)
+        assert (status, json.loads(answer)["error"]["message"]) == (400, too_long)
+        assert len(real.api.messages()) == 1
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-6", "claude-haiku-4-5", "claude-sonnet-5"])
+def test_the_api_decides_what_is_too_long(real: Harness, model: str) -> None:
+    """910,000 characters to a model of a window of a million tokens: 400 by Claude Code, which took it for 200,000."""
+    body = ask("x " * 455_000, model=model)
+    body["messages"] += [{"role": "assistant", "content": "ok"}, {"role": "user", "content": "[[say short]] please"}]
+    assert text_of(post(real.url, body)[2]) == "short"
+    assert differences(body, upstream(real)) == []
 
 
 def test_a_long_conversation_in_one_call(real: Harness) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from relayd.anthropic.answer import Answer, Usage, new_id
+from relayd.anthropic.answer import Answer
 from relayd.anthropic.blocks import Block
 from relayd.claude import failures, mcp
 from relayd.claude.hooks import Displayed, TurnFailed
 from relayd.claude.launch import LaunchKey
 from relayd.claude.telemetry import RequestDone, RequestFailed
-from relayd.claude.transcript import AssistantLine, ErrorLine
+from relayd.claude.transcript import AssistantLine, ErrorLine, Refusal
+from relayd.core.session import answers
+from relayd.core.session.raw_inputs import RawInputs
 from relayd.errors import ApiError
 
 
@@ -97,30 +99,18 @@ class WrittenAnswer:
         """False for a line of another message."""
         return not self._lines or line.message_id == self._lines[0].message_id
 
-    def add(self, line: AssistantLine) -> tuple[Block, ...]:
-        """A line of this answer; its blocks as the client knows them."""
-        self._lines.append(replace(line, blocks=tuple(mcp.to_client(block) for block in line.blocks)))
+    def add(self, line: AssistantLine, raw: RawInputs) -> tuple[Block, ...]:
+        """A line of this answer; its blocks as the client knows them, and inputs of calls as the model wrote them."""
+        self._lines.append(replace(line, blocks=tuple(raw.exact(mcp.to_client(block)) for block in line.blocks)))
         return self._lines[-1].blocks
 
     def hide(self, block: Block) -> None:
         """The stream could not show this block: it is no part of the client's conversation."""
         self._hidden.append(block)
 
-    def answer(self, key: LaunchKey, done: RequestDone | None) -> Answer:
+    def answer(self, key: LaunchKey, done: RequestDone | None, proven: set[str]) -> Answer:
         """The answer. Without a line it is an empty one (no block, so no line), of which telemetry alone tells."""
-        if not self._lines:
-            return Answer(new_id("msg_01"), done.model if done else key.model, (), "end_turn", Usage(done.usage if done else {}))
-        last = self._lines[-1]
-        blocks = tuple(b for line in self._lines for b in line.blocks if b.get("text") != "" and b not in self._hidden)
-        return Answer(
-            id=self._lines[0].message_id,
-            model=last.model,
-            content=blocks,
-            stop_reason=last.stop_reason or "end_turn",
-            usage=Usage(last.usage),
-            stop_sequence=last.stop_sequence or _named_stop(key, last.stop_reason),
-            stop_details=last.stop_details,
-        )
+        return answers.written(self._lines, self._hidden, key, proven) if self._lines else answers.empty(done, key)
 
 
 class Failure:
@@ -149,6 +139,16 @@ class Failure:
         """True once status and text are the API's own, and a usage limit has the time of its end."""
         return self._wire is not None and (self._line is not None or not (self._hook and failures.names_a_reset(self._hook)))
 
+    @property
+    def is_written(self) -> bool:
+        """True once the transcript has its line."""
+        return self._line is not None
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """The API's refusal without content, of which Claude Code makes an error."""
+        return self._line.refusal if self._line else None
+
     def told(self, fact: TurnFailed) -> None:
         """The StopFailure hook."""
         self._hook = fact
@@ -159,7 +159,7 @@ class Failure:
 
     def written(self, line: ErrorLine) -> None:
         """The transcript's line, which stands for the hook if that has not come."""
-        self._hook = self._hook or TurnFailed(line.error, "", line.text)
+        self._hook = self._hook or TurnFailed(line.error, line.repaired, line.text)
         self._line = line
 
     def error(self, model: str) -> ApiError:
@@ -168,11 +168,6 @@ class Failure:
         found = failures.to_api_error(self._hook, self._wire, model)
         found.resets_at = self._line.resets_at if self._line else None
         return found
-
-
-def _named_stop(key: LaunchKey, reason: str | None) -> str | None:
-    """The transcript drops the name of the sequence; of one it is known, of several it is not."""
-    return key.stop_sequences[0] if reason == "stop_sequence" and len(key.stop_sequences) == 1 else None
 
 
 def trimmed(text: str) -> str:

@@ -69,6 +69,7 @@ def hand_over(session: Session, event: ev.TurnAssigned, now: float) -> list[Acti
     """Give the process its conversation: the transcript first, then the gate, since it reads them in the other order."""
     request, session.call = event.request, event.call
     session.turn = Turn(session.spec.key, request.stream)
+    session.turn.has_media = request.has_media
     transcript = compose.conversation(begin(session, request, now), request)
     return [
         *session.calls.offer(request.tools),

@@ -17,6 +17,7 @@ from typing import Any
 from relayd import codec
 from relayd.anthropic.blocks import Block
 from relayd.claude.pieces import BlockPiece, CallPiece, InputPiece, Pieces, StopPiece, TextPiece, ThinkingPiece
+from relayd.core.session.raw_inputs import RawInputs, as_javascript
 
 WAITING_MAX = 50_000  # pieces behind a block that the transcript does not bring
 EMPTY = "{}"  # the input of a call that has none
@@ -77,10 +78,14 @@ class Differs(Exception):
 
 
 class LivePieces:
-    """See the module's text. `step` is the number of the answer's request in its process."""
+    """See the module's text. `step` is the number of the answer's request in its process.
 
-    def __init__(self, step: int, is_wanted: bool) -> None:
+    `raw` has the inputs of calls, of an answer that is not streamed, too.
+    """
+
+    def __init__(self, step: int, is_wanted: bool, may_call: bool) -> None:
         self.step = step
+        self.raw = RawInputs(step, may_call)
         self.is_open = is_wanted  # more pieces may be used
         self.told_chars = self.given_chars = 0  # of text, in all pieces so far, and in those that need not wait any more
         self._next = 0
@@ -98,7 +103,12 @@ class LivePieces:
     @property
     def is_used(self) -> bool:
         """True if pieces have come that count."""
-        return self._next > 0
+        return self._next > 0 or self.raw.is_used
+
+    @property
+    def wants_more(self) -> bool:
+        """True if more pieces are of use."""
+        return self.is_open or self.raw.is_open
 
     @property
     def is_amid_block(self) -> bool:
@@ -117,6 +127,7 @@ class LivePieces:
 
     def take(self, fact: Pieces, sent_chars: int) -> list[LivePart]:
         """Pieces that have come, when so much text was sent already."""
+        self.raw.take(fact)
         if not self.is_open or fact.step != self.step or fact.first + len(fact.pieces) <= self._next:
             return []
         if fact.first != self._next or len(self._waiting) + len(fact.pieces) > WAITING_MAX:
@@ -229,19 +240,10 @@ class LivePieces:
 def _rest(raw: str, value: Any) -> str | None:
     """What is missing of a value's JSON; None if it is not the beginning of that value's JSON."""
     try:
-        return "" if _plain(json.loads(raw, parse_int=float)) == _plain(value) else None
+        return "" if as_javascript(json.loads(raw, parse_int=float)) == as_javascript(value) else None
     except (ValueError, RecursionError):
         pass
     if not raw:
         return codec.dump(value).decode()
     texts = (json.dumps(value, **style) for style in STYLES)
     return next((text[len(raw) :] for text in texts if text.startswith(raw)), None)
-
-
-def _plain(value: Any) -> Any:
-    """A value as JavaScript has it: numbers are floating point."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items() if name != "__proto__"}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

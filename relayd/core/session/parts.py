@@ -49,4 +49,5 @@ class Wait(Enum):
     NOTHING = "nothing"
     TRANSCRIPT = "its transcript lines"
     STATUS = "the status of its API error"
+    REST = "what follows its last line"
     DISPLAY = "the last hooks of its text"

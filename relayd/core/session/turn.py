@@ -49,19 +49,21 @@ same transcript (`typed`) or in that of another conversation (`loaded`).
 
 from __future__ import annotations
 
-from relayd.anthropic.answer import Answer, Usage, new_id
+from relayd.anthropic.answer import Answer
 from relayd.anthropic.blocks import Block
 from relayd.claude.hooks import Displayed, Stopped, TurnFailed
 from relayd.claude.launch import LaunchKey
 from relayd.claude.pieces import Pieces
 from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, Entry, ErrorLine, UserLine
+from relayd.core.session import answers
 from relayd.core.session.channels import Failure, ShownText, WrittenAnswer, trimmed
 from relayd.core.session.live import Differs, LivePart, LivePieces, TextShown
 from relayd.core.session.parts import BlockShown, Failed, Finished, Part, Wait
 from relayd.errors import ApiError, internal
 
-# After these Claude Code starts another request by itself or reports a failure; no Stop hook belongs to the message.
+# After these Claude Code starts another request by itself or reports a failure; no Stop hook belongs to the message. Each
+# line of the message names the reason, so that the line of what follows says which was the last.
 GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
 UNSIGNED_BLOCKS = ("thinking", "redacted_thinking")
 
@@ -85,7 +87,7 @@ class Turn:
         self._owed = owed  # reports of earlier requests that are still to come
         self._shown = ShownText(earlier)
         self._sent = ""  # text already given out
-        self._live = LivePieces(step, streams)
+        self._live = LivePieces(step, streams, key.tools)
         self._agreed = 0  # characters that were sent and are those of the hooks
         self._exact = ""  # text of the transcript
         self._written = WrittenAnswer()
@@ -96,6 +98,7 @@ class Turn:
         self._over = False  # Claude Code has gone on to a message that is not ours
         self._answered_itself = False  # Claude Code has refused a tool call without asking
         self._ended = False
+        self.has_media = False  # if the API refuses it, Claude Code asks again without; its transcript says so
         self.interrupted = False  # Esc was pressed: Claude Code may note that in its conversation
 
     def __repr__(self) -> str:
@@ -110,6 +113,8 @@ class Turn:
             return Wait.STATUS
         if self._stopped or self._failure.is_told:
             return Wait.TRANSCRIPT
+        if self._written.stop_reason in GOES_ON:
+            return Wait.REST
         return Wait.DISPLAY if self._asks_for_tools else Wait.NOTHING
 
     @property
@@ -119,7 +124,8 @@ class Turn:
     @property
     def can_park(self) -> bool:
         """True for an answer that asks for tools, if all of them are the client's to run."""
-        return self._asks_for_tools and not (self._answered_itself or self.interrupted) and self._caught_up_display
+        is_spoilt = self._answered_itself or self.interrupted or self._live.raw.is_lost
+        return self._asks_for_tools and not is_spoilt and self._caught_up_display
 
     @property
     def _has_all_calls(self) -> bool:
@@ -170,12 +176,13 @@ class Turn:
         owed = 0 if self._done else self._owed + 1
         turn = Turn(self._key, streams, self._shown.message_ids, owed, step=self._live.step + 1)
         turn._brought = frozenset(b["tool_use_id"] for b in results)
+        turn.has_media = self.has_media
         return turn
 
     @property
     def wants_pieces(self) -> bool:
         """True as long as pieces of the answer are of use."""
-        return self._live.is_open and not self._ended
+        return self._live.wants_more and not self._ended
 
     def streamed(self, fact: Pieces) -> list[Part]:
         """Pieces from the mod."""
@@ -231,6 +238,7 @@ class Turn:
                 parts += self._line(entry)
             elif isinstance(entry, ErrorLine):
                 self._failure.written(entry)
+                parts += self._fail(self._failure.error(self._key.model)) if entry.repaired else []
             elif not entry.results:
                 self._over = True
             elif not self._brought.issuperset(entry.results):
@@ -272,6 +280,8 @@ class Turn:
             return []
         if self._written.stop_reason:
             return self._finish_as_written()
+        if self._failure.refusal is not None:
+            return self._finish(answers.refused(self._failure.refusal, self._done, self._key))
         if self._failure.is_told:
             return self._fail(self._failure.error(self._key.model))
         return self._fail(internal("Claude Code ended the turn without writing its answer to the transcript"))
@@ -289,7 +299,7 @@ class Turn:
         if self._over:
             return []
         parts: list[Part] = []
-        for block in self._written.add(line):
+        for block in self._written.add(line, self._live.raw):
             try:
                 shown = self._live.exact(block)
             except Differs as error:
@@ -329,10 +339,12 @@ class Turn:
         if self._ended:
             return []
         reason = self._written.stop_reason
-        if self._over or reason in GOES_ON:
+        asked_for_nothing = self._done and not self._key.max_tokens
+        if self._over or asked_for_nothing or (reason in GOES_ON and self._failure.is_written):
             return self._finish_as_written()
         if self._failure.is_told:
-            return self.expire() if self._failure.is_complete else []
+            is_refused = self._failure.refusal is not None and self._done
+            return self.expire() if self._failure.is_complete or is_refused else []
         if reason == "tool_use":
             return self._finish_as_written() if self._caught_up_display and self._has_all_calls else []
         if reason:
@@ -343,16 +355,16 @@ class Turn:
         return self._written.last_text == trimmed(stopped.text) and len(self._exact) >= len(self._shown.text)
 
     def _settle_early(self) -> list[Part]:
-        if not (self._stopped and self._done and self._key.text_says_all and self._shown.is_complete):
+        says_all = self._key.text_says_all and not self.has_media
+        if not (self._stopped and self._done and says_all and self._shown.is_complete):
             return []
         text = self._shown.text
         if not text or trimmed(text) != trimmed(self._stopped.text):
             return []
-        content = ({"type": "text", "text": text},)
-        return self._finish(Answer(new_id("msg_01"), self._done.model, content, "end_turn", Usage(self._done.usage)))
+        return self._finish(answers.shown(text, self._done))
 
     def _finish_as_written(self) -> list[Part]:
-        return self._finish(self._written.answer(self._key, self._done))
+        return self._finish(self._written.answer(self._key, self._done, self._live.raw.proven))
 
     def _finish(self, answer: Answer) -> list[Part]:
         text = "".join(b["text"] for b in answer.content if b["type"] == "text")

@@ -35,6 +35,7 @@ def take_up(session: Session, event: ev.TurnAssigned, now: float) -> list[Action
         return _go_on(session, event, now)
     files = loading.next_files(session)
     session.turn = _first_turn(session, request.stream)
+    session.turn.has_media = request.has_media
     transcript = compose.opening(life.begin(session, request, now), request)
     return [*loading.load(session, transcript, request.tools, files), _limit(session, now)]
 
@@ -44,6 +45,7 @@ def _go_on(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]
     request = event.request
     is_first, session.has_new_transcript = session.has_new_transcript, False
     turn = _first_turn(session, request.stream) if is_first else session.current_turn().typed(request.stream)
+    turn.has_media = request.has_media
     session.begin_turn(turn, now)
     session.served += is_first
     session.current_digest().add(request.messages[-1])

@@ -11,7 +11,7 @@ from relayd.anthropic.request import Thinking
 from relayd.claude.hooks import Displayed, Stopped, TurnFailed
 from relayd.claude.launch import LaunchKey
 from relayd.claude.telemetry import RequestDone, RequestFailed
-from relayd.claude.transcript import AssistantLine, ErrorLine, UserLine
+from relayd.claude.transcript import AssistantLine, ErrorLine, Refusal, UserLine
 from relayd.core.session.live import TextShown
 from relayd.core.session.parts import BlockShown, Failed, Finished, Part, Wait
 from relayd.core.session.turn import Turn
@@ -130,9 +130,48 @@ def test_what_claude_code_goes_on_with_is_not_the_clients(reason: str) -> None:
     """Seen on 2.1.330: after a cut answer a hidden user line and a second request follow by themselves."""
     turn = Turn(OFF)
     parts = run(turn, show(0, "cut", final=True), show(0, "more", message="u2"), line(text("cut"), stop=reason))
+    parts += run(turn, UserLine())
     found = answer(parts)
     assert (found.content, found.stop_reason) == ((text("cut"),), reason)
-    assert run(turn, UserLine(), line(text("more"), name="msg_2"), Stopped("more")) == []
+    assert run(turn, line(text("more"), name="msg_2"), Stopped("more")) == []
+
+
+@pytest.mark.parametrize("stop", ["max_tokens", "refusal"])
+def test_an_answer_that_was_cut_is_whole_when_its_last_line_is_there(stop: str) -> None:
+    """Seen on 2.1.330: each line names the reason, and a long one was read before the next: the answer lost its text."""
+    turn = Turn(ON)
+    assert not [p for p in run(turn, line(thinking(), stop=stop)) if isinstance(p, Finished)]
+    assert turn.wait is Wait.REST
+    follows = UserLine() if stop == "max_tokens" else ErrorLine("invalid_request", "API Error: can't help")
+    assert answer(run(turn, line(text("so far"), stop=stop), follows)).content == (thinking(), text("so far"))
+
+
+def test_an_answer_that_was_cut_ends_also_where_nothing_follows() -> None:
+    turn = Turn(OFF)
+    parts = run(turn, line(text("cut"), stop="max_tokens"))
+    assert answer([*parts, *turn.expire()]).content == (text("cut"),)
+
+
+REFUSED = [
+    TurnFailed("invalid_request", "", "API Error: the safeguards flagged this message"),
+    DONE,
+    ErrorLine("invalid_request", "API Error: …", None, Refusal("msg_7", "claude-opus-5-5", {"type": "refusal"})),
+]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_refusal_without_content_is_the_apis_answer(order: tuple[int, ...]) -> None:
+    """Claude Code made an error of it, and it waited 5 s for lines that never come: 400 "API Error: … can't help with this"."""
+    found = answer(run(Turn(OFF), *(REFUSED[i] for i in order)))
+    assert (found.content, found.stop_reason, found.stop_details) == ((), "refusal", {"type": "refusal"})
+    assert (found.id, found.model, found.usage.fields) == ("msg_7", "claude-opus-5-5", USAGE)
+
+
+def test_a_refusal_is_an_answer_without_telemetry_too() -> None:
+    turn = Turn(OFF)
+    assert run(turn, REFUSED[0], ErrorLine("invalid_request", "", None, Refusal("", "", None))) == []
+    found = answer(turn.expire())
+    assert (found.stop_reason, found.model, found.id[:6]) == ("refusal", "claude-sonnet-4-5", "msg_01")
 
 
 def test_a_refusal_is_an_answer_although_claude_code_calls_it_a_failure() -> None:
@@ -152,6 +191,27 @@ def test_an_empty_answer_has_no_content() -> None:
     assert answer(parts).content == ()
     parts = run(Turn(OFF), line(text("")), UserLine())
     assert answer(parts).content == ()
+
+
+DETAILS = '400 {"type":"error","error":{"type":"invalid_request_error","message":"Could not process image"}}'
+REMOVED = ErrorLine("invalid_request", "API Error: an image could not be processed and was removed.", repaired=DETAILS)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_picture_that_the_api_refuses_is_its_error_and_not_an_answer_without_it(streams: bool) -> None:
+    """Seen on 2.1.330: Claude Code puts a note in its place and asks again; the client got 200 and never knew."""
+    turn = Turn(OFF, streams)
+    turn.has_media = True
+    parts = run(turn, show(0, "ok", final=True), Stopped("ok"), DONE)
+    assert not [p for p in parts if isinstance(p, Finished)]
+    error = answer(run(turn, REMOVED, line(text("ok"))))
+    assert (error.status, error.message) == (400, "Could not process image")
+
+
+def test_no_tokens_are_an_answer_of_none_at_once() -> None:
+    """A call that warms the API's cache: 400 by us. Claude Code would ask again and again."""
+    found = answer(run(Turn(LaunchKey("claude-sonnet-4-5", 0)), DONE))
+    assert (found.content, found.stop_reason, found.usage.fields) == ((), "max_tokens", USAGE)
 
 
 def test_a_text_that_differs_from_the_transcript_is_an_error() -> None:
