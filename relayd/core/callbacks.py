@@ -44,7 +44,7 @@ class Callbacks:
         session = self._session(secret)
         fact = _read("pieces", pieces.read, event.request.body)
         orders = self._driver.drive(session, ev.PiecesArrived(fact), now)
-        return [json_reply(event.client, pieces.reply(session.wants_pieces), request_id), *orders]
+        return [json_reply(event.client, pieces.reply(_wants_more(session)), request_id), *orders]
 
     def telemetry(self, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
         """A telemetry export: what became of API requests."""
@@ -72,6 +72,14 @@ class Callbacks:
         if session is None:
             raise ApiError(404, "Not Found")
         return session
+
+
+def _wants_more(session: Session) -> bool:
+    """Whether pieces go on to be of use. A bug here costs those that would follow, not those whose orders are made."""
+    try:
+        return session.wants_pieces
+    except Exception:
+        return False
 
 
 Fact = TypeVar("Fact")
