@@ -222,6 +222,22 @@ def kept() -> tuple[World, Session]:
     return world, session
 
 
+@pytest.mark.parametrize("end", ["dies", "strays"])
+def test_a_process_that_is_lost_while_it_loads_gives_its_call_to_another(end: str) -> None:
+    """Its last turn was that of the conversation before, which had ended: nobody told the call, and it waited for its limit."""
+    world, session = kept()
+    drive(session, ev.PrefixAssigned(Held(("Be brief.",))), world.now)
+    client = world.ask("now", **BRIEF)
+    assert (world.slot_of(client), session.state) == (session.slot, State.PRIMING)
+    if end == "strays":
+        drive(session, ev.WireArrived(DONE), world.now) if session.current_turn().awaits_report else None
+        world.relay.engine.driver.drive(session, ev.WireArrived(DONE), world.now)
+        assert session.state is State.KILLING
+    world.die(session.slot)
+    world.boot()
+    assert world.slot_of(client) != session.slot
+
+
 def _failed_before(session: Session) -> None:
     session.current_turn()._failure.reported(RequestFailed(429, "slow down", ""))
 

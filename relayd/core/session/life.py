@@ -119,8 +119,10 @@ def strayed(
 
 
 def lose(session: Session, reason: str) -> None:
-    """The process is lost: its turn ends with what is there, or fails so that another process may answer."""
-    if session.turn is not None:
+    """The process is lost: its turn ends with what is there, or fails so that another process may answer. The turn of a process
+    that a call has taken, and that has not got the call's conversation yet, is that of an earlier call.
+    """
+    if session.turn is not None and session.assigned is None:
         session.parts += session.turn.lost(reason)
     else:
         session.parts.append(Failed(ApiError(500, reason), lost=True, unseen=True))

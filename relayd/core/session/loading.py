@@ -16,6 +16,7 @@ from relayd.claude.transcript import TranscriptReader
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action, ConversationFiles
+from relayd.core.session import life
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.record import Session
 from relayd.core.timers import SlotDue
@@ -72,5 +73,6 @@ def settle_report(session: Session, event: ev.WireArrived, now: float) -> list[A
     if session.turn is not None and session.turn.awaits_report:
         session.turn.reported(event.fact)
     else:
+        life.lose(session, "Claude Code has sent a request that nobody ordered")
         session.then(ev.Retired("it has sent a request that nobody ordered"))
     return []

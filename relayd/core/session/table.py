@@ -137,7 +137,7 @@ PREFIXED = row(
     on(ev.ToolCalled, life.strayed, State.KILLING),
     on(ev.HandOverFailed, life.not_accepted, State.KILLING),
     on(ev.DeadlinePassed, life.not_accepted, State.KILLING),
-    on(ev.Retired, life.not_accepted, State.KILLING),
+    on(ev.Retired, life.terminate, State.KILLING),
     base=ALIVE,
 )
 # It has its conversation, and the turn runs or is about to.
