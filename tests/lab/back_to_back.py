@@ -1,0 +1,146 @@
+"""`scripts/back-to-back`: programs that call again at once, as most do, beside `claude -p` in the same run.
+
+Every call holds a word of its own. What reached the stand-in is compared with what was sent, and looked through for the
+words of every other call: with processes that answer one conversation after another, nothing of one may be in the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from relayd.doctor import client
+from relayd.doctor.exactness import differences
+from relayd.doctor.harness import Harness
+from tests.lab import rivals
+from tests.lab.series import Series
+
+MODEL = "claude-sonnet-4-6"
+SETTLE_S = 4.0  # until the pool stands
+PAUSE_S = 1.0  # between two starts of `claude -p`: they shall not slow each other down
+WORD = re.compile(r"word-\d+-\d+-end")
+SCHEMA = {"type": "object", "properties": {"k": {"type": "integer"}}}
+TOOLS = [{"name": f"tool-{n}", "description": f"Does {n}.", "input_schema": SCHEMA} for n in range(3)]
+# Name: what a call has beside its text; `{word}` makes it new each time.
+CASES: dict[str, dict[str, Any]] = {
+    "same": {"system": "Be brief."},
+    "tools": {"system": "Be brief.", "tools": TOOLS},
+    "new": {"system": "Be brief, {word}."},
+}
+
+
+@dataclass
+class Run:
+    """What the clients of one case did. `sent` holds each call by its word, with the time at which it was sent."""
+
+    case: str
+    answer_s: float
+    sent: dict[str, tuple[dict[str, Any], float]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    roads: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def call(self, harness: Harness, who: int, number: int) -> None:
+        """One call; its answer must hold its own word and nothing else."""
+        word = f"word-{who}-{number}-end"
+        more = {k: v.format(word=word) if isinstance(v, str) else v for k, v in CASES[self.case].items()}
+        text = f"question {word} [[wait {self.answer_s}]][[say answer {word}]]"
+        body = {"model": MODEL, "max_tokens": 1024, "messages": [{"role": "user", "content": text}], **more}
+        with self.lock:
+            self.sent[word] = body, time.monotonic()
+        reply = client.post(harness.url, body)
+        with self.lock:
+            self.roads[reply.road] += 1
+            if reply.status != 200 or [b.get("text") for b in reply.value["content"]] != [f"answer {word}"]:
+                self.wrong.append(f"{word}: {reply.status} {reply.body[:200]!r}")
+
+    def judge(self, harness: Harness) -> Series:
+        """Milliseconds from each request to upstream; what is wrong is noted."""
+        found = Series(self.case)
+        for record in harness.api.messages():
+            words = set(WORD.findall(json.dumps(record.body)))
+            if len(words) != 1:
+                self.wrong.append(f"one request holds {sorted(words)}")
+                continue
+            body, at = self.sent[words.pop()]
+            found.samples.append(1000 * (record.arrived - at))
+            self.wrong += differences(body, record.body)
+        if len(found.samples) != len(self.sent):
+            self.wrong.append(f"{len(found.samples)} requests for {len(self.sent)} calls")
+        return found
+
+
+def run(claude: str, case: str, clients: int, calls: int, answer_s: float) -> tuple[Run, Series, float]:
+    """One case in a daemon of its own: what became of it, the times, calls a second."""
+    done = Run(case, answer_s)
+    with (
+        tempfile.TemporaryDirectory(prefix="relayd-back-to-back-") as root,
+        Harness(root, claude, {"warm_model": MODEL}) as harness,
+    ):
+        time.sleep(SETTLE_S)
+
+        def work(who: int) -> None:
+            for number in range(calls):
+                done.call(harness, who, number)
+
+        threads = [threading.Thread(target=work, args=(who,)) for who in range(clients)]
+        begun = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        rate = len(done.sent) / (time.monotonic() - begun)
+        return done, done.judge(harness), rate
+
+
+def wrapped(claude: str, calls: int) -> Series:
+    """`claude -p`, one call after another."""
+    found = Series("claude -p")
+    with (
+        tempfile.TemporaryDirectory(prefix="relayd-back-to-back-") as root,
+        Harness(root, claude, {"idle": 0, "warm_model": MODEL}) as harness,
+    ):
+        for _ in range(calls):
+            found.samples.append(rivals.wrapper(harness, claude, MODEL, "question [[say answer]]"))
+            time.sleep(PAUSE_S)
+    return found
+
+
+def _row(times: Series, peer: Series) -> str:
+    middle, late = times.median, times.part(0.95)
+    return (
+        f"{times.name}: median {middle:.0f} ms ({middle / peer.median:.2f} of claude -p), "
+        f"p95 {late:.0f} ({late / peer.part(0.95):.2f})"
+    )
+
+
+def main() -> int:
+    """Print a row for each case; 0 if nothing was wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--claude", required=True)
+    parser.add_argument("--calls", type=int, default=60)
+    parser.add_argument("--clients", type=int, default=1)
+    parser.add_argument("--answer", type=float, default=0.0, help="seconds until the stand-in answers")
+    options = parser.parse_args()
+    peer = wrapped(options.claude, min(options.calls, 12))
+    print(f"claude -p: median {peer.median:.0f} ms, p95 {peer.part(0.95):.0f}")
+    wrong = 0
+    for case in CASES:
+        done, times, rate = run(options.claude, case, options.clients, options.calls, options.answer)
+        wrong += len(done.wrong)
+        print(f"{_row(times, peer)}, {rate:.2f} calls a second, roads {dict(done.roads)}, wrong {len(done.wrong)}", flush=True)
+        for text in done.wrong[:5]:
+            print(f"  {text[:400]}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
