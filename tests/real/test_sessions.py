@@ -49,8 +49,8 @@ def test_tools_are_parked_inside_a_session_too(real: Harness, stream: bool) -> N
     assert (len(upstream(real)), len(slots(real))) == (3, 1)
 
 
-def test_a_model_that_thinks_by_itself_stays_parked_although_a_stream_cannot_show_it(real: Harness) -> None:
-    """The client's next request lacks the thinking that it was not shown; that is no other conversation."""
+def test_a_model_that_thinks_by_itself_stays_parked(real: Harness) -> None:
+    """Its thinking is in the stream, though nobody asked for it, and in the client's next request."""
     real.api.clear()
     agent = Agent(real.url, '[[think hm]] [[say look\n\nhere]] [[tools 2 get {"k": 1}]] [[final done]]', model="claude-sonnet-5")
     for _ in range(2):

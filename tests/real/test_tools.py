@@ -56,9 +56,11 @@ class Agent:
                 content.append(dict(event["content_block"]))
                 pieces = []
             delta = event.get("delta", {})
-            pieces.append(delta.get("text") or delta.get("partial_json") or "")
-            if event["type"] == "content_block_stop" and content[-1]["type"] == "text":
-                content[-1]["text"] = "".join(pieces)
+            pieces.append(delta.get("text") or delta.get("partial_json") or delta.get("thinking") or "")
+            if "signature" in delta:
+                content[-1]["signature"] = delta["signature"]
+            if event["type"] == "content_block_stop" and content[-1]["type"] in ("text", "thinking"):
+                content[-1][content[-1]["type"]] = "".join(pieces)
             elif event["type"] == "content_block_stop" and content[-1]["type"] == "tool_use":
                 content[-1]["input"] = json.loads("".join(pieces) or "{}")
         self.body["messages"] = [*self.body["messages"], {"role": "assistant", "content": content}]
