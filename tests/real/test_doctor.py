@@ -40,7 +40,7 @@ def test_the_command_reports_and_leaves_its_verdict_for_the_daemon(claude: str, 
 
 @pytest.mark.parametrize(
     ("version", "lacks"),
-    [("2.1.162", SNAPSHOT_LACKS), ("2.1.200", SNAPSHOT_LACKS), ("2.1.257", SNAPSHOT_LACKS), ("2.1.290", {"typing"})],
+    [("2.1.162", SNAPSHOT_LACKS), ("2.1.257", SNAPSHOT_LACKS), ("2.1.290", {"typing"})],
 )
 def test_older_versions(version: str, lacks: set[str], tmp_path: pathlib.Path) -> None:
     assert version in OLDER, "TEST_OLDER_CLAUDES must name the older binaries: run ./scripts/test"

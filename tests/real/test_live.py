@@ -144,7 +144,7 @@ def test_a_kept_process_streams_its_next_answer(real: Harness) -> None:
         body["messages"] += [{"role": "assistant", "content": PARAGRAPH}, again]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("thinks", [False, True])
 def test_markdown_of_every_kind_comes_exactly(real: Harness, seed: int, thinks: bool) -> None:
     chance = random.Random(seed)
