@@ -207,10 +207,10 @@ class Pool:
     def plan(self, now: float) -> Plan:
         """What to retire because it is too old or too much, and what to start."""
         retire = [(s, "too old") for s in self.sessions.values() if self._is_too_old(s, now)]
-        prime = self._prime(now, {s.slot for s, _ in retire})
+        extra = self._kept_too_many()
+        prime = self._prime(now, {s.slot for s, _ in retire}, extra)
         taken = {s.slot for s, _ in prime}
-        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT and s.slot not in taken), key=lambda s: s.since)
-        extra = kept[: max(0, len(kept) - self._config.keeps)]
+        extra = [s for s in extra if s.slot not in taken]
         if now < self._refill_at:
             return Plan(retire + [(s, "it cannot be used again") for s in extra if not self._may_go_on(s, now)], [], prime)
         retire += [(s, "newer ones are kept") for s in extra]
@@ -221,17 +221,21 @@ class Pool:
             return Plan(retire + [(s, "room for what is needed") for s in surplus[:1]], missing[: max(0, room)], prime)
         return Plan(retire + [(s, "not needed any more") for s in surplus], missing, prime)
 
-    def _prime(self, now: float, going: set[str]) -> list[tuple[Session, Held]]:
-        """Which prefixes to load into which processes: those that wait at their prompt, and of those that rest with a
-        conversation the ones that are more than are kept, if free processes of their kind are missing.
+    def _kept_too_many(self) -> list[Session]:
+        """The sessions that rest with a conversation and are more than are kept, the one that has rested longest first."""
+        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
+        return kept[: max(0, len(kept) - self._config.keeps)]
+
+    def _prime(self, now: float, going: set[str], extra: list[Session]) -> list[tuple[Session, Held]]:
+        """Which prefixes to load into which processes: those that wait at their prompt, and of `extra`, those that rest with a
+        conversation and are more than are kept, as many as free processes of their kind are missing.
         """
         if not self.types(now):
             return []
         found: list[tuple[Session, Held]] = []
-        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
-        extra = [s for s in kept[: max(0, len(kept) - self._config.keeps)] if self._may_go_on(s, now)]
         missing = self._missing(now, going)
-        for session in [s for s in self.sessions.values() if s.state is State.READY and s.is_free] + extra:
+        ready = [s for s in self.sessions.values() if s.state is State.READY and s.is_free]
+        for session in ready + [s for s in extra if self._may_go_on(s, now)]:
             prefix = self.prefixes.best(session.spec.key, now, self._config.key_memory_s)
             if prefix is None or session.slot in going or not session.calls.may_offer(prefix.tools):
                 continue

@@ -1,6 +1,6 @@
 """What calls keep beginning with: system prompt and tools, by launch key. In memory only, bounded, forgotten when unused. Pure.
 
-A process that has loaded a prefix ahead of the call saves it half of the way (`typed.prime`). Loading costs a quarter of a
+A process that has loaded a prefix ahead of the call saves it half of the way (`session/loading.py`). Loading costs a quarter of a
 CPU second, so only what has come twice is worth it. Owned by `core/pool.py`; nothing here may reach a file or a log.
 """
 

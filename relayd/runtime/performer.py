@@ -16,7 +16,7 @@ from typing import Any, Protocol, assert_never
 
 from relayd.core import actions as do
 from relayd.core.actions import Action
-from relayd.runtime.clients import Clients
+from relayd.runtime.clients import ClientOrder, Clients
 from relayd.runtime.files import write_private
 from relayd.runtime.loop import Loop
 from relayd.runtime.prompt_history import PromptHistory
@@ -98,17 +98,10 @@ class Performer:
     def _give_up(self, order: Action, error: Exception, now: float) -> None:
         """An order could not be carried out: what it is about ends, or the order is kept for later. The others go on."""
         self._loop.report(order, error)
+        if isinstance(order, ClientOrder):
+            self._clients.end(order.client)
+            return
         match order:
-            case (
-                do.Respond()
-                | do.StartStream()
-                | do.SendChunk()
-                | do.EndStream()
-                | do.Upgrade()
-                | do.SendFrame()
-                | do.CloseClient()
-            ):
-                self._clients.end(order.client)
             case do.HurryGate() | do.HandOver() | do.WritePty() | do.OpenEditor() | do.ForgetTranscript() | do.SpawnSlot():
                 self._slots.broke(order.slot, order, error)
             case do.RemoveSlot(name):
@@ -121,17 +114,10 @@ class Performer:
                 pass  # a signal is sent again at its deadline; a timer too many, a line too few cost nobody a call
 
     def _carry_out(self, order: Action, now: float) -> None:
+        if isinstance(order, ClientOrder):
+            self._clients.perform(order, now)
+            return
         match order:
-            case (
-                do.SendChunk()
-                | do.Respond()
-                | do.StartStream()
-                | do.EndStream()
-                | do.Upgrade()
-                | do.SendFrame()
-                | do.CloseClient()
-            ):
-                self._clients.perform(order, now)
             case do.SetTimer(key, at):
                 self._loop.set_timer(key, at)
             case do.CancelTimer(key):

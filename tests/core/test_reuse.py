@@ -20,9 +20,8 @@ from relayd.core.session.reuse import is_reusable
 from relayd.core.session.states import State
 from relayd.core.session.table import drive
 from relayd.core.timers import SlotDue, SlotTimer
-from relayd.http.messages import HttpRequest
 from tests.core.session.test_session import DONE, KEY, REQUEST
-from tests.core.test_pool_and_relay import HEADERS, World
+from tests.core.test_pool_and_relay import World
 from tests.core.test_typing import world_of
 
 BRIEF = {"system": "Be brief."}
@@ -91,31 +90,27 @@ def test_a_prompt_in_the_wrong_conversation_is_blocked() -> None:
     session = call(world, "one")
     answer(world, session)
     assert call(world, "two") is session
-    carried = session.conversation
-    session.conversation = session.spec.conversation  # what Claude Code still has
     world.tell(ev.PtyOutput(session.slot, b"\x1b]0;\xe2\xa0\x82 Claude Code\x07"))
-    session.conversation = carried
-    secret = session.spec.secret
-    assert secret
-    world.clients += 1
-    wrong = {"hook_event_name": "UserPromptSubmit", "prompt": "two", "session_id": session.spec.conversation}
-    reply = world.tell(ev.RequestArrived(world.clients, _post(f"/hooks/{secret}", wrong)))
+    before = session.spec.conversation  # what Claude Code still has
+    reply = world.hook(session.slot, hook_event_name="UserPromptSubmit", prompt="two", session_id=before)
     assert any(b"block" in o.body for o in reply if isinstance(o, do.Respond))
     assert session.state is State.KILLING
 
 
-def _post(path: str, value: dict[str, Any]) -> HttpRequest:
-    return HttpRequest("POST", path, "", HEADERS, json.dumps(value).encode())
-
-
-def test_what_calls_keep_beginning_with_is_loaded_ahead_and_then_only_typed() -> None:
-    world = world_of(idle=1, kept=2, max=4, refill_delay_s=0)
+def primed(**flags: Any) -> tuple[World, Session]:
+    """A world whose calls keep beginning with the same, and the process that has loaded that."""
+    world = world_of(idle=1, kept=2, refill_delay_s=0, **flags)
     world.boot()
     for number in range(2):
         answer(world, call(world, f"call {number}", **BRIEF))
         world.wait(0.1)
         world.boot()
     (waiting,) = sessions(world, State.PRIMED)
+    return world, waiting
+
+
+def test_what_calls_keep_beginning_with_is_loaded_ahead_and_then_only_typed() -> None:
+    world, waiting = primed(max=4)
     (loaded,) = handed(world, waiting.slot)
     assert b"Be brief." in loaded.transcript
     assert not [line for line in loaded.transcript.splitlines() if b'"type":"user"' in line]
@@ -132,13 +127,7 @@ def test_what_calls_keep_beginning_with_is_loaded_ahead_and_then_only_typed() ->
 
 
 def test_a_call_that_begins_otherwise_has_its_own_conversation_loaded() -> None:
-    world = world_of(idle=1, kept=2, max=3, refill_delay_s=0)
-    world.boot()
-    for number in range(2):
-        answer(world, call(world, f"call {number}", **BRIEF))
-        world.wait(0.1)
-        world.boot()
-    (waiting,) = sessions(world, State.PRIMED)
+    world, waiting = primed(max=3)
     other = call(world, "other", system="Be long.")
     assert other is waiting
     assert other.state is State.LOADING
@@ -149,13 +138,7 @@ def test_a_call_that_begins_otherwise_has_its_own_conversation_loaded() -> None:
 
 def test_a_process_of_yesterday_loads_again() -> None:
     """Claude Code tells the model the date."""
-    world = world_of(idle=1, kept=2, max=3, refill_delay_s=0)
-    world.boot()
-    for number in range(2):
-        answer(world, call(world, f"call {number}", **BRIEF))
-        world.wait(0.1)
-        world.boot()
-    (waiting,) = sessions(world, State.PRIMED)
+    world, waiting = primed(max=3)
     waiting.day = "the day before"
     assert call(world, "call 2", **BRIEF).state is State.LOADING
 

@@ -13,13 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from relayd.doctor import client
-from relayd.doctor.checks import health
 from relayd.doctor.conversations import conversation
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
 from tests import repairs
 from tests.lab import answers
-from tests.lab.warm_turns import chain, text, typed
+from tests.lab.warm_turns import at_prompt, chain, text, typed
 
 MODEL = "claude-sonnet-4-6"
 CHAIN_TURNS = 10
@@ -110,10 +109,7 @@ def ready(options: argparse.Namespace) -> int:
 def _until_ready(harness: Harness) -> None:
     """Wait until half of the pool is at its prompt."""
     deadline = time.monotonic() + READY_LIMIT_S
-    while time.monotonic() < deadline:
-        found = health(harness)["pool"]["processes"]
-        if found.get("ready", 0) + found.get("primed", 0) >= 2:
-            return
+    while at_prompt(harness) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relayd.doctor import client, conversations
+from relayd.doctor.checks import health
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
 
@@ -81,6 +82,12 @@ def chain(harness: Harness, seed: int, model: str, turns: int) -> Chain:
         ]
         body["messages"].append({"role": "assistant", "content": reply.value["content"] or "nothing"})
     return found
+
+
+def at_prompt(harness: Harness) -> int:
+    """How many processes stand at their prompt for a call."""
+    found = health(harness)["pool"]["processes"]
+    return int(found.get("ready", 0) + found.get("primed", 0))
 
 
 def typed(seed: int, last: str) -> dict[str, Any]:

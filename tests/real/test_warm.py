@@ -17,17 +17,11 @@ from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
 from tests.helpers import ask, events_of, files_holding, post, text_of, until
 from tests.lab.volume import check
-from tests.lab.warm_turns import chain, typed
+from tests.lab.warm_turns import at_prompt, chain, typed
 
 pytestmark = pytest.mark.real
 PATIENT: dict[str, object] = {"submit_limit_s": 30}  # on a busy machine nothing is replayed for slowness
 TOOL = {"name": "get", "description": "Gets.", "input_schema": {"type": "object"}}
-
-
-def at_prompt(harness: Harness) -> int:
-    """How many processes stand at their prompt for a call."""
-    found = health(harness)["pool"]["processes"]
-    return int(found.get("ready", 0) + found.get("primed", 0))
 
 
 @pytest.fixture(scope="module")

@@ -208,7 +208,6 @@ TABLE: Mapping[State, Row] = {
         on(ev.TurnAssigned, typed.take_up, State.LOADING),
         on(ev.ForgetDue, resting.forget_due),
         on(ev.DeadlinePassed, life.nothing),
-        on(ev.Retired, life.terminate, State.KILLING),
         base=PREFIXED,
     ),
     State.LOADING: row(
