@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None
         return _run(options)
     except ConfigError as error:
         print(f"relayd: {printable_lines(str(error))}", file=sys.stderr)
-        return EXIT_USAGE
+        return _exit_for_wrong_configuration(options.command)
     except StartError as error:
         print(printable_lines(str(error)), file=sys.stderr)
         return EXIT_SYSTEM
@@ -118,6 +118,14 @@ def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None
     except Exception as error:
         _tell_bug(error, options.command)
         return EXIT_BUG
+
+
+def _exit_for_wrong_configuration(command: str) -> int:
+    if command != "serve":
+        return EXIT_USAGE
+    from relayd.commands import service
+
+    return service.exit_for_wrong_configuration(os.environ)
 
 
 def _tell_bug(error: Exception, command: str) -> None:
