@@ -18,6 +18,19 @@ def end(pid: int) -> None:
         os.waitpid(pid, 0)
 
 
+def send(pid: int, number: int) -> None:
+    """Signal the process group of a session's first process; that process alone where the group is refused.
+
+    macOS says EPERM for a group in which a process is dead and not yet reaped.
+    """
+    for sender in SENDERS:
+        try:
+            sender(pid, number)
+            return
+        except OSError:
+            continue
+
+
 class Children:
     """Pids that run, by slot."""
 
@@ -54,11 +67,5 @@ class Children:
     def signal(self, slot: str, name: str) -> None:
         """Send a signal to the child's process group; its pid is ours until it is reaped."""
         pid = self._pids.get(slot)
-        if pid is None:
-            return
-        for send in SENDERS:
-            try:
-                send(pid, SIGNALS[name])
-                return
-            except (ProcessLookupError, PermissionError):
-                continue
+        if pid is not None:
+            send(pid, SIGNALS[name])
