@@ -171,6 +171,10 @@ def _serve(context: contexts.Context) -> int:
         from relayd.doctor import demo  # threads and a second server: only when asked for
 
         return demo.serve(context.config, context.environ)
+    if "XPC_SERVICE_NAME" in os.environ:  # of launchd
+        from relayd.commands import service
+
+        service.shorten_log(os.environ)
     from relayd.daemon.serve import serve
 
     return serve(context.config, context.environ, read=lambda: contexts.read_config(context.options, context.environ))

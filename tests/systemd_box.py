@@ -1,7 +1,8 @@
 """A machine with a systemd of its own: this machine's files under an overlay, booted by systemd-nspawn, with no network.
 
 Needs root and Debian's systemd-container. The mounts are in a namespace of the container's own and vanish with it, and so do
-its processes: whatever becomes of the test, nothing stays mounted and nothing runs on. Used by `tests/real/test_systemd.py`.
+its processes; it ends with the process that has made it. Whatever becomes of the test, nothing stays mounted or runs on.
+Used by `tests/real/test_systemd.py`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ useradd -R "$PWD/root" -m -u UID -s /bin/sh USER
 while [ "$python" != / ]; do python=$(dirname "$python"); chmod o+x "root$python"; done
 mkdir -p root/srv/checkout
 touch root/srv/claude
-exec systemd-nspawn -q -D root --machine=relayd-box --private-network --register=no --keep-unit --boot --console=pipe \\
+exec systemd-nspawn -q -D root --machine=relayd-box --private-network --register=no --keep-unit --boot --console=pipe --kill-signal=SIGKILL \\
     --bind-ro="$checkout:/srv/checkout" --bind-ro="$claude:/srv/claude"
 """.replace("UID", str(UID)).replace("USER", USER)
 
@@ -51,7 +52,7 @@ def missing() -> str:
     """Why no box can be made here; nothing if one can."""
     if os.name != "posix" or os.geteuid() != 0:
         return "a systemd is booted by root"
-    tools = ("systemd-nspawn", "unshare", "nsenter", "useradd", "dbus-daemon")
+    tools = ("systemd-nspawn", "setpriv", "unshare", "nsenter", "useradd", "dbus-daemon")
     lacking = [tool for tool in tools if not shutil.which(tool)]
     return f"not on this machine: {', '.join(lacking)}" if lacking else ""
 
@@ -84,7 +85,7 @@ class Box:
     def _boot(self) -> None:
         for cgroup in self._cgroups:
             cgroup.mkdir()
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", BOOT, "boot"]
+        command = ["setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private", "sh", "-c", BOOT, "boot"]
         command += [self._place, str(self._checkout), self._claude, os.path.realpath(sys.executable), *map(str, self._cgroups)]
         with self.console.open("wb") as log:
             self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

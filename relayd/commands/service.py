@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 
@@ -16,6 +18,7 @@ from relayd.service import manager as managers
 from relayd.service.manager import Manager, ServiceError
 from relayd.service.spec import Spec
 
+LOG_MAX_BYTES = 10 * 1024 * 1024
 SYSTEM_NAMES = ("PATH", "PYTHONPATH")  # besides what Claude Code and relayd need
 
 
@@ -49,6 +52,22 @@ def service(context: Context) -> int:
 def exit_for_wrong_configuration(environ: Mapping[str, str]) -> int:
     """With what the daemon ends where only its user can help. launchd takes everything but 0 for a reason to try again."""
     return EXIT_OK if launchd.is_agent(environ) else EXIT_USAGE
+
+
+def shorten_log(environ: Mapping[str, str]) -> None:
+    """launchd appends to the log for ever: at a start, put a long one aside and begin anew."""
+    path = log_path(environ)
+    if not launchd.is_agent(environ):
+        return
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.fstat(sys.stderr.fileno()), os.stat(path)) and os.path.getsize(path) > LOG_MAX_BYTES:
+            shutil.copyfile(path, f"{path}.1")
+            os.truncate(path, 0)
+
+
+def log_path(environ: Mapping[str, str]) -> str:
+    """Where launchd writes what the daemon says."""
+    return os.path.join(environ.get("HOME", ""), "Library", "Logs", "relayd.log")
 
 
 def install(context: Context, manager: Manager) -> None:
@@ -86,8 +105,7 @@ def manager_of(context: Context) -> Manager:
     command = [sys.executable, "-m", "relayd", "serve"]
     if getattr(options, "config", None):
         command += ["--config", os.path.abspath(options.config)]
-    log = os.path.join(environ.get("HOME", ""), "Library", "Logs", "relayd.log")
-    spec = Spec(tuple(command), environment_of(context)[0], log, user=getpass.getuser())
+    spec = Spec(tuple(command), environment_of(context)[0], log_path(environ), user=getpass.getuser())
     address = f"{context.config.host}:{context.config.port}" if getattr(options, "socket", False) else ""
     platform = getattr(options, "platform", None) or sys.platform
     return managers.for_platform(platform, spec, environ, address, managers.look(platform))

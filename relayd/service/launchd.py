@@ -41,5 +41,5 @@ def agent(spec: Spec, domain: str = GRAPHICAL) -> str:
 
 
 def is_agent(environ: Mapping[str, str]) -> bool:
-    """True for the process that launchd has started as this agent: it names its jobs to themselves."""
-    return environ.get("XPC_SERVICE_NAME") == LABEL
+    """True for the process that launchd has started as an agent, this one or Homebrew's: it names its jobs to themselves."""
+    return environ.get("XPC_SERVICE_NAME", "").endswith(".relayd")

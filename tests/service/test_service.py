@@ -16,6 +16,7 @@ from collections.abc import Callable
 import pytest
 
 from relayd.cli import main
+from relayd.commands import service as services
 from relayd.doctor.harness import Harness
 from relayd.service import launchd, manager, systemd, windows
 from relayd.service.spec import Spec
@@ -227,6 +228,22 @@ def test_a_wrong_configuration_ends_an_agent_of_launchd_for_good(
     assert main(["serve", "--config", str(config)]) == 0
     assert main(["status", "--config", str(config)]) == 100
     assert capsys.readouterr().err.count("unknown key nonsense") == 3
+
+
+def test_a_long_log_of_launchd_is_put_aside_at_a_start(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """launchd appends for ever, and nobody rotated it. What a terminal or another file gets is left alone."""
+    monkeypatch.setattr(services, "LOG_MAX_BYTES", 10)
+    path = tmp_path / "Library" / "Logs" / "relayd.log"
+    path.parent.mkdir(parents=True)
+    path.write_text("more than ten bytes\n")
+    agent = {"HOME": str(tmp_path), "XPC_SERVICE_NAME": launchd.LABEL}
+    for environ, left in ((agent | {"XPC_SERVICE_NAME": "0"}, 20), (agent, 0), (agent, 4)):
+        with path.open("a") as file:
+            monkeypatch.setattr(services.sys, "stderr", file)
+            services.shorten_log(environ)
+            assert path.stat().st_size == left
+            file.write("new\n")
+    assert path.with_suffix(".log.1").read_text() == "more than ten bytes\nnew\n"
 
 
 def test_the_service_gets_the_login_of_the_shell_and_none_of_its_secrets(
