@@ -43,7 +43,8 @@ useradd -R "$PWD/root" -m -u UID -s /bin/sh USER
 while [ "$python" != / ]; do python=$(dirname "$python"); chmod o+x "root$python"; done
 mkdir -p root/srv/checkout
 touch root/srv/claude
-exec systemd-nspawn -q -D root --machine=relayd-box --private-network --register=no --keep-unit --boot --console=pipe --kill-signal=SIGKILL \\
+exec systemd-nspawn -q -D root --machine=relayd-box --private-network --register=no --keep-unit --boot --console=pipe \\
+    --kill-signal=SIGKILL \\
     --bind-ro="$checkout:/srv/checkout" --bind-ro="$claude:/srv/claude"
 """.replace("UID", str(UID)).replace("USER", USER)
 
