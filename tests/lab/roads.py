@@ -80,8 +80,9 @@ def measure(hosts: dict[str, Harness], claude: str, rounds: int, peer: rivals.Pe
     """All roads and rivals, in turns."""
     found = {name: Series(name) for name in SERIES}
     for name, harness in hosts.items():
-        for number in range(2):  # what has come twice is loaded ahead
-            client.post(harness.url, request(f"[[say hello]] {name}", system=_system(name, -number))).expect()
+        for number in (-2, -1):  # what has come twice is loaded ahead
+            client.post(harness.url, request(f"[[say hello]] {name}", system=_system(name, number))).expect()
+        client.post(harness.url, with_tools("Answer first.")).expect()
     for number in range(rounds):
         time.sleep(SETTLE_S)
         for road in ("primed", "ready", "waiting", "cold"):
