@@ -6,8 +6,9 @@ import contextlib
 import os
 import signal
 
-# The whole process group where there is one.
-SENDERS = (*([os.killpg] if hasattr(os, "killpg") else []), os.kill)
+from relayd.runtime.files import write_private
+from relayd.runtime.orphans import identity, send
+
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": getattr(signal, "SIGKILL", signal.SIGTERM)}
 
 
@@ -16,19 +17,6 @@ def end(pid: int) -> None:
     with contextlib.suppress(OSError):
         os.kill(pid, SIGNALS["KILL"])
         os.waitpid(pid, 0)
-
-
-def send(pid: int, number: int) -> None:
-    """Signal the process group of a session's first process; that process alone where the group is refused.
-
-    macOS says EPERM for a group in which a process is dead and not yet reaped.
-    """
-    for sender in SENDERS:
-        try:
-            sender(pid, number)
-            return
-        except OSError:
-            continue
 
 
 class Children:
@@ -40,9 +28,11 @@ class Children:
     def __repr__(self) -> str:
         return f"<Children {len(self._pids)}>"
 
-    def add(self, slot: str, pid: int) -> None:
-        """A child was started."""
+    def add(self, slot: str, pid: int, record: str) -> None:
+        """A child was started. `record` is the file that says who it is, for the sweep after a crash."""
         self._pids[slot] = pid
+        with contextlib.suppress(OSError):
+            write_private(record, identity(pid).encode())
 
     def reap(self) -> list[tuple[str, int]]:
         """(slot, status) of those that have ended since; the status is an exit code or minus a signal.

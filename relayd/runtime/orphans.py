@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from relayd.runtime import children
 from relayd.runtime.files import remove_in_order
 from relayd.runtime.system import HAS_OWNERS
 
@@ -27,7 +26,21 @@ LOOK_LIMIT_S = 5.0  # for `ps`, where there is no /proc
 RECORD_MAX_BYTES = 4096
 # struct proc_bsdinfo of libproc.h: its last two fields are the start in seconds and microseconds.
 PROC_PIDTBSDINFO, BSDINFO_BYTES, BSDINFO_BORN_OFFSET = 3, 136, 120
+SENDERS = (*([os.killpg] if hasattr(os, "killpg") else []), os.kill)  # the whole process group where there is one
 SESSION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def send(pid: int, number: int) -> None:
+    """Signal the process group of a session's first process; that process alone where the group is refused.
+
+    macOS says EPERM for a group in which a process is dead and not yet reaped.
+    """
+    for sender in SENDERS:
+        try:
+            sender(pid, number)
+            return
+        except OSError:
+            continue
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,7 @@ class Orphan:
     def send(self, number: int) -> None:
         """Signal its group, if the process is still the one that was recorded. It is not our child: nothing to reap."""
         if self.lives:
-            children.send(self.pid, number)
+            send(self.pid, number)
 
 
 def identity(pid: int) -> str:

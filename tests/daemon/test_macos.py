@@ -17,7 +17,6 @@ import pytest
 
 from relayd.doctor import client
 from relayd.doctor.harness import Harness
-from relayd.runtime import children as reaper
 from relayd.runtime import orphans, peer, peer_macos, system
 from relayd.runtime.notify import Notifier
 from tests.daemon.test_http import children
@@ -74,7 +73,7 @@ def test_a_group_that_is_refused_is_signalled_by_its_first_process(monkeypatch: 
     def refuse(pid: int, number: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(reaper, "SENDERS", (refuse, os.kill))
+    monkeypatch.setattr(orphans, "SENDERS", (refuse, os.kill))
     with subprocess.Popen(["sleep", "60"]) as sleeper:
         orphans.Orphan(sleeper.pid, orphans.birth(sleeper.pid)).send(9)
         assert sleeper.wait(10) == -9
