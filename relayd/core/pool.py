@@ -115,16 +115,16 @@ class Pool:
         return found
 
     def _reusable(self, request: MessagesRequest, key: LaunchKey, now: float) -> Session | None:
-        """The session that has rested longest, if more rest than are kept, or no other can be started."""
-        kept = [s for s in self.sessions.values() if s.state is State.KEPT]
-        if len(kept) <= self._config.keeps and self.has_room:
-            return None
+        """The session that has rested longest with a conversation. If that goes on, it is replayed: cheaper than a start now."""
+        kept = (s for s in self.sessions.values() if s.state is State.KEPT)
         fits = (s for s in kept if s.spec.key == key and s.calls.may_offer(request.tools) and self._may_go_on(s, now))
         return min(fits, key=lambda s: s.since, default=None)
 
     def _may_go_on(self, session: Session, now: float) -> bool:
         """True if the process may take up another conversation."""
-        return is_reusable(session) and self.types(now) and now - session.born <= self._config.slot_max_age_s
+        return (
+            is_reusable(session) and bool(self._types) and self.types(now) and now - session.born <= self._config.slot_max_age_s
+        )
 
     def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
         """The session that waits for the results of exactly these tool calls."""
