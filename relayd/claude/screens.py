@@ -18,6 +18,8 @@ KEY_DOWN = b"\x1b[B"
 KEY_ENTER = b"\r"
 KEY_ESCAPE = b"\x1b"
 BUSY_TITLES = "◐◑◒◓⠂⠐"
+# Windows gives a new terminal its program as its title, by path or as the program calls itself, before there is anything on it.
+PROGRAM_TITLE = re.compile(rf"(?![{BUSY_TITLES}✳])(?:.*[\\/ ])?claude(?:\.exe|\.cmd)?\"?", re.IGNORECASE)
 YES_CHOSEN = re.compile(r"❯ (?:1\. )?Yes, I trust")  # numbered, and chosen by default, up to about 2.1.200
 HEADING = re.compile(r"Claude Code v(\d+)\.(\d+)\.(\d+)")
 FIRST_EXACT = (2, 1, 330)  # 2.1.290 adds reminders to what is typed; in between nobody has looked
@@ -52,6 +54,11 @@ class Verdict:
 def is_busy(title: str) -> bool:
     """True while the title says that a turn runs."""
     return title[:1] in BUSY_TITLES and bool(title)
+
+
+def has_begun(title: str) -> bool:
+    """True once Claude Code has set its own title: from then on a conversation may be on the screen."""
+    return bool(title) and not PROGRAM_TITLE.fullmatch(title)
 
 
 def types_exactly(frame: Frame) -> bool | None:

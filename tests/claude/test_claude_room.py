@@ -302,3 +302,35 @@ def test_telemetry_of_side_requests_does_not_count() -> None:
 def test_a_key_is_what_a_request_fixes_at_the_start() -> None:
     request = MessagesRequest("m", 5, (), thinking=Thinking("adaptive"), effort="low")
     assert launch.key_of(request) == LaunchKey("m", 5, Thinking("adaptive"), "low")
+
+
+def test_surroundings_that_claude_code_finds_otherwise_are_taken_from_its_own_words() -> None:
+    """On Windows it finds "PowerShell" and "Windows 11 Home 10.0.22631" where relayd had "bash" and "Windows 11", and every
+    conversation that was typed got a reminder of its environment.
+    """
+    snapshot = {
+        "workingDirectory": "C:\\w",
+        "platform": "win32",
+        "shell": "PowerShell",
+        "osVersion": "Windows 11 Home 10.0.22631",
+    }
+    line = {"type": "attachment", "attachment": {"type": "environment", "snapshot": snapshot}, "isSidechain": False}
+    reader = TranscriptReader()
+    assert reader.feed(json.dumps(line).encode() + b"\n") == []
+    assert reader.machine == Machine("win32", "PowerShell", "Windows 11 Home 10.0.22631")
+    for other in ({"type": "date", "date": "x"}, {"type": "environment"}, {"type": "environment", "snapshot": {"shell": 1}}, 7):
+        reader.feed(json.dumps(line | {"attachment": other}).encode() + b"\n")
+    assert reader.machine == Machine("win32", "PowerShell", "Windows 11 Home 10.0.22631")
+
+
+@pytest.mark.parametrize(
+    ("environ", "has_git", "shell"),
+    [
+        ({}, False, "PowerShell"),
+        ({"SHELL": "/usr/bin/bash"}, False, "PowerShell"),
+        ({"SHELL": "/usr/bin/bash"}, True, "bash"),
+        ({"CLAUDE_CODE_GIT_BASH_PATH": "D:\\bash.exe"}, False, "unknown"),
+    ],
+)
+def test_the_shell_on_windows(environ: dict[str, str], has_git: bool, shell: str) -> None:
+    assert environment.windows_shell(environ, has_git) == shell
