@@ -5,6 +5,7 @@ The file holds the binary's fingerprint: a verdict about another binary is none.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from relayd import codec
@@ -16,16 +17,24 @@ OLDEST_REPLAY, OLDEST_TOOLS = "2.1.162", "2.1.280"
 
 @dataclass(frozen=True)
 class Verdict:
-    """`lacks` are the names of the checks that failed."""
+    """`lacks` are the names of the checks that failed; `unsure` are those among them whose calls were not answered."""
 
     fingerprint: str
     version: str
     lacks: frozenset[str]
+    unsure: frozenset[str] = frozenset()
+
+    @property
+    def is_kept(self) -> bool:
+        """False if not even the first call was answered, by a version that takes conversations: a daemon that refused to
+        start for that would be of no use when the machine is well again.
+        """
+        return REPLAY not in self.lacks & self.unsure or is_older(self.version, OLDEST_REPLAY)
 
     @property
     def refusal(self) -> str:
         """Why a daemon cannot work with it; empty if it can."""
-        if REPLAY not in self.lacks:
+        if REPLAY not in self.lacks or not self.is_kept:
             return ""
         return f"conversations cannot be handed to Claude Code {self.version}; {OLDEST_REPLAY} and newer take them: claude update"
 
@@ -55,6 +64,14 @@ class Verdict:
         """The file's bytes."""
         value = {"fingerprint": self.fingerprint, "version": self.version, "lacks": sorted(self.lacks)}
         return codec.dump(value)
+
+
+def is_older(version: str, than: str) -> bool:
+    """True if both are versions of Claude Code, and the first is the older one."""
+    found = [
+        tuple(int(part) for part in text.split(".")) if re.fullmatch(r"\d+(\.\d+)*", text) else () for text in (version, than)
+    ]
+    return () < found[0] < found[1]
 
 
 def read(data: bytes, fingerprint: str) -> Verdict | None:

@@ -35,14 +35,19 @@ class Missing(Exception):
     """The capability is not there; the message says what was seen instead."""
 
 
+class NoAnswer(Missing):
+    """The call itself failed. That may be this machine's fault, or the terminal's, and says nothing of the capability."""
+
+
 @dataclass(frozen=True)
 class Result:
-    """One capability: is it there, what was seen, how long it took."""
+    """One capability: is it there, what was seen, how long it took. `is_sure`: a call was answered that shows it."""
 
     name: str
     works: bool
     seen: str
     took_s: float
+    is_sure: bool = True
 
 
 def examine(
@@ -55,13 +60,14 @@ def examine(
             continue
         harness.api.clear()
         begun = time.monotonic()
+        works, is_sure = False, True
         try:
             seen, works = check(harness), True
         except Missing as error:
-            seen, works = str(error), False
+            seen, is_sure = str(error), not isinstance(error, NoAnswer)
         except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError) as error:
-            seen, works = f"{type(error).__name__}: {error}", False
-        results.append(Result(name, works, seen, time.monotonic() - begun))
+            seen, is_sure = f"{type(error).__name__}: {error}", False
+        results.append(Result(name, works, seen, time.monotonic() - begun, is_sure))
         told(results[-1])
         if name == "replay" and not works:  # nothing else can work
             break
@@ -87,7 +93,7 @@ def answered(harness: Harness, value: dict[str, Any]) -> dict[str, Any]:
     """The message that answers the call."""
     reply = post(harness, value)
     if reply.status != 200:
-        raise Missing(f"{reply.status}: {reply.value['error']['message'][:300]}")
+        raise NoAnswer(f"{reply.status}: {reply.value['error']['message'][:300]}")
     return reply.value
 
 
