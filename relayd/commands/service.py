@@ -70,10 +70,17 @@ def manager_of(context: Context) -> Manager:
     if getattr(options, "config", None):
         command += ["--config", os.path.abspath(options.config)]
     passed = {name: environ[name] for name in PASSED if environ.get(name)}
-    log = os.path.join(environ.get("HOME", ""), "Library", "Logs", "relayd.log")
-    spec = Spec(tuple(command), passed, log, user=getpass.getuser())
+    platform = getattr(options, "platform", None) or sys.platform
+    spec = Spec(tuple(command), passed, _log_file(platform, context), user=getpass.getuser())
     address = f"{context.config.host}:{context.config.port}" if getattr(options, "socket", False) else ""
-    return managers.for_platform(getattr(options, "platform", None) or sys.platform, spec, environ, address)
+    return managers.for_platform(platform, spec, environ, address)
+
+
+def _log_file(platform: str, context: Context) -> str:
+    """Where the log goes: under launchd and the Task Scheduler nobody reads standard error."""
+    if platform == "win32":
+        return os.path.join(context.environ.get("LOCALAPPDATA", ""), "relayd", "relayd.log")
+    return os.path.join(context.environ.get("HOME", ""), "Library", "Logs", "relayd.log")
 
 
 def is_installed(context: Context) -> bool:
