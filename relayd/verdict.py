@@ -5,14 +5,12 @@ The file holds the binary's fingerprint: a verdict about another binary is none.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from relayd import codec
+from relayd.claude.capabilities import GATE, LIVE, REPLAY, SINCE, TOOLS, TYPING, is_older
 
 FILE_NAME = "doctor.json"
-REPLAY, GATE, TYPING, TOOLS, LIVE = "replay", "gate", "typing", "tools", "live"  # names of the checks that the daemon goes by
-OLDEST_REPLAY, OLDEST_TOOLS = "2.1.162", "2.1.280"
 
 
 @dataclass(frozen=True)
@@ -29,21 +27,21 @@ class Verdict:
         """False if not even the first call was answered, by a version that takes conversations: a daemon that refused to
         start for that would be of no use when the machine is well again.
         """
-        return REPLAY not in self.lacks & self.unsure or is_older(self.version, OLDEST_REPLAY)
+        return REPLAY not in self.lacks & self.unsure or is_older(self.version, SINCE[REPLAY])
 
     @property
     def refusal(self) -> str:
         """Why a daemon cannot work with it; empty if it can."""
         if REPLAY not in self.lacks or not self.is_kept:
             return ""
-        return f"conversations cannot be handed to Claude Code {self.version}; {OLDEST_REPLAY} and newer take them: claude update"
+        return f"conversations cannot be handed to Claude Code {self.version}; {SINCE[REPLAY]} and newer take them: claude update"
 
     @property
     def no_tools(self) -> str:
         """Why calls with tools are refused; empty if they are not."""
         if TOOLS not in self.lacks:
             return ""
-        return f"tools: Claude Code {self.version} does not offer a client's tools to the model; {OLDEST_TOOLS} and newer do"
+        return f"tools: Claude Code {self.version} does not offer a client's tools to the model; {SINCE[TOOLS]} and newer do"
 
     @property
     def no_gate(self) -> bool:
@@ -64,14 +62,6 @@ class Verdict:
         """The file's bytes."""
         value = {"fingerprint": self.fingerprint, "version": self.version, "lacks": sorted(self.lacks)}
         return codec.dump(value)
-
-
-def is_older(version: str, than: str) -> bool:
-    """True if both are versions of Claude Code, and the first is the older one."""
-    found = [
-        tuple(int(part) for part in text.split(".")) if re.fullmatch(r"\d+(\.\d+)*", text) else () for text in (version, than)
-    ]
-    return () < found[0] < found[1]
 
 
 def read(data: bytes, fingerprint: str) -> Verdict | None:

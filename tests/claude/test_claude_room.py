@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import MessagesRequest, Thinking
 from relayd.claude import compose, environment, hooks, launch, telemetry
+from relayd.claude.capabilities import FLAGS_OF_ALL, NEEDS, is_older, lacking
 from relayd.claude.compose import TranscriptContext
 from relayd.claude.launch import CallbackUrls, LaunchKey
 from relayd.claude.reminders import Machine
 from relayd.claude.transcript import AssistantLine, ErrorLine, TranscriptReader, UserLine
+from relayd.doctor.checks import CHECKS
 from relayd.errors import ApiError
 from tests.helpers import splits
 
@@ -334,3 +336,41 @@ def test_surroundings_that_claude_code_finds_otherwise_are_taken_from_its_own_wo
 )
 def test_the_shell_on_windows(environ: dict[str, str], has_git: bool, shell: str) -> None:
     assert environment.windows_shell(environ, has_git) == shell
+
+
+def test_the_table_of_needs_is_what_processes_are_started_with() -> None:
+    """What relayd needs of Claude Code stood in a manual, in two files of code and in a test, each by hand."""
+    urls = CallbackUrls(hooks="h", mcp="m", telemetry="t", pieces="p")
+    key = LaunchKey("claude-sonnet-5", 1024, Thinking("enabled", 2000), tools=True)
+    paths = launch.slot_paths("/s", "/c", "/w", "a", "b")
+    started = launch.build(key, "/claude", "a", paths, "/w", urls, dict(environment.OURS), "", "/bin/mv", "/mod")
+    flags = {word for word in started.argv if word.startswith("--")}
+    assert flags == {*FLAGS_OF_ALL, *(flag for need in NEEDS for flag in need.flags)}
+    assert {name for need in NEEDS for name in need.variables} <= set(started.env)
+    assert sorted(hook for need in NEEDS for hook in need.hooks) == sorted(launch.HOOK_EVENTS)
+
+
+def test_the_doctor_checks_what_the_table_names() -> None:
+    assert [need.check for need in NEEDS] == [name for name in CHECKS if name != "speed"]
+
+
+@pytest.mark.parametrize(
+    ("version", "than", "is_so"),
+    [
+        ("2.1.9", "2.1.10", True),
+        ("2.1.10", "2.1.9", False),
+        ("2.1.9", "2.1.9", False),
+        ("next", "2.1.9", False),
+        ("2.1.9-rc", "9.9", False),
+        ("2.1", "2.1.162", True),
+    ],
+)
+def test_versions_are_compared_as_numbers(version: str, than: str, is_so: bool) -> None:
+    assert is_older(version, than) is is_so
+
+
+def test_what_old_versions_lack() -> None:
+    assert lacking("2.1.330") == lacking("of unknown version") == frozenset()
+    assert lacking("2.1.290") == {"typing"}
+    assert "tools" in lacking("2.1.279")
+    assert "tools" not in lacking("2.1.280")
