@@ -17,6 +17,8 @@ from relayd.core.session.record import Session
 from relayd.core.session.states import State
 
 REST_MAX_S = 86_400.0
+RESTS_COUNTED = 20  # more than it takes to get to the longest
+UNPROVEN = 1 / 16  # of the usual rest, the first time, since it may have been a busy machine: half a minute
 
 
 class TypingTrial:
@@ -73,7 +75,8 @@ class TypingTrial:
         self._failures += count
         if self._failures < config.typed_refusals_max:
             return []
-        rest_s = min(REST_MAX_S, config.typing_rest_s * 2**self._rests)
+        usual_s = config.typing_rest_s * (1 if self._has_worked else UNPROVEN)
+        rest_s = min(REST_MAX_S, usual_s * 2 ** min(self._rests, RESTS_COUNTED))
         self._failures, self._rests, self._rests_until = 0, self._rests + 1, now + rest_s
         if self._rests > 1:
             return []

@@ -18,7 +18,7 @@ from relayd.commands import completion
 from relayd.commands.doctor import verdict_of
 from relayd.config import KEYS
 from relayd.daemon.binary import examined
-from relayd.doctor import under_test
+from relayd.doctor import checks, under_test
 from relayd.doctor.checks import Result
 from relayd.doctor.harness import Harness
 from relayd.runtime.files import fingerprint, write_whole
@@ -187,6 +187,14 @@ def test_not_one_call_answered_is_no_verdict(tmp_path: pathlib.Path, fake_claude
         ("of unknown version", True),
     }
     assert {key for key, found in kept.items() if found.refusal} == {key for key, found in kept.items() if found.is_kept}
+
+
+def test_the_doctor_names_a_screen_that_it_cannot_read(daemon: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake has no prompt. The doctor said that all calls are replayed, and not why."""
+    monkeypatch.setattr(checks, "TYPING_LIMIT_S", 3.0)
+    harness = daemon(typing=True, idle=1, spawn_limit_s=1, warm_model=checks.MODEL)
+    with pytest.raises(checks.Missing, match="no prompt is seen on Claude Code's screen, which says: nothing"):
+        checks.typing(harness)
 
 
 def test_every_command_has_help(tmp_path: pathlib.Path) -> None:

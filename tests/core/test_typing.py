@@ -442,7 +442,7 @@ def test_a_claude_code_that_has_never_taken_keys_is_left_alone_after_the_first_c
     assert len(rests(world)) == 1
     assert is_replayed(world)
     assert "ready" not in world.states()
-    for rest_s in (600, 1200, 2400):
+    for rest_s in (37, 75, 150, 300):
         bury(world)
         world.wait(rest_s - 2)
         assert is_replayed(world), rest_s
@@ -482,7 +482,7 @@ def test_a_screen_without_the_known_prompt_costs_one_call_its_patience() -> None
     world.tell(ev.PtyOutput(slot, STRANGE))
     world.tell(ev.TimerFired(SlotTimer(slot, SlotDue.STATE)))
     (text,) = rests(world)
-    assert "which says: What shall we build?; for 600 s" in text
+    assert "which says: What shall we build?; for 38 s" in text
     other = world.slot_of(first)
     assert world.relay.pool.sessions[other].spec.mode is do.Mode.GATE
     world.die(slot)
