@@ -20,6 +20,7 @@ from relayd.core.mod_trial import ModTrial
 from relayd.core.session import life
 from relayd.core.session.record import Session
 from relayd.core.session.spec import SessionSpec
+from relayd.core.witness_trial import WitnessTrial
 
 
 class Launcher:
@@ -31,6 +32,7 @@ class Launcher:
         self.can: Capabilities = host.capabilities
         self.mod_trial = ModTrial()
         self.machine = host.machine
+        self.witness_trial = WitnessTrial()
         self._config = config
         self._host = host
 
@@ -42,8 +44,9 @@ class Launcher:
         self._config = config
 
     def updated(self, capabilities: Capabilities) -> None:
-        """`claude` has been updated: whether it takes the mod must be seen anew."""
+        """`claude` has been updated: whether it takes the mod and tells what it sends must be seen anew."""
         self.can, self.mod_trial = capabilities, ModTrial()
+        self.witness_trial.updated()
 
     def launch(self, key: LaunchKey, mode: Mode, streams: bool, now: float) -> tuple[Session, list[Action]]:
         """A new session, and the orders that bring it to life."""
@@ -66,7 +69,17 @@ class Launcher:
         )
         sources = self._config.setting_sources
         order = launch.build(
-            key, host.claude, slot, paths, host.workspace, urls, host.environment, sources, host.mover, host.mod_directory
+            key,
+            host.claude,
+            slot,
+            paths,
+            host.workspace,
+            urls,
+            host.environment,
+            sources,
+            host.mover,
+            host.mod_directory,
+            self._config.witness and not self.witness_trial.is_silent,
         )
         if mode is Mode.PROMPT:
             order.files[paths.prompt] = compose.system_prompt(())

@@ -8,7 +8,7 @@ Called by `table.py` only.
 from __future__ import annotations
 
 from relayd.anthropic.request import MessagesRequest
-from relayd.claude import compose, screens
+from relayd.claude import bodies, compose, screens
 from relayd.claude.compose import TranscriptContext
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -27,7 +27,8 @@ def start(session: Session, now: float) -> list[Action]:
     """The orders that bring a new process to life. Called by the pool."""
     spec = session.spec
     placeholder = compose.placeholder(spec.transcript_context(spec.slot, now))
-    spawn = do.SpawnSlot(spec.slot, spec.launch, spec.paths, placeholder, spec.mode)
+    told = do.BodyFiles(spec.paths.bodies, bodies.REQUEST_END, bodies.BODY_MAX_BYTES)
+    spawn = do.SpawnSlot(spec.slot, spec.launch, spec.paths, placeholder, told, spec.mode)
     return [spawn, session.deadlines.set(SlotDue.STATE, now + session.spec.config.spawn_limit_s)]
 
 
@@ -68,8 +69,7 @@ def arrived(session: Session, event: ev.GateOpened | ev.PromptReached, now: floa
 def hand_over(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
     """Give the process its conversation: the transcript first, then the gate, since it reads them in the other order."""
     request, session.call = event.request, event.call
-    session.turn = Turn(session.spec.key, request.stream)
-    session.turn.has_media = request.has_media
+    session.begin_turn(Turn(session.spec.key, request.stream), session.spec.witness(request), now)
     transcript = compose.conversation(begin(session, request, now), request)
     return [
         *session.calls.offer(request.tools),
@@ -113,7 +113,9 @@ def expired(session: Session, event: ev.DeadlinePassed, now: float) -> list[Acti
 
 
 def strayed(
-    session: Session, event: ev.HookArrived | ev.PiecesArrived | ev.WireArrived | ev.ToolCalled, now: float
+    session: Session,
+    event: ev.HookArrived | ev.PiecesArrived | ev.WireArrived | ev.ToolCalled | ev.RequestTold,
+    now: float,
 ) -> list[Action]:
     """Claude Code works although it was given nothing to do."""
     lose(session, "Claude Code has begun a turn that nobody ordered")
@@ -125,7 +127,9 @@ def lose(session: Session, reason: str) -> None:
     that a call has taken, and that has not got the call's conversation yet, is that of an earlier call.
     """
     if session.turn is not None and session.assigned is None:
-        session.parts += session.turn.lost(reason)
+        parts = session.turn.lost(reason)
+        held, session.held = session.held, []
+        session.parts += parts if any(isinstance(part, Failed) for part in parts) else [*held, *parts]
     else:
         session.parts.append(Failed(ApiError(500, reason), lost=True, unseen=True))
 
