@@ -136,7 +136,9 @@ def typing(harness: Harness) -> str:
     deadline = time.monotonic() + TYPING_LIMIT_S
     while post(harness, ask("[[say ok]] please", system=SYSTEM)).road not in TYPED_ROADS:
         if time.monotonic() > deadline:
-            raise Missing("no process takes messages at its prompt: all calls are replayed" + _told(harness, "no prompt is seen"))
+            raise Missing(
+                "no process takes messages at its prompt: all calls are replayed" + _told(harness, "all calls are replayed")
+            )
         time.sleep(1)
     value = ask("", system=SYSTEM, messages=[{"role": "user", "content": "[[say ok]] please"}])
     for text in ("[[say ok]] and so on", "# by the\teditor @once\r\nmore"):
