@@ -154,17 +154,18 @@ class FileHandler(StderrHandler):
     def _write(self, data: bytes) -> int:
         if self._written + len(data) > FILE_MAX_BYTES:
             self._set_aside()
+        if self._fd < 0:  # there was no fd to be had, or no disk
+            self._fd = _open(self._path)
         count = super()._write(data)
         self._written += count
         return count
 
     def _set_aside(self) -> None:
         """Begin anew; in the same file, if somebody does not let go of it."""
-        os.close(self._fd)
-        self._fd, self._written = -1, 0
+        fd, self._fd, self._written = self._fd, -1, 0
         with contextlib.suppress(OSError):
+            os.close(fd)
             os.replace(self._path, self._path + SET_ASIDE)
-        self._fd = _open(self._path)
 
     def close(self) -> None:
         """Close the file."""
