@@ -88,11 +88,6 @@ def is_older(version: str, than: str) -> bool:
     return first is not None and second is not None and first < second
 
 
-def lacking(version: str) -> frozenset[str]:
-    """What a version lacks by the table."""
-    return frozenset(need.check for need in NEEDS if is_older(version, need.since))
-
-
 @dataclass(frozen=True)
 class Capabilities:
     """The default is a `claude` that nobody has examined: it is taken to be able to do everything.

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import MessagesRequest, Thinking
 from relayd.claude import compose, environment, hooks, launch, telemetry
-from relayd.claude.capabilities import FLAGS_OF_ALL, NEEDS, is_older, lacking
+from relayd.claude.capabilities import FLAGS_OF_ALL, NEEDS, is_older
 from relayd.claude.compose import TranscriptContext
 from relayd.claude.launch import CallbackUrls, LaunchKey
 from relayd.claude.reminders import Machine
 from relayd.claude.transcript import AssistantLine, ErrorLine, TranscriptReader, UserLine
 from relayd.doctor.checks import CHECKS
 from relayd.errors import ApiError
-from tests.helpers import splits
+from tests.helpers import lacking, splits
 
 URLS = CallbackUrls("http://127.0.0.1:1/hooks/s", "http://127.0.0.1:1/mcp/s")
 CONTEXT = TranscriptContext("0-1", "/w", "now", "2026-01-01", Machine("linux", "bash", "Linux 6"))
@@ -370,7 +370,7 @@ def test_versions_are_compared_as_numbers(version: str, than: str, is_so: bool) 
 
 
 def test_what_old_versions_lack() -> None:
-    assert lacking("2.1.330") == lacking("of unknown version") == frozenset()
+    assert lacking("2.1.330") == lacking("of unknown version") == set()
     assert lacking("2.1.290") == {"typing"}
     assert "tools" in lacking("2.1.279")
     assert "tools" not in lacking("2.1.280")

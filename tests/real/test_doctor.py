@@ -11,10 +11,10 @@ import sys
 import pytest
 
 from relayd import verdict
-from relayd.claude import capabilities
 from relayd.doctor.checks import CHECKS, MODEL, Result, examine
 from relayd.doctor.harness import Harness
 from relayd.runtime.files import fingerprint
+from tests.helpers import lacking
 
 pytestmark = pytest.mark.real
 
@@ -46,6 +46,4 @@ def test_older_versions_lack_what_the_table_says(version: str, tmp_path: pathlib
     with Harness(str(tmp_path), OLDER[version], flags) as harness:
         results = examine(harness, told.append, without=("speed",))
     assert results == told
-    assert {r.name for r in results if not r.works} == capabilities.lacking(version), [
-        (r.name, r.seen) for r in results if not r.works
-    ]
+    assert {r.name for r in results if not r.works} == lacking(version), [(r.name, r.seen) for r in results if not r.works]
