@@ -35,7 +35,7 @@ def table(found: dict[str, Verdict]) -> list[str]:
     """A line a version, a column a check."""
     names = list(dict.fromkeys(check["name"] for verdict in found.values() for check in verdict["checks"]))
     lines = [f"| version | {' | '.join(names)} | took |", "| --- |" + " --- |" * (len(names) + 1)]
-    for version, verdict in reversed(found.items()):
+    for version, verdict in found.items():
         works = {check["name"]: check["works"] for check in verdict["checks"]}
         took = sum(check["took_s"] for check in verdict["checks"])
         lines.append(f"| {version} | {' | '.join(MARKS[works.get(name)] for name in names)} | {took:.0f} s |")
@@ -45,7 +45,7 @@ def table(found: dict[str, Verdict]) -> list[str]:
 def reasons(found: dict[str, Verdict]) -> list[str]:
     """What was seen where a check failed; versions that say the same stand together."""
     seen: dict[tuple[str, str], list[str]] = {}
-    for version, verdict in reversed(found.items()):
+    for version, verdict in found.items():
         for check in verdict["checks"]:
             if not check["works"]:
                 seen.setdefault((check["name"], " ".join(check["seen"].split())[:200]), []).append(version)
