@@ -133,12 +133,19 @@ def _bare(block: Any) -> Block:
 
 
 def _system(wanted: tuple[str, ...], body: dict[str, Any]) -> str:
-    """The client's system prompt comes last, as one text. Other providers may get fewer blocks of Claude Code's own."""
+    """The client's system prompt comes last, as one text. Other providers may get fewer blocks of Claude Code's own. Where the
+    client is Claude Code, its first blocks look like these, and stay blocks.
+    """
     found = [_bare(block) for block in _list(body, "system")]
+    texts = [block["text"] for block in found if block.keys() == {"type", "text"} and block["type"] == "text"]
     text = "\n\n".join(filter(None, wanted))
-    if text and (not found or not _same(found.pop(), {"type": "text", "text": text}, is_loose=False)):
+    if len(texts) != len(found) or not all(isinstance(each, str) for each in texts):
         return "system"
-    return "system" if len(found) > OWN_SYSTEM_BLOCKS else ""
+    if not text:
+        return "system" if len(texts) > OWN_SYSTEM_BLOCKS else ""
+    counts = range(1, min(len(texts), OWN_SYSTEM_BLOCKS + 1) + 1)
+    places = (n for n in counts if "\n\n".join(texts[-n:]) == text and len(texts) - n <= OWN_SYSTEM_BLOCKS)
+    return "" if next(places, None) else "system"
 
 
 def _parameters(wanted: dict[str, Any], body: dict[str, Any]) -> str:

@@ -136,6 +136,17 @@ def test_what_was_named_as_inexact_may_differ_as_javascript_does() -> None:
     assert expected(sent).difference(changed) == "messages.1.content.2"
 
 
+def test_claude_code_as_the_client_has_system_blocks_that_look_like_its_own() -> None:
+    """They stay blocks of their own, instead of being one text with the rest: the model gets the same."""
+    mine = ["x-anthropic-billing-header: cc_entrypoint=sdk-cli;", "You are a Claude agent.", "Do this."]
+    sent = {**TALK, "system": [{"type": "text", "text": text} for text in mine]}
+    changed = body_of(sent)
+    changed["system"] = [{"type": "text", "text": text} for text in mine]
+    assert expected(sent).difference(changed) == ""
+    changed["system"].append({"type": "text", "text": "And that."})
+    assert expected(sent).difference(changed) == "system"
+
+
 def test_reminders_of_older_versions_are_their_own() -> None:
     changed = body_of(TALK)
     changed["messages"][0]["content"].insert(0, {"type": "text", "text": "<system-reminder>\nToday…\n</system-reminder>\n"})

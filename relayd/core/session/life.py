@@ -127,9 +127,7 @@ def lose(session: Session, reason: str) -> None:
     that a call has taken, and that has not got the call's conversation yet, is that of an earlier call.
     """
     if session.turn is not None and session.assigned is None:
-        parts = session.turn.lost(reason)
-        held, session.held = session.held, []
-        session.parts += parts if any(isinstance(part, Failed) for part in parts) else [*held, *parts]
+        session.add_last(session.turn.lost(reason))
     else:
         session.parts.append(Failed(ApiError(500, reason), lost=True, unseen=True))
 
@@ -200,7 +198,7 @@ def hung_up(session: Session, event: ev.PtyClosed, now: float) -> list[Action]:
 def last_words(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]:
     """Transcript lines that were on their way when the terminal closed may complete the answer."""
     if session.turn is not None:
-        session.parts += session.turn.read(session.reader.feed(event.data))
+        session.add_last(session.turn.read(session.reader.feed(event.data)))
     return []
 
 

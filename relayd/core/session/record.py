@@ -12,7 +12,7 @@ from relayd.core.actions import Action
 from relayd.core.session.deadlines import Deadlines
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.display import Display, Screen
-from relayd.core.session.parts import Failed, Part, Typed, Wait
+from relayd.core.session.parts import Failed, Part, Typed, Verdict, Wait
 from relayd.core.session.prompt_input import PromptInput
 from relayd.core.session.spec import SessionSpec
 from relayd.core.session.states import FREE, LIVE, State
@@ -107,12 +107,18 @@ class Session:
         self.witness, self.held, self.is_witness_due = witness, [], False
 
     def take_parts(self) -> list[Part]:
-        """The parts that are the call's now. What was held back of an answer that fails stays here."""
+        """The parts so far, and none after that."""
         parts, self.parts = self.parts, []
-        if not parts or not self.held:
-            return parts
+        return parts
+
+    def add_last(self, parts: list[Part]) -> None:
+        """Parts of a process that is lost: nothing more will be known of what the model was asked. What was held back comes with
+        them, unless the answer fails, or is to another question.
+        """
         held, self.held = self.held, []
-        return parts if any(isinstance(part, Failed) for part in parts) else held + parts
+        has_failed = any(isinstance(part, Failed) for part in parts)
+        is_wrong = self.witness is not None and self.witness.verdict is Verdict.CHANGED
+        self.parts += parts if has_failed or is_wrong else [*held, *parts]
 
     def current_turn(self) -> Turn:
         """The turn, in a state that has one."""

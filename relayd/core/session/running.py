@@ -16,7 +16,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.life import timeout
-from relayd.core.session.parts import Failed, Finished, Part, Typed, Wait
+from relayd.core.session.parts import Failed, Finished, Part, Typed, Verdict, Wait
 from relayd.core.session.record import Session
 from relayd.core.timers import SlotDue
 from relayd.errors import internal
@@ -111,11 +111,15 @@ def advance(session: Session, parts: list[Part], now: float) -> list[Action]:
     """Collect parts of the turn, once it is known what the model was asked; its end decides what becomes of the process."""
     parts, session.held = [*session.held, *parts], []
     failures: list[Part] = [part for part in parts if isinstance(part, Failed)]
-    if session.current_witness().is_awaited and parts and not failures:
+    witness = session.current_witness()
+    refused = session.current_turn().refused_before if witness.verdict is Verdict.CHANGED else None
+    if refused is not None and not failures:
+        failures = [Failed(refused)]  # why Claude Code has asked for something else
+    if witness.holds_back and not failures:
         session.held = parts
-        return [*_ask_for_request(session, now), *watch(session, now)]
+        return [*(_ask_for_request(session, now) if parts else []), *watch(session, now)]
     parts = list(failures) or parts  # what was held back of an answer that fails is not shown
-    session.parts += [*session.current_witness().report(), *parts]
+    session.parts += [*witness.report(), *parts]
     for part in parts:
         match part:
             case Finished(answer) if session.current_turn().can_park:

@@ -35,6 +35,11 @@ class Witness:
         """True as long as nothing is known."""
         return self.verdict is Verdict.AWAITED
 
+    @property
+    def holds_back(self) -> bool:
+        """True if no part of the answer may be given: nothing is known, or that the answer is to another question."""
+        return self.verdict in (Verdict.AWAITED, Verdict.CHANGED)
+
     def judge(self, data: bytes) -> Verdict:
         """A request that was sent in this turn; `data` is empty if it is too large. What was told too late counts no more."""
         if self.verdict in (Verdict.CHANGED, Verdict.SILENT):

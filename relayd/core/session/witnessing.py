@@ -11,6 +11,7 @@ from relayd.core.actions import Action
 from relayd.core.session import life, running
 from relayd.core.session.parts import Failed, Verdict
 from relayd.core.session.record import Session
+from relayd.core.timers import SlotDue
 from relayd.errors import internal
 
 
@@ -19,14 +20,19 @@ def told(session: Session, event: ev.RequestTold, now: float) -> list[Action]:
     witness = session.current_witness()
     if not witness.is_awaited and witness.verdict is not Verdict.EXACT:
         return []
-    if witness.judge(event.body) is Verdict.CHANGED:
-        return _changed(session, witness.place, now)
-    return running.advance(session, [], now)
+    if witness.judge(event.body) is not Verdict.CHANGED:
+        return running.advance(session, [], now)
+    # If the API did not take the client's own request, and Claude Code asks for something else, the API's words are on their way.
+    witness.is_reported = False
+    reason = session.deadlines.set(SlotDue.WITNESS, now + session.spec.config.failure_lag_s)
+    return [reason, *running.advance(session, [], now)]
 
 
 def overdue(session: Session, event: ev.WitnessOverdue, now: float) -> list[Action]:
-    """The request was not told in time: the answer need not wait any longer."""
+    """The request was not told in time: the answer need not wait any longer. Or nobody has said why it was changed."""
     witness = session.current_witness()
+    if witness.verdict is Verdict.CHANGED:
+        return _changed(session, witness.place, now)
     if not witness.is_awaited:
         return []
     witness.give_up()
@@ -43,12 +49,6 @@ def told_at_rest(session: Session, event: ev.RequestTold, now: float) -> list[Ac
 
 def _changed(session: Session, place: str, now: float) -> list[Action]:
     """Another process gets the call, if nothing was shown; else it ends here."""
-    session.current_witness().is_reported = False
-    refused = session.current_turn().refused_before
-    if refused is not None:  # the API did not take the client's request, and Claude Code has asked again with another
-        failed = Failed(refused)
-    else:
-        text = f"Claude Code has sent the model another request than was asked: {place} is not the client's"
-        failed = Failed(internal(text), lost=True, unseen=True)
+    text = f"Claude Code has sent the model another request than was asked: {place} is not the client's"
     log = do.Log("warning", f"{session!r} has changed a request at {place}")
-    return [log, *running.advance(session, [failed], now)]
+    return [log, *running.advance(session, [Failed(internal(text), lost=True, unseen=True)], now)]

@@ -80,7 +80,10 @@ def test_the_end_of_an_answer_waits_too() -> None:
 def test_an_answer_to_another_question_is_never_given() -> None:
     """Claude Code had repaired a conversation in silence, and the client got an answer to a question that nobody asked."""
     s = at_work()
-    feed(s, SHOWN, *END, CHANGED)
+    feed(s, SHOWN, *END, CHANGED, EXACT)
+    assert s.take_parts() == []
+    s = at_work()
+    feed(s, SHOWN, *END, CHANGED, ev.WitnessOverdue())
     witnessed, failed = s.take_parts()
     assert witnessed == Witnessed(Verdict.CHANGED)
     assert isinstance(failed, Failed)
@@ -92,15 +95,19 @@ def test_an_answer_to_another_question_is_never_given() -> None:
 def test_a_request_that_was_sent_again_is_compared_too() -> None:
     """The API had refused pictures, and Claude Code asked again without them."""
     s = at_work()
-    feed(s, EXACT, CHANGED)
-    assert kinds(s.take_parts()) == ["Witnessed", "Witnessed", "Failed"]
+    feed(s, EXACT, CHANGED, SHOWN)
+    assert kinds(s.take_parts()) == ["Witnessed"]
+    feed(s, ev.WitnessOverdue())  # and nobody has said why
+    assert kinds(s.take_parts()) == ["Witnessed", "Failed"]
     assert s.state is State.KILLING
 
 
-def test_where_the_api_refused_the_clients_request_its_own_words_are_the_answer() -> None:
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_where_the_api_refused_the_clients_request_its_own_words_are_the_answer(order: tuple[int, ...]) -> None:
     """Refused thinking was left out and the rest asked again: the client never heard that its history was not taken."""
     s = at_work()
-    feed(s, ev.WireArrived(RequestFailed(400, "Invalid `signature` in `thinking` block", "r")), CHANGED)
+    refusal = ev.WireArrived(RequestFailed(400, "Invalid `signature` in `thinking` block", "r"))
+    feed(s, *((EXACT, CHANGED, refusal)[n] for n in order))  # two files may have the same time
     (failed,) = (part for part in s.take_parts() if isinstance(part, Failed))
     assert (failed.error.status, failed.error.message, failed.lost) == (400, "Invalid `signature` in `thinking` block", False)
 
@@ -186,6 +193,7 @@ def test_a_changed_request_is_asked_again_in_a_fresh_process_and_then_reported()
     for _ in range(2):
         slots.append(world.slot_of(client))
         world.tell(ev.RequestTold(slots[-1], other(world, slots[-1])))
+        world.tell(ev.TimerFired(SlotTimer(slots[-1], SlotDue.WITNESS)))
         world.die(slots[-1])
         world.boot()
     assert len(set(slots)) == 2
@@ -203,6 +211,7 @@ def test_the_second_answer_counts_if_it_is_to_the_clients_question() -> None:
     first = world.slot_of(client)
     world.hook(first, hook_event_name="MessageDisplay", message_id="u", index=0, final=True, delta="wrong")
     world.tell(ev.RequestTold(first, other(world, first)))
+    world.tell(ev.TimerFired(SlotTimer(first, SlotDue.WITNESS)))
     world.die(first)
     world.boot()
     world.finish(world.slot_of(client), "right")
