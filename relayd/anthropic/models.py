@@ -228,6 +228,9 @@ def _as_json(found: Model) -> dict[str, Any]:
         "max_tokens": found.output,
         "deprecated_at": None,
         "retires_at": found.retires or None,
+        "context_window": found.window,  # as clients of OpenAI's shape look for the same, each by another name
+        "context_length": found.window,
+        "max_completion_tokens": found.output,
         "object": "model",
         "created": seconds,
         "owned_by": "anthropic",
