@@ -15,6 +15,7 @@ from relayd.core.conversations import Conversations
 from relayd.core.journal import Journal
 from relayd.core.pool import Pool
 from relayd.core.rate_limit import RateLimits
+from relayd.core.session.parts import Verdict
 
 
 class Status:
@@ -70,6 +71,7 @@ class Status:
     def metrics(self, now: float) -> bytes:
         """Everything for Prometheus."""
         limit = self._limits.describe(now)
+        verdicts = self._pool.launcher.witness_trial.verdicts
         facts = {
             "calls_running": len(self._calls.by_number),
             "calls_queued": len(self._calls.queue),
@@ -77,6 +79,9 @@ class Status:
             "process_starts_total": self._pool.spawned,
             "process_failures_total": self._pool.failed,
             "stream_mismatches_total": self._pool.differed,
+            "requests_exact_total": verdicts[Verdict.EXACT],
+            "requests_changed_total": verdicts[Verdict.CHANGED],
+            "requests_unseen_total": verdicts[Verdict.SILENT] + verdicts[Verdict.LARGE],
             "faults_total": self._journal.faults,
             "rate_limited": float(limit["limited"]),
             "rate_limit_resets_in_seconds": limit["resets_in_s"],
