@@ -12,6 +12,7 @@ from relayd.anthropic import models
 from relayd.anthropic.answer import JSON_TYPE
 from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core import response_api
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversations
 from relayd.core.encoder import OPENAI_REQUEST_ID
@@ -20,7 +21,6 @@ from relayd.core.status import Status
 from relayd.core.token_counter import TokenCounter
 from relayd.http import routes
 from relayd.http.routes import Completion, Question
-from relayd.openai import response_list
 
 ESTIMATED = ("x-relayd-emulated", "input_tokens")
 
@@ -54,9 +54,9 @@ class AdminApi:
                 tokens = self._counter.count(event.request, Completion.RESPONSES, now)
                 return _json({"object": "response.input_tokens", "input_tokens": tokens}, ESTIMATED)
             case Question.RESPONSE:
-                return _json(self._response(event.request.method, name, now))
+                return _json(response_api.response(self._conversations.responses, event.request, name, now))
             case Question.RESPONSE_INPUT:
-                return _json(response_list.page(self._conversations.responses.get(name, now).input, event.request.query))
+                return _json(response_api.input_items(self._conversations.responses, event.request, name, now))
             case Question.HELLO:
                 return _json({})
             case Question.MODELS:
@@ -79,12 +79,6 @@ class AdminApi:
                 return _json(self._session(event.request.method, name, now))
             case unanswered:
                 assert_never(unanswered)
-
-    def _response(self, method: str, name: str, now: float) -> dict[str, Any]:
-        if method == "DELETE":
-            self._conversations.responses.delete(name, now)
-            return {"id": name, "object": "response", "deleted": True}
-        return self._conversations.responses.get(name, now).value
 
     def _session(self, method: str, name: str, now: float) -> dict[str, Any]:
         if method == "DELETE":

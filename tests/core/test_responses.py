@@ -66,6 +66,9 @@ def test_a_conversation_goes_on_from_a_stored_response() -> None:
     assert (status, [item["role"] for item in page["data"]], page["has_more"]) == (200, ["user", "assistant"], True)
     _, rest = send(world, "GET", f"{PATH}/{found['id']}/input_items", f"order=asc&after={page['last_id']}")
     assert [item["content"][0]["text"] for item in rest["data"]] == ["and you?"]
+    assert send(world, "GET", f"{PATH}/{found['id']}", "stream=true")[0] == 400
+    for query in ("limit=0", "limit=101", "limit=x", "order=up", "after=none"):
+        assert send(world, "GET", f"{PATH}/{found['id']}/input_items", query)[0] == 400
 
 
 def test_what_is_forgotten_is_not_found_and_what_went_on_from_it_stays() -> None:

@@ -76,6 +76,8 @@ content = [{"type": "input_text", "text": "[[say seen]]"}, picture, file]
 assert ask(model=MODEL, input=[{"role": "user", "content": content}]).output_text == "seen"
 typed = client.responses.parse(model=MODEL, input="Describe Rome with 28", text_format=City)
 assert typed.output_parsed == City(name="Rome", people=28)
+with client.responses.stream(model=MODEL, input="Describe Rome with 28", text_format=City) as stream:
+    assert stream.get_final_response().output_parsed == City(name="Rome", people=28)
 
 # Stored
 first = ask(model=MODEL, input='[[tool get {"k": 3}]] [[final then]]', tools=[FUNCTION], store=True)
