@@ -156,6 +156,14 @@ def test_a_call_that_has_broken_off_is_never_closed(raw: str) -> None:
     assert [item["type"] for item in told[-1]["response"]["output"]] == ["message"]
 
 
+def test_a_call_that_the_limit_has_cut_is_no_call() -> None:
+    made = encoder()
+    data = made.start() + made.text("x") + made.call("toolu_1", "get") + made.input('{"a": [1')
+    told = events(data + made.finish(answer(BLOCKS[0], reason="max_tokens")))
+    assert told[-1]["type"] == "response.incomplete"
+    assert [item["type"] for item in told[-1]["response"]["output"]] == ["message"]
+
+
 def test_a_sign_of_life_is_an_event() -> None:
     """Codex gives up after five minutes without one, and sees no comments."""
     made = encoder()
