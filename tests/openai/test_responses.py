@@ -225,3 +225,43 @@ def test_any_flat_history_of_calls_is_a_conversation(seed: int) -> None:
     results = {b["tool_use_id"]: int(b["content"]) for b in blocks if b["type"] == "tool_result"}
     assert len(calls) == made
     assert results == calls
+
+
+def test_every_kind_of_part_and_item_has_its_place() -> None:
+    found = responses.translate(shapes.WHOLE_RESPONSE)
+    request = parse(found.value, "2023-06-01")
+    asked, called_, told = request.messages
+    assert [block["type"] for block in asked.content] == ["text", "image", "document", "document", "document"]
+    assert [block.get("name") for block in called_.content] == [None, "n__get", "code", "local_shell", "shell", "apply_patch"]
+    assert called_.content[3]["input"] == {"command": ["ls"]}
+    assert [block["type"] for block in told.content] == ["tool_result"] * 5
+    results = [block["content"] for block in told.content[:5]]
+    assert [part["type"] for part in results[0]] == ["text", "image", "document", "document", "document"]
+    assert results[1:] == ["x", "x", "a\nexit: timeout", "no"]
+    assert told.content[4]["is_error"] is True
+    assert request.system == ("be brief", "be kind", "now")  # Sonnet 5 takes no messages of the role
+    assert found.inexact == ("input.14",)
+    assert "input.2" in found.ignored
+    assert {"input.detail", "tools.strict", "truncation", "stream_options.include_obfuscation"} <= set(found.ignored)
+    assert responses.translate({"model": OLD, "input": [{"role": "user", "content": [{"type": "refusal", "refusal": "no"}]}]})
+
+
+def test_searches_of_another_provider_are_left_out_and_named() -> None:
+    request, told = translated([HI, {"type": "web_search_call", "id": "ws_1"}, {"role": "assistant", "content": "so"}, HI])
+    assert said(request) == [("user", ["text"]), ("assistant", ["text"]), ("user", ["text"])]
+    assert told.ignored == ("input.1",)
+
+
+def test_thinking_that_led_to_nothing_is_left_out_and_named() -> None:
+    """The API refuses an answer that ends in thinking; a client may hold one that was cut off."""
+    cut = {"type": "reasoning", "summary": [], "encrypted_content": reasoning.sealed(THOUGHT)}
+    request, told = translated([HI, {"role": "assistant", "content": "so"}, cut, HI])
+    assert said(request)[1] == ("assistant", ["text"])
+    assert told.ignored == ("input.2",)
+    assert said(translated([HI, cut, HI])[0]) == [("user", ["text", "text"])]
+
+
+@pytest.mark.parametrize("content", ["", "  ", [], [{"type": "input_text", "text": ""}], None])
+def test_what_says_nothing_is_left_out(content: Any) -> None:
+    request, _ = translated([{"role": "user", "content": content}, HI])
+    assert [block["text"] for block in request.messages[0].content] == ["hi"]
