@@ -10,6 +10,8 @@ from relayd import aliases
 from relayd.config import load
 from relayd.errors import ConfigError
 from tests.core.test_edge import CHAT, MESSAGES, RESPONSES, post
+from tests.core.test_http_api import send, value
+from tests.core.test_pool_and_relay import World
 
 TEXT = "gpt-4o*=claude-sonnet-5, gpt-*=haiku ,fast=claude-opus-5[1m]"
 
@@ -43,3 +45,9 @@ def test_requests_are_for_the_model_that_is_meant(path: str, given: str | None, 
     )
     world, client = post(json.dumps(body).encode(), path, model_aliases="gpt-4o*=claude-sonnet-5", default_model="haiku")
     assert world.relay.calls.by_client[client].request.model == model
+
+
+def test_a_client_that_asks_for_its_model_is_told_the_one_that_is_meant() -> None:
+    world = World(model_aliases="gpt-4o*=claude-sonnet-5")
+    assert value(world, "GET", "/v1/models/gpt-4o-mini")["id"] == "claude-sonnet-5"
+    assert send(world, "GET", "/v1/models/gpt-5").status == 404

@@ -62,7 +62,7 @@ class AdminApi:
             case Question.MODELS:
                 return _json(models.page(event.request.query))
             case Question.MODEL:
-                return _json(models.model(name))
+                return _json(models.model(self._status.model_meant(name)))
             case Question.HEALTH:
                 return _json(self._status.health(now))
             case Question.STATUS:
