@@ -26,13 +26,11 @@ class City(BaseModel):
 
 
 # Whole
-whole = ask(model=MODEL, input="hello", instructions="Be brief.", metadata={"a": "b"}, max_output_tokens=300)
+whole = ask(model=MODEL, input="hello", instructions="Be brief.", metadata={"a": "b"})
 assert (whole.output_text, whole.status, whole.metadata, whole.error) == ("echo: hello", "completed", {"a": "b"}, None)
 assert whole.usage.total_tokens == whole.usage.input_tokens + whole.usage.output_tokens > 0
 cut = ask(model=MODEL, input="[[say cut]][[stop max_tokens]]")
 assert (cut.status, cut.incomplete_details.reason, cut.output_text) == ("incomplete", "max_output_tokens", "cut")
-refused = ask(model=MODEL, input="[[say no]][[stop refusal]]")
-assert (refused.status, refused.incomplete_details.reason) == ("incomplete", "content_filter")
 
 # Streamed: numbers without a gap, one item after the other, the whole response at the end
 events = list(ask(model=MODEL, input="[[think hm]][[paragraphs 3]]", stream=True, reasoning={"summary": "auto"}))
@@ -107,13 +105,12 @@ assert client.responses.input_tokens.count(model=MODEL, input="hello").input_tok
 
 # Errors
 caught = []
-for status in (400, 401, 404, 429, 500):
+for status in (400, 429):
     try:
         ask(model=MODEL, input=f"[[error {status} as told]]", stream=status == 429)
     except openai.APIStatusError as error:
         caught.append((type(error).__name__, error.status_code, "as told" in str(error)))
-names = ("BadRequestError", "AuthenticationError", "NotFoundError", "RateLimitError", "InternalServerError")
-assert caught == [(n, s, True) for n, s in zip(names, (400, 401, 404, 429, 500), strict=True)]
+assert caught == [("BadRequestError", 400, True), ("RateLimitError", 429, True)]
 late = list(ask(model=MODEL, input="[[paragraphs 6]][[slow 0.05]][[midway 529]]", stream=True))
 assert (late[-1].type, late[-1].response.status, late[-1].response.error.code) == ("response.failed", "failed", "server_error")
 print("ok")

@@ -104,7 +104,8 @@ def test_codex_runs_commands_and_goes_on_with_what_it_was_told(real: Harness, tm
     assert run_codex(f"[[think so]]{calls[0]} {calls[1]} [[final all done]]").strip() == "all done"
     assert (work / "made").read_text() == "42\n"
     first, second = (record.body["messages"] for record in real.api.messages())
-    assert second[: len(first)] == first
+    assert [message["role"] for message in second] == [*(message["role"] for message in first), "assistant", "user"]
+    assert [block["type"] for block in second[-2]["content"]] == ["thinking", "tool_use", "tool_use"]
     assert "53" in json.dumps(second[-1])
     assert run_codex("resume", "--last", "[[count]]").startswith("5 messages")
 
