@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     serve = add("serve", "Run the daemon in the foreground.")
     _place(serve)
     serve.add_argument("--state-dir", metavar="DIR", help="private directory of the daemon (default: the platform's place)")
+    serve.add_argument("--log-file", metavar="FILE", help="write the log there (default: standard error)")
     serve.add_argument("--demo", action="store_true", help="answer from the built-in stand-in for the API; needs no account")
     setup = add("setup", "First run: find claude, check it, write the configuration, install the service.")
     _place(setup)
@@ -105,7 +106,7 @@ def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None
         return _run(options)
     except ConfigError as error:
         print(f"relayd: {printable_lines(str(error))}", file=sys.stderr)
-        return EXIT_USAGE
+        return _exit_for_wrong_configuration(options.command)
     except StartError as error:
         print(printable_lines(str(error)), file=sys.stderr)
         return EXIT_SYSTEM
@@ -118,6 +119,14 @@ def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None
     except Exception as error:
         _tell_bug(error, options.command)
         return EXIT_BUG
+
+
+def _exit_for_wrong_configuration(command: str) -> int:
+    if command != "serve":
+        return EXIT_USAGE
+    from relayd.commands import service
+
+    return service.exit_for_wrong_configuration(os.environ)
 
 
 def _tell_bug(error: Exception, command: str) -> None:
@@ -163,9 +172,19 @@ def _serve(context: contexts.Context) -> int:
         from relayd.doctor import demo  # threads and a second server: only when asked for
 
         return demo.serve(context.config, context.environ)
+    if "XPC_SERVICE_NAME" in os.environ:  # of launchd
+        from relayd.commands import service
+
+        service.shorten_log(os.environ)
     from relayd.daemon.serve import serve
 
-    return serve(context.config, context.environ, read=lambda: contexts.read_config(context.options, context.environ))
+    options = context.options
+    return serve(
+        context.config,
+        context.environ,
+        read=lambda: contexts.read_config(options, context.environ),
+        log_file=options.log_file or "",
+    )
 
 
 if __name__ == "__main__":

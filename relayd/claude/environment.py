@@ -7,6 +7,8 @@ read into a log. Pure; called by the daemon at its start.
 
 from __future__ import annotations
 
+import ntpath
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -17,7 +19,8 @@ PASSED = frozenset(
         # the user and the system
         *("HOME", "USER", "LOGNAME", "PATH", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
         *("DBUS_SESSION_BUS_ADDRESS", "USERNAME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "APPDATA", "LOCALAPPDATA"),
-        *("PROGRAMDATA", "SYSTEMROOT", "SystemRoot", "SYSTEMDRIVE", "COMSPEC", "ComSpec", "PATHEXT", "PROCESSOR_ARCHITECTURE"),
+        *("PROGRAMDATA", "PROGRAMFILES", "WINDIR", "SYSTEMROOT", "SystemRoot", "SYSTEMDRIVE", "COMSPEC", "ComSpec", "PATHEXT"),
+        *("PROCESSOR_ARCHITECTURE", "CLAUDE_CODE_GIT_BASH_PATH"),
         # the way to the API
         *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "API_TIMEOUT_MS", "BEDROCK_BASE_URL"),
@@ -40,6 +43,13 @@ PREFIXES = (
     "LC_",
     "XDG_",
 )
+
+# What a session or the system sets for itself, as it does most of XDG_*: a service has its own, or needs none.
+OWN_TO_EACH = frozenset(("HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TEMP", "TMP", "DBUS_SESSION_BUS_ADDRESS"))
+SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASS", "CREDENTIAL", "HEADERS", "COOKIE")
+# … and yet no secrets: paths and times.
+NO_SECRETS = frozenset(("CLAUDE_CODE_CLIENT_KEY", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS", "GOOGLE_APPLICATION_CREDENTIALS"))
+PATH_ENDS = ("_FILE", "_PATH", "_DIR")
 
 OURS = {
     "TERM": "xterm-256color",
@@ -73,6 +83,8 @@ OURS = {
 
 LOGIN_QUESTION = ("auth", "status")  # a command of Claude Code: ends with 0 if somebody is logged in
 
+SHIM_TARGET = re.compile(r'"%(?:~dp0|dp0%)\\?([^"%*?<>|\r\n]*\bclaude\.exe)"', re.IGNORECASE)
+
 INSTALL_HINT = (
     "relayd: no `claude` found on PATH or in its usual places.\n"
     "Install Claude Code with either of\n"
@@ -94,6 +106,26 @@ def child_environment(environ: Mapping[str, str], own_port: int) -> tuple[dict[s
         hosts = [h for h in env.get(name, "").split(",") if h]
         env[name] = ",".join(hosts + [h for h in loopback.HOSTS if h not in hosts])
     return env, notes
+
+
+def for_service(environ: Mapping[str, str], own_port: int) -> tuple[dict[str, str], list[str]]:
+    """What a service is given of the shell that installs it, so that Claude Code finds the same login there; and the names of
+    what it is not given: what may be a secret, as the service's file is no place for one, and what no such file can hold."""
+    wanted = {name: value for name, value in environ.items() if value and _is_for_service(name)}
+    if points_at(wanted.get("ANTHROPIC_BASE_URL", ""), own_port):
+        del wanted["ANTHROPIC_BASE_URL"]
+    given = {name: value for name, value in wanted.items() if not _may_be_secret(name) and value.isprintable()}
+    return given, sorted(wanted.keys() - given.keys())
+
+
+def _is_for_service(name: str) -> bool:
+    if name in OWN_TO_EACH or (name.startswith("XDG_") and not name.endswith("_HOME")):
+        return False
+    return name in PASSED or name.startswith(PREFIXES)
+
+
+def _may_be_secret(name: str) -> bool:
+    return any(word in name for word in SECRET_WORDS) and name not in NO_SECRETS and not name.endswith(PATH_ENDS)
 
 
 def points_at(url: str, port: int) -> bool:
@@ -125,6 +157,23 @@ def config_directory(environ: Mapping[str, str]) -> str:
     """Claude Code's own directory for the given environment."""
     home = environ.get("HOME") or environ.get("USERPROFILE") or "/"
     return environ.get("CLAUDE_CONFIG_DIR") or f"{home}/.claude"
+
+
+def windows_shell(environ: Mapping[str, str], has_git: bool) -> str:
+    """What Claude Code takes for its shell on Windows: PowerShell, if it does not find the one that comes with Git."""
+    if not (has_git or environ.get("CLAUDE_CODE_GIT_BASH_PATH")):
+        return "PowerShell"
+    shell = environ.get("SHELL", "unknown")
+    return next((name for name in ("zsh", "bash") if name in shell), shell)
+
+
+def behind_shim(shim: str, text: str) -> str:
+    """The program that npm's `claude.cmd` starts; the shim itself if it starts none. `text` is its content.
+
+    A process of the shim would be `cmd.exe`: ending that leaves Claude Code running.
+    """
+    found = SHIM_TARGET.search(text)
+    return ntpath.normpath(ntpath.join(ntpath.dirname(shim), found[1])) if found else shim
 
 
 def usual_places(home: str) -> list[str]:
