@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relayd import loopback
+from relayd import aliases, loopback
 from relayd.errors import ConfigError
 from relayd.knobs import Knob, count, knobs_of, seconds, shown, size, switch, word
 from relayd.limits import DAY_S, KIB, MIB, Limits
@@ -87,10 +87,12 @@ class Config(Limits):
     )
 
     # What is kept for clients
-    session_idle_s: float = seconds(1800.0, "How long a sticky session is kept after its last call.", low=1, high=30 * DAY_S)
+    session_idle_s: float = seconds(
+        1800.0, "How long a sticky session or a stored response is kept after its last use.", low=1, high=30 * DAY_S
+    )
     conversations_max_bytes: int = size(
         256 * MIB,
-        "Memory for what sticky sessions and threads hold; the one used longest ago goes first.",
+        "Memory for what sticky sessions and threads hold, and as much for stored responses; the longest unused goes first.",
         low=KIB,
         high=64 * 1024 * MIB,
     )
@@ -107,6 +109,11 @@ class Config(Limits):
         32 * MIB, "Largest request body, as the API has it; 413 above. Smaller saves memory.", low=64 * KIB, high=1024 * MIB
     )
     strict: bool = switch(False, "Refuse parameters that cannot be honoured with a 400, instead of naming them in a header.")
+    model_aliases: str = word(
+        "",
+        "Other names for models, for programs that know OpenAI's: `gpt-4o*=claude-sonnet-5, fast=haiku`; the first that fits.",
+    )
+    default_model: str = word("", "Model of requests that name none; empty: they get a 400, as from the API.")
     telemetry: bool = switch(
         True,
         "Let Claude Code report usage and API errors to relayd (OpenTelemetry, loopback): ends calls 0.1 s earlier.",
@@ -155,6 +162,7 @@ class Config(Limits):
         """Every Config is within its bounds, also one made in code."""
         for name, knob in (KEYS | FIXED).items():
             knob.judged(getattr(self, name))
+        aliases.check(self.model_aliases, self.default_model)
         if self.idle + self.keeps > self.max:
             together = "idle and kept together" if self.keeps else "idle"
             raise ConfigError(f"max: {self.max} is below {together}, {self.idle + self.keeps}")

@@ -74,15 +74,17 @@ def terminal(data: bytes) -> None:
 
 
 def body(data: bytes) -> None:
-    """Bodies of calls in both shapes, through a relay: any bytes, and a request in which these bytes choose a wrong part."""
+    """Bodies of calls in each shape, through a relay: any bytes, and a request in which these bytes choose a wrong part."""
     kind, rest = data[:1], data[1:]
     for value, path in (
         (shapes.WHOLE, test_edge.MESSAGES),
         (shapes.WHOLE_CHAT, test_edge.CHAT),
+        (shapes.WHOLE_RESPONSE, test_edge.RESPONSES),
         (shapes.CARRIED, test_edge.COUNT),
     ):
         test_edge.survived(data, path)
-        test_edge.survived(shapes.wronged(shapes.CARRIED if kind < b"\x40" and path != test_edge.CHAT else value, rest), path)
+        is_carried = kind < b"\x40" and path in (test_edge.MESSAGES, test_edge.COUNT)
+        test_edge.survived(shapes.wronged(shapes.CARRIED if is_carried else value, rest), path)
 
 
 def told(data: bytes) -> None:

@@ -133,6 +133,55 @@ WHOLE_CHAT: dict[str, Any] = {
     **{"tools": [CHAT_TOOL], "tool_choice": {"type": "function", "function": {"name": "get"}}},
     **{name: given[-1] for name, given in CHAT_OPTIONAL.items()},
 }
+RESPONSE_TOOLS: list[dict[str, Any]] = [
+    {"type": "function", "name": "get", "description": "Gets.", "parameters": SCHEMA, "strict": True},
+    {"type": "namespace", "name": "n", "description": "More.", "tools": [{"type": "function", "name": "get"}]},
+    {"type": "custom", "name": "code", "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}},
+    *({"type": kind} for kind in ("local_shell", "apply_patch", "web_search")),
+    {"type": "shell", "environment": {"type": "local"}},
+]
+RESPONSE_PARTS: list[dict[str, Any]] = [
+    {"type": "input_text", "text": "hello"},
+    {"type": "input_image", "image_url": "data:image/png;base64,aGk=", "detail": "low"},
+    {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="},
+    {"type": "input_file", "file_data": "data:text/plain;base64,aGk="},
+    {"type": "input_file", "file_url": "https://example.com/a.pdf"},
+]
+RESPONSE_CALLS: list[dict[str, Any]] = [
+    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA"},
+    {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "see"}], "status": "completed"},
+    {"type": "function_call", "call_id": "c0", "name": "get", "namespace": "n", "arguments": '{"a": [1, {"b": null}]}'},
+    {"type": "custom_tool_call", "call_id": "c1", "name": "code", "input": "x"},
+    {"type": "local_shell_call", "call_id": "c2", "action": {"type": "exec", "command": ["ls"], "env": {}}},
+    {"type": "shell_call", "call_id": "c3", "action": {"commands": ["ls"], "timeout_ms": None}},
+    {"type": "apply_patch_call", "call_id": "c4", "operation": {"type": "delete_file", "path": "a"}},
+]
+RESPONSE_RESULTS: list[dict[str, Any]] = [
+    {"type": "function_call_output", "call_id": "c0", "output": RESPONSE_PARTS},
+    {"type": "custom_tool_call_output", "call_id": "c1", "output": "x"},
+    {"type": "local_shell_call_output", "id": "c2", "output": "x"},
+    {"type": "shell_call_output", "call_id": "c3", "output": [{"stdout": "a", "stderr": "", "outcome": {"type": "timeout"}}]},
+    {"type": "apply_patch_call_output", "call_id": "c4", "status": "failed", "output": "no"},
+]
+WHOLE_RESPONSE: dict[str, Any] = {
+    "model": "claude-sonnet-5",
+    "instructions": "be brief",
+    "input": [
+        {"role": "developer", "content": "be kind"},
+        {"type": "message", "role": "user", "content": RESPONSE_PARTS},
+        *RESPONSE_CALLS,
+        *RESPONSE_RESULTS,
+        {"role": "developer", "content": [{"type": "input_text", "text": "now"}]},
+    ],
+    "tools": RESPONSE_TOOLS,
+    "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "get"}, {"type": "shell"}]},
+    "reasoning": {"effort": "low", "summary": "auto"},
+    "text": {"format": {"type": "json_schema", "name": "x", "schema": SCHEMA, "strict": True}, "verbosity": "low"},
+    "include": ["reasoning.encrypted_content"],
+    "metadata": {"a": "b"},
+    **{"stream": True, "store": True, "parallel_tool_calls": False, "max_output_tokens": 100, "temperature": 1.7},
+    **{"truncation": "auto", "prompt_cache_key": "k", "stream_options": {"include_obfuscation": True}},
+}
 
 
 @st.composite

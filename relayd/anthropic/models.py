@@ -137,10 +137,13 @@ def known(name: str) -> Model | None:
     return BY_NAME.get(name)
 
 
-@lru_cache(maxsize=256)  # three questions a call, and clients name the models
 def facts(name: str) -> Model:
     """What is known of a model by any name; of one that is not in the table, what its line suggests."""
-    wanted = name[:NAME_MAX].lower().removesuffix("[1m]")
+    return _facts(name[:NAME_MAX].lower().removesuffix("[1m]"))
+
+
+@lru_cache(maxsize=256)  # three questions a call, and clients name the models: a name of any length must not stay here
+def _facts(wanted: str) -> Model:
     if wanted in BY_NAME:
         return BY_NAME[wanted]
     found = LINE_AND_VERSION.search(wanted)
@@ -228,6 +231,9 @@ def _as_json(found: Model) -> dict[str, Any]:
         "max_tokens": found.output,
         "deprecated_at": None,
         "retires_at": found.retires or None,
+        "context_window": found.window,  # as clients of OpenAI's shape look for the same, each by another name
+        "context_length": found.window,
+        "max_completion_tokens": found.output,
         "object": "model",
         "created": seconds,
         "owned_by": "anthropic",

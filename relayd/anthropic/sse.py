@@ -114,6 +114,9 @@ class StreamEncoder:
         """Keeps a silent stream alive."""
         return event("ping", {})
 
+    def stored(self, answer: Answer) -> None:
+        """Answers of this shape are not stored."""
+
     def _stop(self) -> bytes:
         return _stop(self.index) if self.open is not None else b""
 

@@ -12,12 +12,17 @@ from relayd.anthropic import models
 from relayd.anthropic.answer import JSON_TYPE
 from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core import response_api
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversations
+from relayd.core.encoder import OPENAI_REQUEST_ID
 from relayd.core.reports import METRICS_TYPE
 from relayd.core.status import Status
 from relayd.core.token_counter import TokenCounter
-from relayd.http.routes import Question
+from relayd.http import routes
+from relayd.http.routes import Completion, Question
+
+ESTIMATED = ("x-relayd-emulated", "input_tokens")
 
 
 class AdminApi:
@@ -34,21 +39,30 @@ class AdminApi:
     def answer(self, event: ev.RequestArrived, question: Question, name: str, request_id: str, now: float) -> list[Action]:
         """The answer to a question. `name` is what its path names, if it does. Raises ApiError."""
         body, headers = self._answer(event, question, name, now)
-        return [do.Respond(event.client, 200, [*headers, ("request-id", request_id)], body)]
+        headers = [*headers, ("request-id", request_id)]
+        headers += [(OPENAI_REQUEST_ID, request_id)] if question in routes.OPENAI else []
+        return [do.Respond(event.client, 200, headers, body)]
 
     def _answer(self, event: ev.RequestArrived, question: Question, name: str, now: float) -> tuple[bytes, Headers]:
         match question:
             case Question.METRICS:
                 return self._status.metrics(now), [("content-type", METRICS_TYPE)]
             case Question.COUNT:
-                tokens = self._counter.count(event.request, now)
-                return _json({"input_tokens": tokens}, ("x-relayd-emulated", "input_tokens"))
+                tokens = self._counter.count(event.request, Completion.MESSAGES, now)
+                return _json({"input_tokens": tokens}, ESTIMATED)
+            case Question.RESPONSE_COUNT:
+                tokens = self._counter.count(event.request, Completion.RESPONSES, now)
+                return _json({"object": "response.input_tokens", "input_tokens": tokens}, ESTIMATED)
+            case Question.RESPONSE:
+                return _json(response_api.response(self._conversations.responses, event.request, name, now))
+            case Question.RESPONSE_INPUT:
+                return _json(response_api.input_items(self._conversations.responses, event.request, name, now))
             case Question.HELLO:
                 return _json({})
             case Question.MODELS:
                 return _json(models.page(event.request.query))
             case Question.MODEL:
-                return _json(models.model(name))
+                return _json(models.model(self._status.model_meant(name)))
             case Question.HEALTH:
                 return _json(self._status.health(now))
             case Question.STATUS:

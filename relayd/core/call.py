@@ -20,7 +20,7 @@ from relayd.core import actions as do
 from relayd.core import output_constraints
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversation
-from relayd.core.encoder import Encoder, encoded
+from relayd.core.encoder import OPENAI_REQUEST_ID, Encoder, Stored, encoded
 from relayd.core.session.parts import Failed, Finished, Part, Shown, Witnessed
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError
@@ -153,6 +153,10 @@ class Call:
         """The id that the client has seen."""
         return self._encoder.message_id if self.request.stream else answer.id
 
+    def stored(self, answer: Answer) -> Stored | None:
+        """What of the answer is kept under its id."""
+        return self._encoder.stored(answer)
+
     def hold_due(self, now: float) -> list[Action]:
         """Nothing has come for a while: send the head of the stream, so that the client sees a sign of life."""
         if self.stage is Stage.HELD:
@@ -239,6 +243,7 @@ class Call:
         queue, claude = 1000 * (self.started_at - self.arrived), 1000 * (now - self.started_at)
         timing = f'queue;dur={queue:.1f}, claude;dur={claude:.1f};desc="{self.road.value if self.road else "none"}"'
         headers = [("content-type", content_type), ("request-id", self.request_id), ("server-timing", timing)]
+        headers += [(OPENAI_REQUEST_ID, self.request_id)] if self.route != "messages" else []
         if self.request.ignored:
             headers.append(("x-relayd-ignored", ", ".join(self.request.ignored)))
         inexact = (*self.request.inexact, *self._inexact_answer())
@@ -257,9 +262,9 @@ class Call:
         return headers
 
     def _inexact_answer(self) -> tuple[str, ...]:
-        """What the answer may not have as the API gave it. The chat shape has no place for the name of a stop sequence."""
+        """What the answer may not have as the API gave it. OpenAI's shapes have no place for the name of a stop sequence."""
         found = self.answer.inexact if self.answer else ()
-        return tuple(name for name in found if name != "stop_sequence" or self.route != "chat")
+        return tuple(name for name in found if name != "stop_sequence" or self.route == "messages")
 
     def _ping_timer(self, now: float) -> Action:
         return do.SetTimer(self._timer(CallDue.PING), now + self._config.ping_interval_s)

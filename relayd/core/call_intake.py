@@ -18,6 +18,7 @@ from relayd.core.driver import Driver
 from relayd.core.replies import error_reply
 from relayd.errors import ApiError, internal, overloaded
 from relayd.faults import describe
+from relayd.http import routes
 from relayd.http.routes import Completion
 
 RETRY_AFTER_S = 10
@@ -47,19 +48,20 @@ class CallIntake:
         """Use another configuration from now on."""
         self._config = config
 
-    def ask(self, event: ev.RequestArrived, is_chat: bool, request_id: str, now: float) -> list[Action]:
+    def ask(self, event: ev.RequestArrived, route: Completion, request_id: str, now: float) -> list[Action]:
         """A request for an answer has come."""
         client = event.client
         try:
-            decoded = request_decoding.read(event.request, is_chat, self._config)
+            decoded = request_decoding.read(event.request, route, self._config, self._conversations.responses, now)
             asked = Waiting(self._calls.next_number(), client, decoded, request_id, now, self._calls.unix_time(now))
             return self._admission.admit(asked, now)
         except Exception as error:
-            return self._turn_away(client, error, request_id, is_chat, now)
+            return self._turn_away(client, error, request_id, route, now)
 
     def refused(self, event: ev.RequestRefused, request_id: str, now: float) -> list[Action]:
         """A request for an answer was refused before it was complete."""
-        return self._turn_away(event.client, event.error, request_id, event.route is Completion.CHAT, now)
+        route = event.route if isinstance(event.route, Completion) else Completion.MESSAGES
+        return self._turn_away(event.client, event.error, request_id, route, now)
 
     def take_ready(self, now: float) -> list[Action]:
         """Calls whose sticky session has come free."""
@@ -69,7 +71,7 @@ class CallIntake:
                 orders += self._admission.start(asked, now)
             except Exception as error:
                 orders.append(do.CancelTimer(asked.timer))
-                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.is_chat, now)
+                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now)
         return orders
 
     def give_up_waiting(self, number: int, now: float) -> list[Action]:
@@ -78,7 +80,7 @@ class CallIntake:
         if asked is None:
             return []
         error = overloaded("Overloaded: the calls before this one of its session have not ended in time", RETRY_AFTER_S)
-        return self._turn_away(asked.client, error, asked.request_id, asked.decoded.is_chat, now)
+        return self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now)
 
     def client_left(self, client: int) -> list[Action]:
         """A client has left; its call may be waiting."""
@@ -91,12 +93,12 @@ class CallIntake:
         for asked in self._conversations.stop_all_waiting():
             orders.append(do.CancelTimer(asked.timer))
             try:
-                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.is_chat, now)
+                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now)
             except Exception as bug:  # costs this client its error: its connection is closed instead
                 orders += [do.Log("error", f"{asked.request_id} met a bug: {describe(bug)}"), do.CloseClient(asked.client)]
         return orders
 
-    def _turn_away(self, client: int, error: Exception, request_id: str, is_chat: bool, now: float) -> list[Action]:
+    def _turn_away(self, client: int, error: Exception, request_id: str, route: Completion, now: float) -> list[Action]:
         """End a request with an error: the client's own, or one of ours for a bug. Never raises."""
         call = self._calls.by_client.get(client)
         if call is not None:  # it was admitted, and a bug came after that
@@ -106,10 +108,10 @@ class CallIntake:
             orders.append(do.Log("error", f"{request_id} met a bug: {describe(error)}"))
             error = internal("Internal server error")
         try:
-            orders.append(error_reply(client, error, request_id, is_chat))
+            orders.append(error_reply(client, error, request_id, route in routes.OPENAI))
         except Exception as second:
             orders += [do.Log("error", f"{request_id} met a bug: {describe(second)}"), do.CloseClient(client)]
         try:
-            return orders + self._calls.refused(request_id, "chat" if is_chat else "messages", error, now)
+            return orders + self._calls.refused(request_id, route.value, error, now)
         except Exception as second:
             return [*orders, do.Log("error", f"{request_id} could not be written down: {describe(second)}")]

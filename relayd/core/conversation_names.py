@@ -42,6 +42,14 @@ def name_of(headers: Mapping[str, str], value: dict[str, Any]) -> Name | None:
     return _thread(thread, value) if thread is not None else None
 
 
+def name_beside(headers: Mapping[str, str], previous_response: str) -> Name | None:
+    """The same for a request that may go on from a response, which is none of these. Raises ApiError 400."""
+    name = name_of(headers, {})
+    if name is not None and previous_response:
+        raise invalid("a request can name one conversation only: a session by header, or a previous response")
+    return name
+
+
 def _as_sent(value: str) -> str:
     """A header's value, which HTTP hands on as Latin-1, in the letters of the client."""
     return text_of(value.encode("latin-1", "replace"))

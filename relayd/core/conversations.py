@@ -1,4 +1,4 @@
-"""The conversations that relayd stores for its clients: sticky sessions and message threads. Pure.
+"""The conversations that relayd stores for its clients: sticky sessions and message threads; with the stored responses. Pure.
 
 A conversation is data, not a process: it survives its process, and a parked turn goes on if there is one. A sticky
 session is named by the client and takes its calls one after the other; a thread is named by the id of its latest
@@ -24,7 +24,8 @@ from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import Held, MessagesRequest
 from relayd.config import Config
 from relayd.core.conversation_names import NEW_THREAD, SESSION, THREAD, Name
-from relayd.core.request_decoding import DecodedRequest
+from relayd.core.decoded_request import DecodedRequest
+from relayd.core.stored_responses import StoredResponses
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError, overloaded
 
@@ -69,6 +70,7 @@ class Conversations:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self.responses = StoredResponses(config)
         self._stored: dict[str, OrderedDict[str, Conversation]] = {SESSION: OrderedDict(), THREAD: OrderedDict()}
         self._size_bytes = 0
         self._ready: deque[Conversation] = deque()  # they are free, and calls wait for them
@@ -86,6 +88,7 @@ class Conversations:
     def reconfigure(self, config: Config) -> None:
         """Use another configuration from now on."""
         self._config = config
+        self.responses.reconfigure(config)
 
     # Calls that wait for an earlier one
 
@@ -189,7 +192,8 @@ class Conversations:
 
     def expire(self, now: float) -> float | None:
         """Forget what was not used for too long. When to look again, or None."""
-        looks = []
+        look = self.responses.expire(now)
+        looks = [look] if look is not None else []
         for kind, stored in self._stored.items():
             limit = self._limit_s(kind)
             while stored:
@@ -221,7 +225,8 @@ class Conversations:
 
     def totals(self) -> dict[str, int]:
         """How much is stored."""
-        return {"kept": self._count, "bytes": self._size_bytes}
+        others = self.responses.totals()
+        return {"kept": self._count + others["kept"], "bytes": self._size_bytes + others["bytes"]}
 
     def describe(self, session_id: str, now: float) -> dict[str, Any]:
         """A sticky session without its contents. Raises ApiError 404."""

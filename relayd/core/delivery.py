@@ -82,6 +82,9 @@ class Delivery:
         return self._calls.enqueue(call, now, first=True)
 
     def _store(self, call: Call, answer: Answer, now: float) -> None:
+        kept = call.stored(answer)
+        if kept is not None:
+            self._conversations.responses.store(*kept, now)
         if call.lease is not None:
             self._conversations.finish(call.lease, call.message_id(answer), call.request, answer, now)
             call.lease = None  # not before: after a bug the call's end gives it back

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, assert_never
+from typing import Any, Protocol, assert_never
 
 from relayd.anthropic.answer import Answer
 from relayd.anthropic.blocks import Block
@@ -10,9 +10,16 @@ from relayd.core.session.live import BlockEnded, CallShown, InputShown, TextShow
 from relayd.core.session.parts import BlockShown, Shown
 from relayd.errors import ApiError
 
+OPENAI_REQUEST_ID = "x-request-id"  # the header in which OpenAI's clients look for it
+# What is kept of an answer under its id, and the items that it was an answer to.
+Stored = tuple[dict[str, Any], tuple[Any, ...]]
+
 
 class Encoder(Protocol):
-    """A shape that answers can have: `anthropic/sse.py` and `openai/encode.py`."""
+    """A shape that answers can have: `anthropic/sse.py`, `openai/encode.py` and `openai/response_encode.py`.
+
+    `stored` is None for a shape, or a request, whose answers are not stored.
+    """
 
     message_id: str
     route: str
@@ -30,6 +37,7 @@ class Encoder(Protocol):
     def finish(self, answer: Answer) -> bytes: ...
     def error(self, error: ApiError, request_id: str) -> bytes: ...
     def ping(self) -> bytes: ...
+    def stored(self, answer: Answer) -> Stored | None: ...
 
 
 def encoded(encoder: Encoder, part: Shown) -> bytes:

@@ -49,10 +49,11 @@ class HttpApi:
         try:
             return self._route(event, request_id, now)
         except ApiError as error:
-            return [error_reply(event.client, error, request_id, event.request.path.startswith(routes.CHAT_PATH))]
+            return [error_reply(event.client, error, request_id, routes.speaks_openai(event.request.path))]
         except Exception as error:
             log = do.Log("error", f"{request_id} met a bug: {describe(error)}")
-            return [log, error_reply(event.client, internal("Internal server error"), request_id)]
+            error = internal("Internal server error")
+            return [log, error_reply(event.client, error, request_id, routes.speaks_openai(event.request.path))]
 
     def _route(self, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
         self._note_page(event.client, event.origin)
@@ -62,7 +63,7 @@ class HttpApi:
         found = routes.match(request.method, request.path)
         match found.route:
             case Completion() as route:
-                return self._intake.ask(event, route is Completion.CHAT, request_id, now)
+                return self._intake.ask(event, route, request_id, now)
             case Callback() as route:
                 return self._callback(route, found.secret, event, request_id, now)
             case Page() as route:
@@ -101,7 +102,7 @@ class HttpApi:
         self._note_page(event.client, event.origin)
         if isinstance(event.route, Completion):
             return self._intake.refused(event, new_id("req_01"), now)
-        return [error_reply(event.client, event.error, new_id("req_01"))]
+        return [error_reply(event.client, event.error, new_id("req_01"), event.route in routes.OPENAI)]
 
     def _note_page(self, client: int, origin: str) -> None:
         """Remember which page's request the connection carries now."""

@@ -24,6 +24,7 @@ class Limit:
     until: float
     probe_at: float
     message: str
+    resets_at: int | None = None  # Unix seconds, if the error has told
 
 
 class RateLimits:
@@ -45,7 +46,7 @@ class RateLimits:
             del self._limits[model]
             return
         if now < limit.probe_at:
-            raise ApiError(429, limit.message, retry_after_s=round(limit.until - now) + 1)
+            raise ApiError(429, limit.message, retry_after_s=round(limit.until - now) + 1, resets_at=limit.resets_at)
         limit.probe_at = now + self._probe_s
 
     def failed(self, model: str, error: ApiError, now: float) -> None:
@@ -53,7 +54,7 @@ class RateLimits:
         wait_s = error.retry_after_s
         if error.status != 429 or wait_s is None or wait_s < FAST_MIN_S:
             return
-        self._limits[model] = Limit(now + wait_s, now + self._probe_s, error.message)
+        self._limits[model] = Limit(now + wait_s, now + self._probe_s, error.message, error.resets_at)
         self._limits.move_to_end(model)
         if len(self._limits) > MODELS_MAX:
             self._limits.popitem(last=False)

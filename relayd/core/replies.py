@@ -6,6 +6,7 @@ from relayd import codec
 from relayd.anthropic import answer as answers
 from relayd.anthropic.answer import JSON_TYPE
 from relayd.core import actions as do
+from relayd.core.encoder import OPENAI_REQUEST_ID
 from relayd.errors import ApiError
 from relayd.openai import encode
 
@@ -15,8 +16,9 @@ def json_reply(client: int, body: bytes, request_id: str) -> do.Respond:
     return do.Respond(client, 200, [("content-type", JSON_TYPE), ("request-id", request_id)], body)
 
 
-def error_reply(client: int, error: ApiError, request_id: str, is_chat: bool = False) -> do.Respond:
+def error_reply(client: int, error: ApiError, request_id: str, is_openai: bool = False) -> do.Respond:
     """An error in the shape of the Messages API, or of OpenAI's."""
-    body = encode.error_body(error, request_id) if is_chat else codec.dump(answers.error_json(error, request_id))
+    body = encode.error_body(error, request_id) if is_openai else codec.dump(answers.error_json(error, request_id))
     headers = [("content-type", JSON_TYPE), ("request-id", request_id), *answers.error_headers(error)]
+    headers += [(OPENAI_REQUEST_ID, request_id)] if is_openai else []
     return do.Respond(client, error.status, headers, body)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from relayd import __version__
+from relayd import __version__, aliases
 from relayd.config import Config
 from relayd.core import reports
 from relayd.core.call_table import CallTable
@@ -48,6 +48,10 @@ class Status:
     def is_available(self) -> bool:
         """True if a call would be taken now."""
         return not self._calls.is_closed and len(self._calls.queue) < self._config.queue_max
+
+    def model_meant(self, name: str) -> str:
+        """What a client's name for a model stands for."""
+        return aliases.resolved(name, self._config.model_aliases)
 
     def full(self, now: float) -> dict[str, Any]:
         """Everything that the dashboard and `relayd status` show."""

@@ -10,6 +10,7 @@ from relayd.core import request_decoding
 from relayd.core.conversations import Conversations
 from relayd.core.token_estimate import TokenEstimate
 from relayd.http.messages import HttpRequest
+from relayd.http.routes import Completion
 
 
 class TokenCounter:
@@ -27,8 +28,8 @@ class TokenCounter:
         """Use another configuration from now on."""
         self._config = config
 
-    def count(self, request: HttpRequest, now: float) -> int:
-        """About how many input tokens the API would count. Raises ApiError."""
-        decoded = request_decoding.read(request, False, self._config)
+    def count(self, request: HttpRequest, route: Completion, now: float) -> int:
+        """About how many input tokens the API would count for a request of this shape. Raises ApiError."""
+        decoded = request_decoding.read(request, route, self._config, self._conversations.responses, now)
         held = self._conversations.held(decoded.name, now)
-        return self._estimate.of(request_decoding.counted(decoded, held, self._config))
+        return self._estimate.of(decoded.counted(held))

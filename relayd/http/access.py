@@ -30,6 +30,7 @@ PAGE_POLICY = (
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
 )
+PORT = re.compile(r"[1-9][0-9]{0,4}")
 LOOPBACK = re.compile(r"127(?:\.\d{1,3}){3}")
 HTTP_PORT = 80  # the one that browsers leave out of Host and Origin
 # What a browser says of a request that another site, or another port of this machine, has caused.
@@ -83,25 +84,23 @@ class Access:
     token: str = field(default="", repr=False)
     names: frozenset[str] = frozenset()  # which the user has declared; a port in front of ours may be any
 
-    @cached_property
-    def hosts(self) -> frozenset[str]:
-        """What Host may say. Compared as text: nothing of a request becomes a number."""
-        with_port = {f"{name}:{self.port}" for name in loopback.HOSTS_IN_URLS}
-        return frozenset(with_port | set(loopback.HOSTS_IN_URLS) if self.port == HTTP_PORT else with_port)
-
     def is_own(self, host: str) -> bool:
         """True for a Host that no foreign page can have: a name of this daemon, or one that resolves to loopback everywhere."""
-        host = host.lower()
-        name, _, port = host.rpartition(":")
-        name = name if port.isdecimal() and name else host
-        if host in self.hosts or name in self.names:
-            return True
-        return host == f"{name}:{self.port}" and (name.endswith(".localhost") or LOOPBACK.fullmatch(name) is not None)
+        name = _name(host.lower())
+        return name in self.names or _is_loopback(name)
 
     @cached_property
     def own_origins(self) -> frozenset[str]:
-        """The origins of pages that this daemon itself has served."""
-        return frozenset(f"http://{host}" for host in self.hosts)
+        """The origins of pages that this daemon itself has served, by its own port. Compared as text."""
+        ports = ("", f":{self.port}") if self.port == HTTP_PORT else (f":{self.port}",)
+        return frozenset(f"http://{name}{port}" for name in loopback.HOSTS_IN_URLS for port in ports)
+
+    def is_own_page(self, origin: str, host: str) -> bool:
+        """True for a page that this daemon has served, by its own port or a forwarded one (`ssh -L`): the page names the host and
+        port of its request, which a browser takes from the connection. A page of another server has another port.
+        """
+        origin, host = origin.lower(), host.lower()
+        return origin in self.own_origins or (origin == f"http://{host}" and _is_loopback(_name(host)))
 
     def judge(self, method: str, path: str, headers: Mapping[str, str]) -> Admitted | Refusal:
         """May this request send its body? Header names are lower case. Never raises."""
@@ -110,7 +109,7 @@ class Access:
             return Refusal(ApiError(403, "Host is not this daemon's loopback address (allowed_hosts can add a name)"))
         origin = headers.get("origin")
         page = origin if origin is not None and origin in self.origins else ""
-        if origin is not None and not page and origin.lower() not in self.own_origins:
+        if origin is not None and not page and not self.is_own_page(origin, host):
             return Refusal(ApiError(403, "Origin is not allowed: web pages may not use this daemon"))
         if method == "OPTIONS":
             return Admitted(None, page, SMALL_BODY_MAX_BYTES)
@@ -128,6 +127,17 @@ class Access:
                 error.message += routes.hint(path, f"http://{host}")
             return Refusal(error, route if error.status != 403 else None, page)
         return Admitted(route, page, _body_max(route))
+
+
+def _name(host: str) -> str:
+    """A Host without its port."""
+    name, _, port = host.rpartition(":")
+    return name if PORT.fullmatch(port) else host
+
+
+def _is_loopback(name: str) -> bool:
+    """True for what is this machine wherever it is looked up. Behind it may be any port: somebody forwards one to ours."""
+    return name in loopback.HOSTS_IN_URLS or name.endswith(".localhost") or LOOPBACK.fullmatch(name) is not None
 
 
 def _body_max(route: Route) -> int | None:

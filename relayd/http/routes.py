@@ -20,12 +20,16 @@ class Completion(Enum):
 
     MESSAGES = "messages"
     CHAT = "chat"
+    RESPONSES = "responses"
 
 
 class Question(Enum):
     """Asks the daemon something about itself, or changes something small."""
 
     COUNT = "count"
+    RESPONSE = "response"
+    RESPONSE_INPUT = "response input"
+    RESPONSE_COUNT = "response count"
     SESSIONS = "sessions"
     SESSION = "session"
     MODELS = "models"
@@ -63,7 +67,11 @@ Route = Completion | Question | Page | Callback
 ROUTES: dict[Route, tuple[tuple[str, ...], str, str]] = {
     Completion.MESSAGES: (("POST",), r"/v1/messages", "The Messages API."),
     Completion.CHAT: (("POST",), r"/v1/chat/completions", "The same for OpenAI clients."),
+    Completion.RESPONSES: (("POST",), r"/v1/responses", "The same for clients of OpenAI's newer API: Codex, the Agents SDK."),
     Question.COUNT: (("POST",), r"/v1/messages/count_tokens", "An estimate of input tokens."),
+    Question.RESPONSE_COUNT: (("POST",), r"/v1/responses/input_tokens", "The same for OpenAI clients."),
+    Question.RESPONSE: (("GET", "DELETE"), r"/v1/responses/(?P<name>resp_[\w-]{1,128})", "A stored response, or its end."),
+    Question.RESPONSE_INPUT: (("GET",), r"/v1/responses/(?P<name>resp_[\w-]{1,128})/input_items", "What it was an answer to."),
     Question.SESSIONS: (("GET",), r"/v1/sessions", "The sticky sessions."),
     Question.SESSION: (("GET", "DELETE"), r"/v1/sessions/(?P<name>[^/]{1,1536})", "One sticky session, or its end."),
     Question.MODELS: (("GET",), r"/v1/models", "The models list, with the API's pagination; OpenAI clients read it too."),
@@ -84,9 +92,20 @@ ROUTES: dict[Route, tuple[tuple[str, ...], str, str]] = {
     Callback.MCP: (("POST",), r"/mcp/(?P<secret>[\w-]{16,64})", "Internal: the client's tools, as Claude Code calls them."),
     Callback.TELEMETRY: (("POST",), r"/telemetry/(?P<secret>[\w-]{16,64})/v1/logs", "Internal: usage and API errors."),
 }
-CHAT_PATH = "/v1/chat/completions"  # its clients read errors in OpenAI's shape
+OPENAI: frozenset[Route] = frozenset(  # their clients read errors in OpenAI's shape
+    (Completion.CHAT, Completion.RESPONSES, Question.RESPONSE, Question.RESPONSE_INPUT, Question.RESPONSE_COUNT)
+)
+OPENAI_PATHS = ("/v1/chat/completions", "/v1/responses")
+# Which clients ask for under each base URL that anybody writes: with `/v1`, without, twice, with slashes in between.
+COMMON = re.compile(r"/v1/(messages|chat/completions|responses|models)(/.*)?")
 # Paths that clients put behind a base URL, and where that has to end.
-BASES = {CHAT_PATH: "/v1", "/v1/messages/count_tokens": "", "/v1/messages": "", "/v1/models": ""}
+BASES = {
+    "/v1/chat/completions": "/v1",
+    "/v1/responses": "/v1",
+    "/v1/messages/count_tokens": "",
+    "/v1/messages": "",
+    "/v1/models": "",
+}
 # Without the token: nothing to see, a secret of its own in the path, or the token in the first message.
 OPEN: frozenset[Route] = frozenset((Question.HELLO, *Page, *Callback))
 COMPILED = {route: (methods, re.compile(pattern)) for route, (methods, pattern, _) in ROUTES.items()}
@@ -115,7 +134,23 @@ def match(method: str, path: str) -> Match:
             _check_method(method, methods)
             groups = found.groupdict()
             return Match(route, groups.get("secret") or "", text_of(unquote_to_bytes(groups.get("name") or "")))
+    plain = _plain(path)
+    if plain != path and COMMON.fullmatch(plain):
+        return match(method, plain)
     raise ApiError(404, "Not Found")
+
+
+def speaks_openai(path: str) -> bool:
+    """True for a path whose clients read errors in OpenAI's shape, however it is written."""
+    return _plain(path).startswith(OPENAI_PATHS)
+
+
+def _plain(path: str) -> str:
+    """A path as it was meant: one slash between two names, none at the end, and one `/v1` at the start."""
+    parts = [part for part in path.split("/") if part]
+    while parts[:1] == ["v1"]:
+        parts.pop(0)
+    return "/".join(["", "v1", *parts])
 
 
 def hint(path: str, origin: str) -> str:

@@ -75,7 +75,7 @@ def translate(value: dict[str, Any]) -> Translation:
         found["system"] = "\n".join(past.system)
     stops, unheard = _stops(value.get("stop"))
     found |= {"stop_sequences": stops} if stops else {}
-    sampling = _sampling(value)
+    sampling = sampling_of(value)
     emulated = ["response_format"] * _is_json_by_words(value) + ["messages.0.role"] * past.is_system_only
     return Translation(
         found | sampling,
@@ -122,7 +122,7 @@ def _stops(value: Any) -> tuple[Any, list[str]]:
     return [stop for n, stop in enumerate(given) if n not in blank], [f"stop.{n}" for n in blank]
 
 
-def _sampling(value: dict[str, Any]) -> dict[str, Any]:
+def sampling_of(value: dict[str, Any]) -> dict[str, Any]:
     """The sampling parameters for models that take them: the newer ones refuse them, which a chat's client cannot know."""
     name = value.get("model")
     if isinstance(name, str) and not models.facts(name).takes_sampling:

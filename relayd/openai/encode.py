@@ -21,12 +21,23 @@ FINISH = {
     "refusal": "content_filter",
 }
 DONE = b"data: [DONE]\n\n"
+TOO_LONG = ("prompt is too long", "input length and `max_tokens` exceed context limit")
 
 
 def error_body(error: ApiError, request_id: str) -> bytes:
     """An error object that OpenAI clients read."""
-    code = (error.details or {}).get("error_code")
-    return codec.dump({"error": {"message": error.message, "type": error.kind, "param": None, "code": code}})
+    inner: dict[str, Any] = {"message": error.message, "type": error.kind, "param": None, "code": code_of(error)}
+    if error.resets_at:  # the login's usage is used up: Codex tells its user until when
+        inner |= {"type": "usage_limit_reached", "resets_at": error.resets_at}
+    return codec.dump({"error": inner})
+
+
+def code_of(error: ApiError) -> str | None:
+    """`error.code`, where there is one: clients that shorten a conversation by themselves look for that of its length."""
+    if error.status == 400 and error.message.startswith(TOO_LONG):
+        return "context_length_exceeded"
+    found = (error.details or {}).get("error_code")
+    return found if isinstance(found, str) else None
 
 
 class ChatEncoder:
@@ -139,6 +150,9 @@ class ChatEncoder:
     def ping(self) -> bytes:
         """A comment, which clients skip."""
         return b": ping\n\n"
+
+    def stored(self, answer: Answer) -> None:
+        """Answers of this shape are not stored."""
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}

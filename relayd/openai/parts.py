@@ -1,4 +1,4 @@
-"""The content of a chat's messages: texts, pictures, files, as blocks of the Messages API. Pure; called by `decode`.
+"""The content of a chat's messages: texts, pictures, files, as blocks of the Messages API. Pure; called by `history`.
 
 A text that is empty or blank says nothing and is left out: the Messages API would refuse it, chats hold them every day.
 """
@@ -60,7 +60,7 @@ def _part(part: dict[str, Any], path: str) -> dict[str, Any]:
         return {"type": "text", "text": checks.text(part.get("text") or part.get("refusal") or "", f"{path}.{kind}")}
     if kind == "image_url":
         url = checks.text(checks.mapping(part.get("image_url"), f"{path}.image_url").get("url"), f"{path}.image_url.url")
-        return {"type": "image", "source": _picture(url)}
+        return {"type": "image", "source": picture(url)}
     if kind == "file":
         return _file(checks.mapping(part.get("file"), f"{path}.file"), path)
     if kind == AUDIO:
@@ -68,7 +68,8 @@ def _part(part: dict[str, Any], path: str) -> dict[str, Any]:
     raise invalid(f"{path}.type: Input should be 'text', 'image_url' or 'file'")
 
 
-def _picture(url: str) -> dict[str, Any]:
+def picture(url: str) -> dict[str, Any]:
+    """The source of a picture by its URL, which may hold it."""
     data = IMAGE_DATA.fullmatch(url)
     if not data:
         return {"type": "url", "url": url}

@@ -3,7 +3,7 @@
 In a chat an id is the client's own word: it may repeat, and hold any character. The Messages API takes each id once in a
 conversation, of few characters. So each call of the history gets an id of its own, the client's where that will do; a result
 belongs to the latest call of its id that has none. Ids in answers are the API's own and unique: nothing is mapped back.
-Used by `decode`, one object for each request.
+Used by `history` and `response_items`, one object for each request.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ def result_id(value: dict[str, Any], path: str, ids: CallIds) -> str:
 
 
 def _block(name: str, function: dict[str, Any], path: str) -> tuple[dict[str, Any], bool]:
-    arguments, is_exact = _arguments(function.get("arguments"), f"{path}.arguments")
-    return {"type": "tool_use", "id": name, "name": function.get("name"), "input": arguments}, is_exact
+    found, is_exact = arguments(function.get("arguments"), f"{path}.arguments")
+    return {"type": "tool_use", "id": name, "name": function.get("name"), "input": found}, is_exact
 
 
-def _arguments(value: Any, path: str) -> tuple[dict[str, Any], bool]:
+def arguments(value: Any, path: str) -> tuple[dict[str, Any], bool]:
     """The object in a call's arguments; one with their text where a model has written something else: the API takes no other."""
     given = "" if value is None else checks.text(value, path)
     try:

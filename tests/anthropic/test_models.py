@@ -52,6 +52,14 @@ def test_aliases_and_unknown_models() -> None:
     assert caught.value.status == 404
 
 
+def test_a_name_of_any_length_is_not_kept() -> None:
+    """What is known of a name is remembered for 256 names, and a name could be as long as a body: 8 GB."""
+    models._facts.cache_clear()
+    for number in range(3):
+        assert models.facts("x" * 100_000 + str(number)) == models.UNKNOWN
+    assert models._facts.cache_info().currsize == 1
+
+
 def test_the_list_can_be_narrowed_to_a_stage_of_life() -> None:
     """As the API: active and deprecated ones unless stages are named. Sonnet 4.5 was listed as active up to its last day."""
     everything = [m["id"] for m in models.page("limit=1000")["data"]]

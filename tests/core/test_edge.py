@@ -25,6 +25,7 @@ from tests.core.test_pool_and_relay import HEADERS, World
 from tests.shapes import ASK
 
 MESSAGES, CHAT, COUNT = "/v1/messages", "/v1/chat/completions", "/v1/messages/count_tokens"
+RESPONSES = "/v1/responses"
 DYING = (State.KILLING, State.REAPING)
 STRING_MAX_BYTES = 128 * 1024  # Linux's MAX_ARG_STRLEN, of one argument or variable with its final NUL
 
@@ -83,7 +84,7 @@ def _check_answer(answer: tuple[int, Any, dict[str, str]], path: str) -> None:
     error = body["error"]
     assert isinstance(error["message"], str)
     assert len(error["message"]) < 5000
-    if path == CHAT:
+    if path in (CHAT, RESPONSES):
         assert set(error) == {"message", "type", "param", "code"}
     else:
         assert (body["type"], body["request_id"]) == ("error", headers["request-id"])
@@ -400,8 +401,8 @@ def test_every_value_at_every_place_that_a_command_line_carries(number: int) -> 
 
 @pytest.mark.parametrize(
     ("value", "path"),
-    [(shapes.WHOLE, MESSAGES), (shapes.WHOLE, COUNT), (shapes.WHOLE_CHAT, CHAT)],
-    ids=["messages", "count", "chat"],
+    [(shapes.WHOLE, MESSAGES), (shapes.WHOLE, COUNT), (shapes.WHOLE_CHAT, CHAT), (shapes.WHOLE_RESPONSE, RESPONSES)],
+    ids=["messages", "count", "chat", "responses"],
 )
 def test_a_few_wrong_values_at_every_place(value: dict[str, Any], path: str) -> None:
     """`"content": 5` in a chat request raised where nobody looked, as did a `data` that was none of a document's business."""

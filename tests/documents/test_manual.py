@@ -109,7 +109,7 @@ def test_the_page_of_http_has_every_route_and_no_other() -> None:
     known = {}
     for route, (methods, pattern, text) in ROUTES.items():
         if not isinstance(route, Callback):
-            path = re.sub(r"\(\?P<(\w+)>.*\)$", r"{\1}", pattern).replace("|", " , ")
+            path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", pattern).replace("|", " , ")
             known[f"{' | '.join(methods)} {path}"] = plain(text)
     assert page == known
 

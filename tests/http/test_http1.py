@@ -160,7 +160,7 @@ def judged(data: bytes) -> HttpRequest | Refusal | None:
         (b"POST /v1/messages HTTP/1.1\r\nhost: evil.example\r\n", 403),
         (b"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1:7421\r\n", 401),
         (b"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1:7421\r\nx-api-key: sesame\r\n", 415),
-        (b"POST //v1/messages HTTP/1.1\r\n" + ASKED, 404),
+        (b"POST /v2/messages HTTP/1.1\r\n" + ASKED, 404),
         (b"POST /v1/messages HTTP/1.1\r\n" + ASKED + b"content-length: 1001\r\n", 413),
     ],
 )

@@ -24,12 +24,21 @@ def test_local_programs_get_in(host: str) -> None:
     assert judge(host=host, origin=f"http://{host}") == Admitted(Completion.MESSAGES)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "[::1]:8000", "127.0.0.1", "127.3.2.1:80", "a.localhost:9"])
+def test_a_forwarded_port_gets_in_with_the_pages_that_came_by_it(host: str) -> None:
+    """`ssh -L 8000:127.0.0.1:7421` got 403: a browser takes Host from its connection, so no foreign page can name loopback."""
+    assert judge(host=host) == Admitted(Completion.MESSAGES)
+    assert judge(host=host, origin=f"http://{host}") == Admitted(Completion.MESSAGES)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
         ({"host": "evil.example:7421"}, 403),
-        ({"host": "127.0.0.1"}, 403),
-        ({"host": "127.0.0.1:80"}, 403),
+        ({"host": "127.0.0.1:8000", "origin": "http://localhost:8000"}, 403),
+        ({"host": "127.0.0.1:8000", "origin": "https://127.0.0.1:8000"}, 403),
+        ({"host": "localhost:0"}, 403),
+        ({"host": "localhost:123456"}, 403),
         ({"host": "127.0.0.1.evil.example:7421"}, 403),
         ({"host": "localhost:07421"}, 403),
         ({"host": "me@localhost:7421"}, 403),
@@ -111,7 +120,8 @@ def test_only_documents_may_be_as_long_as_the_general_limit() -> None:
 
 def test_port_80_needs_no_port_in_host() -> None:
     assert isinstance(judge(access=Access(80), host="localhost"), Admitted)
-    assert isinstance(judge(host="localhost"), Refusal)
+    assert isinstance(judge(access=Access(80), host="localhost:80", origin="http://localhost"), Admitted)
+    assert isinstance(judge(host="localhost:7421", origin="http://localhost"), Refusal)
 
 
 def test_unknown_paths_and_methods() -> None:
