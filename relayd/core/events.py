@@ -157,6 +157,17 @@ class ClaudeChanged:
 
 
 @dataclass(frozen=True)
+class KeysChanged:
+    """The files of the token and of the named keys have changed. `named` is what `http.keys` has read of the latter."""
+
+    token: str
+    named: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<KeysChanged bytes={len(self.named)}>"
+
+
+@dataclass(frozen=True)
 class ShutdownAsked:
     """The daemon was told to end."""
 
@@ -342,6 +353,7 @@ Event = (
     | ViewerCaughtUp
     | TimerFired
     | ClaudeChanged
+    | KeysChanged
     | ShutdownAsked
 )
 SessionEvent = (

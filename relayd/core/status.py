@@ -10,11 +10,11 @@ from typing import Any
 from relayd import __version__
 from relayd.config import Config
 from relayd.core import reports
+from relayd.core.call_limits import CallLimits
 from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations
 from relayd.core.journal import Journal
 from relayd.core.pool import Pool
-from relayd.core.rate_limit import RateLimits
 
 
 class Status:
@@ -27,14 +27,14 @@ class Status:
         calls: CallTable,
         conversations: Conversations,
         journal: Journal,
-        limits: RateLimits,
+        limits: CallLimits,
     ) -> None:
         self._config = config
         self._pool = pool
         self._calls = calls
         self._conversations = conversations
         self._journal = journal
-        self._limits = limits
+        self._rates, self._plan = limits.rates, limits.plan
 
     def __repr__(self) -> str:
         return f"<Status {self._journal!r}>"
@@ -52,8 +52,17 @@ class Status:
         """Everything that the dashboard and `relayd status` show."""
         sessions = list(self._pool.sessions.values())
         found = self.health(now) | {"claude": self._pool.claude, "slots": reports.slots(sessions, now)}
-        found["conversations"] = self._conversations.totals()
+        found |= {"conversations": self._conversations.totals(), "plan": self.plan(now)}
         return found | {"statistics": reports.statistics(self._journal), "recent": reports.recent(self._journal)}
+
+    def plan(self, now: float) -> dict[str, Any]:
+        """What is known of the plan's windows, with the line over the last day."""
+        unix = self._calls.unix_time(now)
+        return self._plan.describe(unix) | {"day": self._plan.line(unix)}
+
+    def usage(self, now: float) -> dict[str, Any]:
+        """What the plan has left, and what calls have used since the daemon's start."""
+        return {"plan": self.plan(now), **reports.used(self._journal)}
 
     def health(self, now: float) -> dict[str, Any]:
         """Whether calls can be answered, in a few facts."""
@@ -65,11 +74,11 @@ class Status:
             "running": len(calls.by_number),
         }
         status = {"status": "ending" if calls.is_closed else "ok", "version": __version__, "served": calls.served}
-        return status | {"pool": pool, "rate_limit": self._limits.describe(now)}
+        return status | {"pool": pool, "rate_limit": self._rates.describe(now)}
 
     def metrics(self, now: float) -> bytes:
         """Everything for Prometheus."""
-        limit = self._limits.describe(now)
+        limit = self._rates.describe(now)
         facts = {
             "calls_running": len(self._calls.by_number),
             "calls_queued": len(self._calls.queue),
@@ -77,10 +86,13 @@ class Status:
             "process_starts_total": self._pool.spawned,
             "process_failures_total": self._pool.failed,
             "stream_mismatches_total": self._pool.differed,
+            "cost_usd_total": self._journal.cost_usd,
             "faults_total": self._journal.faults,
             "rate_limited": float(limit["limited"]),
             "rate_limit_resets_in_seconds": limit["resets_in_s"],
             "conversations": self._conversations.totals()["kept"],
             "conversations_bytes": self._conversations.totals()["bytes"],
         }
-        return reports.metrics(self._journal, list(self._pool.sessions.values()), facts).encode()
+        windows = self._plan.describe(self._calls.unix_time(now))["windows"]
+        text = reports.metrics(self._journal, list(self._pool.sessions.values()), facts) + reports.plan_metrics(windows)
+        return text.encode()

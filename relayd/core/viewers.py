@@ -2,6 +2,7 @@
 
 A viewer gets the status every second and the bytes of the terminal it watches as they come. One that is slow
 loses frames, not the daemon's time: when it has caught up it is told so and sees the terminal afresh.
+A terminal shows everybody's calls, so that a named key does not open it: the token does.
 Messages are JSON texts: `{"token": …}` first where there is a token, then `{"watch": slot or null}`.
 Owned by `core/relay.py`.
 """
@@ -9,7 +10,6 @@ Owned by `core/relay.py`.
 from __future__ import annotations
 
 import base64
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from relayd.core import actions as do
 from relayd.core.actions import Action
 from relayd.core.session.record import Session
 from relayd.core.timers import RelayDue, RelayTimer
+from relayd.http.keys import Keys
 
 TICK_S = 1.0
 TOKEN_LIMIT_S = 120.0  # a person may have to look for it and type it; the page connects again by itself
@@ -38,8 +39,8 @@ class Viewer:
 class Viewers:
     """See the module's text."""
 
-    def __init__(self, token: str, sessions: Mapping[str, Session]) -> None:
-        self._token = token
+    def __init__(self, keys: Keys, sessions: Mapping[str, Session]) -> None:
+        self._keys = keys
         self._sessions = sessions
         self._viewers: dict[int, Viewer] = {}
 
@@ -51,9 +52,9 @@ class Viewers:
 
     def opened(self, client: int, now: float) -> list[Action]:
         """A page has connected."""
-        self._viewers[client] = Viewer(client, not self._token, now)
+        self._viewers[client] = Viewer(client, not self._keys, now)
         orders: list[Action] = [do.Upgrade(client), do.SetTimer(TIMER, now)]
-        return orders if not self._token else [*orders, _frame(client, {"type": "token"})]
+        return orders if not self._keys else [*orders, _frame(client, {"type": "token"})]
 
     def told(self, client: int, text: str, now: float) -> list[Action]:
         """A page has sent a message. One that makes no sense ends the connection."""
@@ -73,7 +74,7 @@ class Viewers:
         return [do.CloseClient(client)]
 
     def _admit(self, viewer: Viewer, token: str, now: float) -> list[Action]:
-        if not hmac.compare_digest(token.encode(), self._token.encode()):
+        if not self._keys.is_token(token):
             return [_frame(viewer.client, {"type": "token", "wrong": True})]
         viewer.admitted = True
         return [do.SetTimer(TIMER, now)]

@@ -12,6 +12,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.timers import RelayDue, RelayTimer
 from relayd.core.viewers import TIMER, TOKEN_LIMIT_S, Viewers
+from relayd.http.keys import Keys
 from tests.core.test_pool_and_relay import World
 
 PAGE = 900
@@ -26,7 +27,7 @@ def look(world: World, value: Any) -> list[do.Action]:
 
 
 def test_a_page_gets_the_status_every_second_until_it_leaves() -> None:
-    viewers = Viewers("", {})
+    viewers = Viewers(Keys(), {})
     assert viewers.opened(1, 0.0) == [do.Upgrade(1), do.SetTimer(TIMER, 0.0)]
     orders = viewers.tick({"a": 1}, 5.0)
     assert frames(orders) == [{"type": "status", "a": 1}]
@@ -37,7 +38,7 @@ def test_a_page_gets_the_status_every_second_until_it_leaves() -> None:
 
 
 def test_without_the_token_a_page_sees_nothing_and_is_sent_away_in_the_end() -> None:
-    viewers = Viewers("secret", {})
+    viewers = Viewers(Keys("secret"), {})
     assert frames(viewers.opened(1, 0.0)) == [{"type": "token"}]
     assert frames(viewers.tick({"a": 1}, TOKEN_LIMIT_S)) == []
     assert viewers.output("s", b"x") == []
@@ -48,7 +49,7 @@ def test_without_the_token_a_page_sees_nothing_and_is_sent_away_in_the_end() -> 
 
 
 def test_with_the_token_it_does_and_stays() -> None:
-    viewers = Viewers("secret", {})
+    viewers = Viewers(Keys("secret"), {})
     viewers.opened(1, 0.0)
     assert viewers.told(1, '{"token": "secret"}', 1.0) == [do.SetTimer(TIMER, 1.0)]
     assert frames(viewers.tick({"a": 1}, TOKEN_LIMIT_S + 9)) == [{"type": "status", "a": 1}]
@@ -56,14 +57,14 @@ def test_with_the_token_it_does_and_stays() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "1", "{}", '{"wach": "s"}', "null"])
 def test_a_message_that_makes_no_sense_ends_the_connection(text: str) -> None:
-    viewers = Viewers("", {})
+    viewers = Viewers(Keys(), {})
     viewers.opened(1, 0.0)
     assert viewers.told(1, text, 0.0) == [do.CloseClient(1)]
     assert viewers.told(1, text, 0.0) == []  # it is gone already
 
 
 def test_watching_before_the_token_ends_the_connection() -> None:
-    viewers = Viewers("secret", {})
+    viewers = Viewers(Keys("secret"), {})
     viewers.opened(1, 0.0)
     assert viewers.told(1, '{"watch": "s"}', 0.0) == [do.CloseClient(1)]
 

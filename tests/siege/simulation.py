@@ -21,6 +21,7 @@ from relayd.core import events as ev
 from relayd.core.host import Host
 from relayd.core.relay import Relay
 from relayd.core.timers import Timer
+from relayd.http.keys import Keys
 from relayd.http.messages import HttpRequest
 from tests.siege import methods
 from tests.siege.actors import Process, Reply, asked_of
@@ -64,7 +65,8 @@ class Simulation:
 
     def __init__(self, **flags: Any) -> None:
         near = {name: flags.pop(name) for name in NEAR_FLAGS if name in flags}
-        self.token = str(near.get("token", ""))
+        self.token = str(near.pop("token", ""))
+        near["keys"] = Keys(self.token)
         self.config = Config(**({"typing": False, "kept": 0} | LIMITS | flags))
         self.relay = Relay(self.config, dataclasses.replace(NEAR, **near), [], 7421)
         self.now = 100.0
