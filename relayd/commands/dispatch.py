@@ -20,6 +20,10 @@ def run(context: Context) -> int:
         from relayd.commands import tokens
 
         return tokens.token(context)
+    if command == "connect":
+        from relayd.commands import connect
+
+        return connect.connect(context)
     if command == "service":
         from relayd.commands import service
 
