@@ -47,7 +47,9 @@ def test_calls_fail_fast_until_the_limit_resets_and_one_may_try(claude: str, tmp
         assert health(harness)["rate_limit"]["limited"] is False
         harness.api.headers = windows(resets, 0.41, 0.17)
         assert get(harness.url, "/v1/usage").value["plan"]["windows"] == []
-        assert post(harness.url, ask("[[say fine]]"))[0] == 200
+        assert (
+            post(harness.url, ask("[[say fine]]", stream=True))[0] == 200
+        )  # a process that is started for a whole answer has no mod
         plan = until(lambda: (told := get(harness.url, "/v1/usage").value["plan"]) and told["known"] and told)
         assert [(w["window"], w["used_percent"], w["resets_at"]) for w in plan["windows"]] == [
             ("five_hour", 41, resets),
