@@ -9,6 +9,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from relayd.core.timeline import Timeline
+
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 TOKEN_KINDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 KEYS_COUNTED_MAX = 200  # keys come and go while the daemon runs
@@ -96,6 +98,7 @@ class Journal:
         self.own = Histogram()
         self.by_key: dict[str, KeyTotals] = {}  # the empty name is for calls without a named key
         self.cost_usd = 0.0
+        self.timeline = Timeline()
         self.faults = 0  # exceptions that cost one connection, one process or one order
 
     def __repr__(self) -> str:
@@ -104,6 +107,7 @@ class Journal:
     def ended(self, record: CallRecord) -> None:
         """A call has ended, or was refused at once."""
         self.recent.append(record)
+        self.timeline.add(record.at, record.road, record.first_s, record.total_s, record.status != 200)
         self.calls[(record.route, record.status)] += 1
         self.tokens.update(record.tokens)
         if record.key in self.by_key or len(self.by_key) < KEYS_COUNTED_MAX:

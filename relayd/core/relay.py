@@ -173,6 +173,10 @@ class Relay:
             case _:
                 assert_never(event.key)
 
+    def _tick(self, now: float) -> list[Action]:
+        status = self.front.status
+        return self.front.viewers.tick(status.dashboard(now), status.earlier, now)
+
     def _call_due(self, number: int, due: CallDue, now: float) -> list[Action]:
         if due is CallDue.TURN:
             return self.front.intake.give_up_waiting(number, now)
@@ -194,7 +198,7 @@ class Relay:
             case RelayDue.EXPIRE:
                 return self.engine.scheduler.expire(now)
             case RelayDue.VIEWERS:
-                return self.front.viewers.tick(self.front.status.full(now), now) if self.front.viewers else []
+                return self._tick(now) if self.front.viewers else []
             case RelayDue.FORCE:
                 self.engine.scheduler.ask()
                 return self.front.ending.force(now)

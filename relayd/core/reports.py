@@ -57,9 +57,9 @@ def used(journal: Journal) -> dict[str, Any]:
     return {"tokens": dict(journal.tokens), "cost_usd": round(journal.cost_usd, 6), "keys": keys}
 
 
-def recent(journal: Journal) -> list[dict[str, Any]]:
+def recent(journal: Journal, count: int = RECENT_SHOWN) -> list[dict[str, Any]]:
     """The latest calls, the last one first."""
-    return [record.as_json() for record in list(journal.recent)[: -RECENT_SHOWN - 1 : -1]]
+    return [record.as_json() for record in list(journal.recent)[: -count - 1 : -1]]
 
 
 def metrics(journal: Journal, sessions: list[Session], facts: dict[str, float]) -> str:

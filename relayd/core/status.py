@@ -16,6 +16,8 @@ from relayd.core.conversations import Conversations
 from relayd.core.journal import Journal
 from relayd.core.pool import Pool
 
+CALLS_SHOWN = 1000  # to a dashboard, once: 0.35 MB
+
 
 class Status:
     """See the module's text."""
@@ -63,6 +65,14 @@ class Status:
     def usage(self, now: float) -> dict[str, Any]:
         """What the plan has left, and what calls have used since the daemon's start."""
         return {"plan": self.plan(now), **reports.used(self._journal)}
+
+    def dashboard(self, now: float) -> dict[str, Any]:
+        """What a dashboard is sent every second."""
+        return self.full(now) | {"timeline": self._journal.timeline.as_json()}
+
+    def earlier(self) -> list[dict[str, Any]]:
+        """The calls that a dashboard is sent at its beginning, so that they can be searched."""
+        return reports.recent(self._journal, CALLS_SHOWN)
 
     def health(self, now: float) -> dict[str, Any]:
         """Whether calls can be answered, in a few facts."""

@@ -10,7 +10,7 @@ Owned by `core/relay.py`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ class Viewer:
     admitted: bool
     since: float
     slot: str = ""
+    has_calls: bool = False  # it was sent the earlier ones
 
 
 class Viewers:
@@ -96,8 +97,8 @@ class Viewers:
         viewer = self._viewers.get(client)
         return [_frame(client, {"type": "dropped"}), *self._terminal(viewer)] if viewer else []
 
-    def tick(self, status: dict[str, Any], now: float) -> list[Action]:
-        """Time for everybody's status."""
+    def tick(self, status: dict[str, Any], earlier: Callable[[], list[dict[str, Any]]], now: float) -> list[Action]:
+        """Time for everybody's status; for a page's first one with the calls that were `earlier`."""
         if not self._viewers:
             return []
         frame = {"type": "status"} | status
@@ -105,7 +106,11 @@ class Viewers:
         late = [v.client for v in self._viewers.values() if not v.admitted and now - v.since > TOKEN_LIMIT_S]
         for client in late:
             self.left(client)
+        new = [v for v in self._viewers.values() if v.admitted and not v.has_calls]
         orders: list[Action] = [*(_frame(client, frame) for client in admitted), *map(do.CloseClient, late)]
+        for viewer in new:
+            orders.append(_frame(viewer.client, {"type": "calls", "calls": earlier()}))
+            viewer.has_calls = True
         return [*orders, do.SetTimer(TIMER, now + TICK_S)]
 
     def _terminal(self, viewer: Viewer) -> list[Action]:

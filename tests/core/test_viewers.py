@@ -29,22 +29,23 @@ def look(world: World, value: Any) -> list[do.Action]:
 def test_a_page_gets_the_status_every_second_until_it_leaves() -> None:
     viewers = Viewers(Keys(), {})
     assert viewers.opened(1, 0.0) == [do.Upgrade(1), do.SetTimer(TIMER, 0.0)]
-    orders = viewers.tick({"a": 1}, 5.0)
-    assert frames(orders) == [{"type": "status", "a": 1}]
+    orders = viewers.tick({"a": 1}, list, 5.0)
+    assert frames(orders) == [{"type": "status", "a": 1}, {"type": "calls", "calls": []}]
     assert orders[-1] == do.SetTimer(TIMER, 6.0)
+    assert frames(viewers.tick({"a": 1}, list, 6.0)) == [{"type": "status", "a": 1}], "the earlier calls come once"
     viewers.left(1)
-    assert viewers.tick({"a": 1}, 6.0) == []
+    assert viewers.tick({"a": 1}, list, 6.0) == []
     assert not viewers
 
 
 def test_without_the_token_a_page_sees_nothing_and_is_sent_away_in_the_end() -> None:
     viewers = Viewers(Keys("secret"), {})
     assert frames(viewers.opened(1, 0.0)) == [{"type": "token"}]
-    assert frames(viewers.tick({"a": 1}, TOKEN_LIMIT_S)) == []
+    assert frames(viewers.tick({"a": 1}, list, TOKEN_LIMIT_S)) == []
     assert viewers.output("s", b"x") == []
     assert frames(viewers.told(1, '{"token": "wrong"}', 1.0)) == [{"type": "token", "wrong": True}]
-    assert frames(viewers.tick({"a": 1}, TOKEN_LIMIT_S)) == []
-    assert do.CloseClient(1) in viewers.tick({"a": 1}, TOKEN_LIMIT_S + 0.1)
+    assert frames(viewers.tick({"a": 1}, list, TOKEN_LIMIT_S)) == []
+    assert do.CloseClient(1) in viewers.tick({"a": 1}, list, TOKEN_LIMIT_S + 0.1)
     assert not viewers
 
 
@@ -52,7 +53,7 @@ def test_with_the_token_it_does_and_stays() -> None:
     viewers = Viewers(Keys("secret"), {})
     viewers.opened(1, 0.0)
     assert viewers.told(1, '{"token": "secret"}', 1.0) == [do.SetTimer(TIMER, 1.0)]
-    assert frames(viewers.tick({"a": 1}, TOKEN_LIMIT_S + 9)) == [{"type": "status", "a": 1}]
+    assert frames(viewers.tick({"a": 1}, list, TOKEN_LIMIT_S + 9))[0] == {"type": "status", "a": 1}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "1", "{}", '{"wach": "s"}', "null"])
