@@ -125,6 +125,11 @@ class Config(Limits):
         at_start=True,
     )
 
+    witness: bool = switch(
+        True,
+        "Compare each request that Claude Code sends with the call, before its answer is given; off: no process serves two.",
+        at_start=True,
+    )
     live: bool = switch(
         True,
         "Stream token by token, by a plugin of relayd's own in each Claude Code that copies its answer; off: line by line.",

@@ -41,9 +41,7 @@ def origin(words: list[str], code: int) -> str:
 def run(words: list[str]) -> tuple[str, int]:
     """What the script printed, which is shown as it comes, and how it ended."""
     lines = []
-    with subprocess.Popen(
-        [str(PLACE / words[0]), *words[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as child:
+    with subprocess.Popen([str(PLACE / words[0]), *words[1:]], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         for line in child.stdout:
             print(line, end="", flush=True)

@@ -122,7 +122,33 @@ if command == "screen":
 if command == "crash-once" and not os.path.exists(rest[0]):
     open(rest[0], "w").close()
     sys.exit(3)
+
+
+def tell_request():
+    """As Claude Code tells what it sends: the transcript's snapshot and messages, and the parameters it was given."""
+    told = os.environ.get("OTEL_LOG_RAW_API_BODIES", "").removeprefix("file:")
+    if not told:
+        return
+    attachments = [line["attachment"] for line in lines if line["type"] == "attachment"]
+    snapshot = next((a for a in attachments if a["type"] == "prompt_snapshot"), {"systemPrompt": [], "tools": []})
+    joined = "\n\n".join(t for t in snapshot["systemPrompt"] if t)
+    system = [{"type": "text", "text": t} for t in ("own", "own too", *([joined] if joined else []))]
+    tools = [tool["schema"] for tool in snapshot["tools"]]
+    merged = []
+    for message in messages:
+        content = [b for b in message["content"] if b.get("text", "x").strip() or len(message["content"]) > 1]
+        if merged and merged[-1]["role"] == message["role"]:
+            merged[-1]["content"] = merged[-1]["content"] + content
+        elif content:
+            merged.append({"role": message["role"], "content": content})
+    body = {"system": system, "tools": tools, "messages": merged, **json.loads(os.environ["CLAUDE_CODE_EXTRA_BODY"])}
+    os.makedirs(told, exist_ok=True)
+    with open(f"{told}/{uuid.uuid4()}.request.json", "w") as file:
+        json.dump(body, file)
+
+
 show("\x1b]0;◐ Claude Code\x07")
+tell_request()
 if command == "crash":
     sys.exit(3)
 if command == "kill":

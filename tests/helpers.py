@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from relayd.anthropic.request import MessagesRequest
+from relayd.claude import mcp
+from relayd.claude.launch import extra_body, key_of
 from relayd.doctor import client
 
 
@@ -24,6 +27,20 @@ def splits(data: bytes, seed: int = 1) -> Iterator[list[bytes]]:
     for _ in range(20):
         cuts = sorted(chance.randrange(len(data) + 1) for _ in range(chance.randint(1, 8)))
         yield [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+
+
+def told_body(request: MessagesRequest) -> bytes:
+    """What Claude Code tells of an exact request."""
+    own = [{"type": "text", "text": text} for text in ("x-anthropic-billing-header: of its own", "You are Claude Code")]
+    joined = "\n\n".join(filter(None, request.system))
+    body = {
+        "model": request.model,
+        "system": [*own, *([{"type": "text", "text": joined, "cache_control": {"type": "ephemeral"}}] if joined else [])],
+        "tools": sorted((mcp.on_the_wire(tool) for tool in request.tools), key=lambda tool: str(tool["name"])),
+        "messages": [{"role": m.role, "content": [mcp.to_wire(block) for block in m.content]} for m in request.messages],
+        "stream": True,
+    }
+    return json.dumps(body | extra_body(key_of(request))).encode()
 
 
 def connect(url: str) -> socket.socket:

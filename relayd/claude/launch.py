@@ -16,7 +16,7 @@ from relayd.anthropic import edge, models
 from relayd.anthropic.models import Does
 from relayd.anthropic.request import MessagesRequest, Thinking
 from relayd.anthropic.tools import Choice
-from relayd.claude import environment, mcp, mod
+from relayd.claude import bodies, environment, mcp, mod
 from relayd.errors import invalid
 
 # A tool call may stay open as long as the client needs; relayd has limits of its own.
@@ -95,7 +95,8 @@ class LaunchKey:
 
 @dataclass(frozen=True)
 class SlotPaths:
-    """Files of one slot. `prompt` is the gate where there are FIFOs; `message` is what the editor brings.
+    """Files of one slot. `prompt` is the gate where there are FIFOs; `message` is what the editor brings; `bodies` is a directory
+    in which Claude Code writes down what it sends.
 
     In Claude Code's own directory: `placeholder`, which the process starts with, and `transcript` of its conversation,
     most often the same file; `beside` are directories that it may make for them. `sessions` are their session ids, by
@@ -107,6 +108,7 @@ class SlotPaths:
     settings: str
     mcp: str
     message: str
+    bodies: str
     placeholder: str
     transcript: str
     beside: tuple[str, ...]
@@ -179,6 +181,7 @@ def slot_paths(state_dir: str, config_dir: str, workspace: str, session_id: str,
         settings=f"{directory}/settings.json",
         mcp=f"{directory}/mcp.json",
         message=f"{directory}/message",
+        bodies=f"{directory}/{bodies.DIRECTORY}",
         placeholder=session_paths(project, session_id)[0],
         transcript=session_paths(project, conversation)[0],
         beside=tuple(session_paths(project, each)[1] for each in sessions),
@@ -197,11 +200,13 @@ def build(
     setting_sources: str = "",
     mover: str = "",
     mod_directory: str = "",
+    tells_bodies: bool = False,
 ) -> Launch:
     """The launch of one waiting process.
 
     `setting_sources` names the user's settings files to load; none keeps hooks and plugins out. `mover` is the
     path of `mv`, which serves as the editor. `mod_directory` is where the mod is, which `urls.pieces` is for.
+    `tells_bodies`: it shall write down what it sends, which is a part of its telemetry.
     """
     argv = (
         claude,
@@ -233,6 +238,7 @@ def build(
         env |= TOOL_ENV
     if urls.telemetry:
         env |= environment.telemetry(urls.telemetry)
+        env |= bodies.environment(paths.bodies) if tells_bodies else {}
     if urls.pieces:
         env |= mod.environment(urls.pieces, urls.plan)
     files = {paths.settings: _settings(key, urls.hooks)}
@@ -253,7 +259,7 @@ def _settings(key: LaunchKey, hook_url: str) -> bytes:
 
 
 def _key_env(key: LaunchKey) -> dict[str, str]:
-    env = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(key.max_tokens), "CLAUDE_CODE_EXTRA_BODY": codec.dump(_extra_body(key)).decode()}
+    env = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(key.max_tokens), "CLAUDE_CODE_EXTRA_BODY": codec.dump(extra_body(key)).decode()}
     if key.thinking_off:
         env["MAX_THINKING_TOKENS"] = "0"
     elif key.thinking.budget:
@@ -261,7 +267,7 @@ def _key_env(key: LaunchKey) -> dict[str, str]:
     return env
 
 
-def _extra_body(key: LaunchKey) -> dict[str, object]:
+def extra_body(key: LaunchKey) -> dict[str, object]:
     """Parameters that Claude Code puts over its own in its API requests: the API itself honours or refuses them.
 
     Its own `max_tokens` and `thinking` would be bent to what it knows of the model.

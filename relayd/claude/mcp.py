@@ -163,6 +163,10 @@ def to_client(block: Block) -> Block:
 
 def snapshot_entry(tool: Tool) -> dict[str, Any]:
     """A tool as the transcript's snapshot carries it to the model."""
-    name = PREFIX + tool.name
-    schema = {"name": name, "description": tool.description, "input_schema": tool.input_schema}
-    return {"name": name, "description": tool.description, "schema": schema, "server": SERVER}
+    schema = on_the_wire(tool)
+    return {"name": schema["name"], "description": tool.description, "schema": schema, "server": SERVER}
+
+
+def on_the_wire(tool: Tool) -> dict[str, Any]:
+    """A tool as the model gets it."""
+    return {"name": PREFIX + tool.name, "description": tool.description, "input_schema": tool.input_schema}

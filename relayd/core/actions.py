@@ -77,6 +77,17 @@ class Mode(Enum):
 
 
 @dataclass(frozen=True)
+class BodyFiles:
+    """Where a process writes down what it sends: files in `directory`; a request's name has this ending, one of more than
+    `max_bytes` is not read.
+    """
+
+    directory: str
+    ending: str
+    max_bytes: int
+
+
+@dataclass(frozen=True)
 class SpawnSlot:
     """Make the slot's files and start its process (or, LATE, do that at its hand-over); then watch its gate, if it has one."""
 
@@ -84,6 +95,7 @@ class SpawnSlot:
     launch: Launch
     paths: SlotPaths
     placeholder: bytes
+    bodies: BodyFiles
     mode: Mode = Mode.GATE
 
 
@@ -200,6 +212,13 @@ class ForgetTranscript:
 
 
 @dataclass(frozen=True)
+class ReadBodies:
+    """An answer has begun: look at once for the request that it answers. Else that is looked for now and again."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
 class Finish:
     """Everything has ended: leave the loop."""
 
@@ -226,5 +245,6 @@ Action = (
     | Remember
     | ForgetPrompts
     | ForgetTranscript
+    | ReadBodies
     | Finish
 )

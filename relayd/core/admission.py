@@ -88,10 +88,10 @@ class Admission:
     def _take(self, call: Call, choice: roads.Choice, now: float) -> list[Action]:
         match choice:
             case roads.Resume(session):
-                results = ev.ResultsBrought(call.number, call.request.tool_results, call.request.stream)
+                results = ev.ResultsBrought(call.number, call.request)
                 return call.started(session.slot, Road.PARKED, now) + self._driver.drive(session, results, now)
             case roads.TypeNext(session, draft):
-                message = ev.MessageBrought(call.number, draft, call.request.stream)
+                message = ev.MessageBrought(call.number, call.request, draft)
                 return call.started(session.slot, Road.WARM, now) + self._driver.drive(session, message, now)
             case roads.GetProcess(draft, outdated):
                 call.draft = draft

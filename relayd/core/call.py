@@ -21,11 +21,12 @@ from relayd.core import output_constraints
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversation
 from relayd.core.encoder import Encoder, encoded
-from relayd.core.session.parts import Failed, Finished, Part, Shown
+from relayd.core.session.parts import Failed, Finished, Part, Shown, Witnessed
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError
 
 INEXACT = "x-relayd-inexact"
+WITNESS = "x-relayd-witness"
 
 
 class Road(Enum):
@@ -83,6 +84,7 @@ class Call:
         self._config = config
         self.route = encoder.route
         self._encoder = encoder
+        self._witness = "unseen"  # what is known of the request that the model has got
         self._constraint = output_constraints.constraint(request)
         self._validated = ""  # what a schema's check has said; empty before it
         self._orders: list[Action] = []
@@ -114,6 +116,9 @@ class Call:
     def part(self, part: Part, now: float) -> list[Action]:
         """A part of the turn has come."""
         if self.stage is Stage.DONE:
+            return []
+        if isinstance(part, Witnessed):
+            self._witness = part.word
             return []
         if self.first_at == self.arrived:
             self.first_at = now
@@ -199,6 +204,8 @@ class Call:
                 self._finish(answer)
             case Failed(error):
                 self._orders += self.fail(error, now)
+            case Witnessed():
+                pass
             case shown:
                 self._send(shown, now)
 
@@ -239,6 +246,8 @@ class Call:
         inexact = (*self.request.inexact, *self._inexact_answer())
         if inexact:
             headers.append((INEXACT, ", ".join(inexact)))
+        if self.status in (None, 200):
+            headers.append((WITNESS, self._witness))
         emulated = list(self.request.emulated)
         if self._constraint and self.answer is None and not self.retries and not self.status:
             emulated.append(f"{self._constraint} (if needed)")

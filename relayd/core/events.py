@@ -126,6 +126,14 @@ class TranscriptGrew:
 
 
 @dataclass(frozen=True)
+class RequestTold:
+    """Claude Code has told the body of an API request that it sends; empty if it is too large to be looked at."""
+
+    slot: str
+    body: bytes
+
+
+@dataclass(frozen=True)
 class HandOverFailed:
     """The conversation could not be written (disk full, FIFO broken), or is not what was written any more."""
 
@@ -250,8 +258,7 @@ class ResultsBrought:
     """The next call of the conversation brings the results of all tools."""
 
     call: int
-    results: tuple[Block, ...]
-    streams: bool
+    request: MessagesRequest
 
 
 @dataclass(frozen=True)
@@ -271,8 +278,8 @@ class MessageBrought:
     """The next call of the conversation, with a message that may be typed."""
 
     call: int
+    request: MessagesRequest
     draft: Draft
-    streams: bool
 
 
 @dataclass(frozen=True)
@@ -330,6 +337,11 @@ class LinesOverdue:
 
 
 @dataclass(frozen=True)
+class WitnessOverdue:
+    """Parts of the answer have come, and the request that it answers was not told."""
+
+
+@dataclass(frozen=True)
 class GivenUp:
     """The process has survived every KILL."""
 
@@ -342,7 +354,16 @@ class Retired:
 
 
 SlotEvent = (
-    SlotSpawned | SpawnFailed | SlotBroke | GateOpened | PtyOutput | PtyClosed | ChildExited | TranscriptGrew | HandOverFailed
+    SlotSpawned
+    | SpawnFailed
+    | SlotBroke
+    | GateOpened
+    | PtyOutput
+    | PtyClosed
+    | ChildExited
+    | TranscriptGrew
+    | RequestTold
+    | HandOverFailed
 )
 Event = (
     SlotEvent
@@ -382,6 +403,7 @@ SessionEvent = (
     | DeadlinePassed
     | ForgetDue
     | LinesOverdue
+    | WitnessOverdue
     | GivenUp
     | Retired
 )

@@ -18,6 +18,7 @@ from relayd.core.actions import Mode
 from relayd.core.host import Host
 from relayd.core.mod_trial import ModTrial
 from relayd.core.session.spec import SessionSpec
+from relayd.core.witness_trial import WitnessTrial
 
 
 class Launcher:
@@ -26,6 +27,7 @@ class Launcher:
     def __init__(self, config: Config, host: Host) -> None:
         self.can: Capabilities = host.capabilities
         self.mod_trial = ModTrial()
+        self.witness_trial = WitnessTrial()
         self._config = config
         self._host = host
 
@@ -37,8 +39,9 @@ class Launcher:
         self._config = config
 
     def updated(self, capabilities: Capabilities) -> None:
-        """`claude` has been updated: whether it takes the mod must be seen anew."""
+        """`claude` has been updated: whether it takes the mod and tells what it sends must be seen anew."""
         self.can, self.mod_trial = capabilities, ModTrial()
+        self.witness_trial.updated()
 
     def spec(self, key: LaunchKey, mode: Mode, streams: bool) -> SessionSpec:
         """What a new process is made of. `streams`: it shall tell its answers piece by piece, if it can."""
@@ -58,7 +61,17 @@ class Launcher:
         )
         sources = self._config.setting_sources
         order = launch.build(
-            key, host.claude, slot, paths, host.workspace, urls, host.environment, sources, host.mover, host.mod_directory
+            key,
+            host.claude,
+            slot,
+            paths,
+            host.workspace,
+            urls,
+            host.environment,
+            sources,
+            host.mover,
+            host.mod_directory,
+            self._config.witness and not self.witness_trial.is_silent,
         )
         if mode is Mode.PROMPT:
             order.files[paths.prompt] = compose.system_prompt(())

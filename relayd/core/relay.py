@@ -123,6 +123,7 @@ class Relay:
                 | ev.PtyClosed()
                 | ev.ChildExited()
                 | ev.TranscriptGrew()
+                | ev.RequestTold()
                 | ev.HandOverFailed()
             ):
                 return self._slot(event, now)
@@ -252,6 +253,8 @@ def _slot_due(due: SlotDue) -> ev.SessionEvent:
             return ev.ForgetDue()
         case SlotDue.LINES:
             return ev.LinesOverdue()
+        case SlotDue.WITNESS:
+            return ev.WitnessOverdue()
         case _:
             assert_never(due)
 

@@ -15,6 +15,7 @@ from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations
 from relayd.core.journal import Journal
 from relayd.core.pool import Pool
+from relayd.core.session.parts import Verdict
 
 CALLS_SHOWN = 1000  # to a dashboard, once: 0.35 MB
 
@@ -89,6 +90,7 @@ class Status:
     def metrics(self, now: float) -> bytes:
         """Everything for Prometheus."""
         limit = self._rates.describe(now)
+        verdicts = self._pool.launcher.witness_trial.verdicts
         facts = {
             "calls_running": len(self._calls.by_number),
             "calls_queued": len(self._calls.queue),
@@ -97,6 +99,9 @@ class Status:
             "process_failures_total": self._pool.failed,
             "stream_mismatches_total": self._pool.differed,
             "cost_usd_total": self._journal.cost_usd,
+            "requests_exact_total": verdicts[Verdict.EXACT],
+            "requests_changed_total": verdicts[Verdict.CHANGED],
+            "requests_unseen_total": verdicts[Verdict.SILENT] + verdicts[Verdict.LARGE],
             "faults_total": self._journal.faults,
             "rate_limited": float(limit["limited"]),
             "rate_limit_resets_in_seconds": limit["resets_in_s"],

@@ -17,6 +17,7 @@ class SlotDue(Enum):
     LAG = "lag"  # what follows the end of a turn: transcript lines, the status of an error
     DIALOG = "dialog"  # a dialog has stood long enough to take a key
     PROMPT = "prompt"  # the terminal has been silent: what the editor brings may be in the prompt
+    WITNESS = "witness"  # parts of an answer are held back until it is known what the model was asked
     FORGET = "forget"  # a session that holds its conversation in memory: delete what is on disk
 
 

@@ -6,6 +6,9 @@ import contextlib
 import os
 import signal
 
+from relayd.runtime.files import write_private
+from relayd.runtime.orphans import identity
+
 # The whole process group where there is one.
 SENDERS = (*([os.killpg] if hasattr(os, "killpg") else []), os.kill)
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": getattr(signal, "SIGKILL", signal.SIGTERM)}
@@ -27,9 +30,11 @@ class Children:
     def __repr__(self) -> str:
         return f"<Children {len(self._pids)}>"
 
-    def add(self, slot: str, pid: int) -> None:
-        """A child was started."""
+    def add(self, slot: str, pid: int, record: str) -> None:
+        """A child was started. `record` is the file that says who it is, for the sweep after a crash."""
         self._pids[slot] = pid
+        with contextlib.suppress(OSError):
+            write_private(record, identity(pid).encode())
 
     def reap(self) -> list[tuple[str, int]]:
         """(slot, status) of those that have ended since; the status is an exit code or minus a signal.

@@ -102,7 +102,15 @@ class Performer:
             self._clients.end(order.client)
             return
         match order:
-            case do.HurryGate() | do.HandOver() | do.WritePty() | do.OpenEditor() | do.ForgetTranscript() | do.SpawnSlot():
+            case (
+                do.HurryGate()
+                | do.HandOver()
+                | do.WritePty()
+                | do.OpenEditor()
+                | do.ForgetTranscript()
+                | do.ReadBodies()
+                | do.SpawnSlot()
+            ):
                 self._slots.broke(order.slot, order, error)
             case do.RemoveSlot(name):
                 self._slots.remove(name, now)
@@ -122,7 +130,15 @@ class Performer:
                 self._loop.set_timer(key, at)
             case do.CancelTimer(key):
                 self._loop.cancel_timer(key)
-            case do.HurryGate() | do.HandOver() | do.WritePty() | do.OpenEditor() | do.SignalChild() | do.ForgetTranscript():
+            case (
+                do.HurryGate()
+                | do.HandOver()
+                | do.WritePty()
+                | do.OpenEditor()
+                | do.SignalChild()
+                | do.ForgetTranscript()
+                | do.ReadBodies()
+            ):
                 self._start_first(order.slot)
                 self._slots.perform(order, now)
             case do.SpawnSlot():

@@ -6,7 +6,6 @@ Everything it makes is 0600 or 0700 and is removed by `remove`. It decides nothi
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
 from typing import assert_never
@@ -16,11 +15,11 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Mode
 from relayd.faults import describe
+from relayd.runtime.bodies import Bodies
 from relayd.runtime.children import Children, end
 from relayd.runtime.files import PiecewiseFile, remove_in_order, write_private
 from relayd.runtime.gate import Gate
 from relayd.runtime.loop import Loop
-from relayd.runtime.orphans import identity
 from relayd.runtime.system import terminal
 from relayd.runtime.tail import Tail
 from relayd.runtime.timers import Poll, PollTimer
@@ -51,6 +50,7 @@ class Slot:
         self._tail: Tail | None = None
         self._writing: PiecewiseFile | None = None  # the conversation, as long as it is not whole
         self._next_tail: Tail | None = None  # what is written after it
+        self._bodies = Bodies(order.bodies)
         self._prompt, self._keys = b"", b""  # what goes through the gate and to the terminal after it
 
     def __repr__(self) -> str:
@@ -80,13 +80,11 @@ class Slot:
             self._emit(ev.SpawnFailed(self.name, describe(error)))
             return False
         try:
-            self._children.add(self.name, pid)
+            self._children.add(self.name, pid, f"{self._order.paths.directory}/{RECORD_NAME}")
         except Exception as error:  # costs this process: nobody would count it, signal it or reap it
             end(pid)
             self._emit(ev.SpawnFailed(self.name, describe(error)))
             return False
-        with contextlib.suppress(OSError):
-            write_private(f"{self._order.paths.directory}/{RECORD_NAME}", identity(pid).encode())
         self._emit(ev.SlotSpawned(self.name, pid))
         return True
 
@@ -112,6 +110,7 @@ class Slot:
         """One of the slot's own timers."""
         match what:
             case Poll.TAIL:
+                self.read_bodies()
                 self._read_tail()
                 self._loop.set_timer(self._timer(Poll.TAIL), now + self._config.tail_interval_s)
             case Poll.EARLIER:
@@ -201,8 +200,14 @@ class Slot:
             self._writing = None
             self._loop.cancel_timer(self._timer(Poll.WRITE))
 
+    def read_bodies(self) -> None:
+        """What Claude Code tells of the requests that it sends."""
+        for body in self._bodies.read():
+            self._emit(ev.RequestTold(self.name, body))
+
     def forget_transcript(self) -> None:
         """Delete the files of its conversation, and follow what is written next, which is not before keys are pressed."""
+        self.read_bodies()
         self._read_tail()
         if not self._tail:
             remove_in_order(self._transcripts()[-EARLIER_MAX:])

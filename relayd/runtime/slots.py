@@ -18,7 +18,7 @@ from relayd.runtime.loop import Loop
 from relayd.runtime.slot import Slot
 from relayd.runtime.timers import Chore, Poll
 
-SlotOrder = do.HurryGate | do.HandOver | do.WritePty | do.OpenEditor | do.SignalChild | do.ForgetTranscript
+SlotOrder = do.HurryGate | do.HandOver | do.WritePty | do.OpenEditor | do.SignalChild | do.ForgetTranscript | do.ReadBodies
 
 
 class Slots:
@@ -140,5 +140,7 @@ def _carry_out(slot: Slot, order: SlotOrder, now: float) -> None:
             slot.signal(name)
         case do.ForgetTranscript():
             slot.forget_transcript()
+        case do.ReadBodies():
+            slot.read_bodies()
         case _:
             assert_never(order)

@@ -18,6 +18,7 @@ from relayd.core.timers import CallDue, CallTimer, RelayDue, RelayTimer, SlotDue
 from relayd.core.viewers import TOKEN_LIMIT_S
 from relayd.http.keys import Keys
 from relayd.http.messages import HttpRequest
+from tests.helpers import told_body
 
 HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
 HEADING = "Claude Code v2.1.330\x1b]0;✳ Claude Code\x07".encode()
@@ -41,7 +42,7 @@ class World:
     """A relay with a clock, its orders so far, and shorthands for facts."""
 
     def __init__(self, near: Host = NEAR, **flags: Any) -> None:
-        self.config = Config(**({"typing": False, "kept": 0} | flags))
+        self.config = Config(**({"typing": False, "kept": 0, "witness": False} | flags))
         self.relay = Relay(self.config, near, [], 7421)
         self.now = 100.0
         self.orders: list[do.Action] = []
@@ -93,7 +94,15 @@ class World:
             ev.RequestArrived(self.clients, HttpRequest("POST", f"/hooks/{secret}", "", HEADERS, json.dumps(value).encode()))
         )
 
+    def told(self, slot: str) -> None:
+        """Claude Code tells what it has sent, and that is what was asked."""
+        witness = self.relay.pool.sessions[slot].witness
+        assert witness is not None
+        self.tell(ev.RequestTold(slot, told_body(witness.request)))
+
     def finish(self, slot: str, text: str = "ok") -> None:
+        if self.config.witness:
+            self.told(slot)
         self.hook(slot, hook_event_name="MessageDisplay", message_id=f"u{self.clients}", index=0, final=True, delta=text)
         self.hook(slot, hook_event_name="Stop", last_assistant_message=text)
         line = {

@@ -152,7 +152,7 @@ def conversation(world: World, *texts: str, **fields: Any) -> int:
 
 
 def world_of(**flags: Any) -> World:
-    world = World(**({"typing": True, "kept": 2} | flags))
+    world = World(**({"typing": True, "kept": 2, "witness": True} | flags))
     world.boot()
     return world
 

@@ -18,6 +18,7 @@ from tests.lab.series import Series, histograms
 
 NAMES = {
     "warm": "`warm`: next message, in the process that has answered",
+    "primed": "`primed`: typed into a process that has loaded what calls begin with",
     "ready": "`ready`: typed into a process at its prompt",
     "edited": "`ready`: brought by its editor, since there are tabs in it",
     "tools": "`ready`: a tool is offered, and a picture shown",
@@ -30,7 +31,7 @@ NAMES = {
     "whole": "last upstream byte → last client byte, whole",
     "stream": "last upstream byte → last client byte, streamed",
 }
-SHOWN = ("warm", "ready", "edited", "waiting", "cold", "claude -p", "peer")
+SHOWN = ("warm", "primed", "ready", "edited", "waiting", "cold", "claude -p", "peer")
 HEAD = ["| measure | median ms | p5 | p95 | n |", "|---|---|---|---|---|"]
 
 
@@ -67,7 +68,7 @@ def measure(claude: str, rounds: int, peer: str) -> tuple[list[Series], list[str
 def ratios(series: list[Series]) -> list[str]:
     """The comparisons that hold on other machines too."""
     by_name = {short: one for short, name in NAMES.items() for one in series if one.name == name}
-    pairs = [(road, other) for other in ("claude -p", "cold") for road in ("warm", "ready", "edited", "waiting")]
+    pairs = [(road, other) for other in ("claude -p", "cold") for road in ("warm", "primed", "ready", "edited", "waiting")]
     pairs += [("tools", "claude -p"), ("tools", "tools cold")]
     pairs += [("ready", "peer"), ("warm", "peer")] if "peer" in by_name else []
     words = {"edited": "`ready` by the editor", "tools": "`ready` with a tool and a picture", "tools cold": "`cold` with them"}

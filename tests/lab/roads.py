@@ -1,7 +1,7 @@
 """How long each road into Claude Code takes, from the request's last byte to the upstream request. Called by `bench.py`.
 
-Three daemons: one as it comes (`ready`, `warm`), one that only replays (`waiting`), one with nothing warm (`cold`).
-Roads take turns, so that what else the machine does falls on all of them.
+Four daemons: one as it comes, whose calls begin alike (`primed`) or each in its own way (`ready`, `warm`), one that only replays
+(`waiting`), one with nothing warm (`cold`). Roads take turns, so that what else the machine does falls on all of them.
 """
 
 from __future__ import annotations
@@ -23,21 +23,29 @@ from tests.lab.series import Series
 MODEL = "claude-sonnet-4-6"
 WORDS = "a sentence of ordinary prose that a person might well ask about. "
 SETTLE_S = 1.8  # until the pool has refilled and the machine is quiet
-FLAGS: dict[str, dict[str, object]] = {"ready": {}, "waiting": {"typing": False}, "cold": {"idle": 0, "typing": False}}
-SERIES = ("warm", "ready", "edited", "tools", "waiting", "cold", "tools cold", "claude -p", "peer", "direct", "whole", "stream")
+FLAGS: dict[str, dict[str, object]] = {
+    "primed": {},
+    "ready": {},
+    "waiting": {"typing": False},
+    "cold": {"idle": 0, "typing": False},
+}
+SERIES = (
+    *("warm", "primed", "ready", "edited", "tools", "waiting", "cold", "tools cold"),
+    *("claude -p", "peer", "direct", "whole", "stream"),
+)
 
 
-def request(text: str, *history: str) -> dict[str, Any]:
+def request(text: str, *history: str, system: str = "Answer.") -> dict[str, Any]:
     """A call of about a kilobyte, with the conversation before it."""
     roles = ("user", "assistant")
     messages = [{"role": roles[n % 2], "content": t} for n, t in enumerate([*history, text])]
-    return {"model": MODEL, "max_tokens": 1024, "system": "Answer.", "messages": messages}
+    return {"model": MODEL, "max_tokens": 1024, "system": system, "messages": messages}
 
 
-def with_tools() -> dict[str, Any]:
+def with_tools(system: str) -> dict[str, Any]:
     """A call that offers a tool and shows a picture."""
     content = [image(random.Random(1)), {"type": "text", "text": prompt()}]
-    return request("") | {"tools": [TOOL], "messages": [{"role": "user", "content": content}]}
+    return request("", system=system) | {"tools": [TOOL], "messages": [{"role": "user", "content": content}]}
 
 
 def prompt(answer: str = "[[say ok]]") -> str:
@@ -63,24 +71,35 @@ def call(harness: Harness, body: dict[str, Any], road: str) -> tuple[float, floa
     return 1000 * (record.arrived - reply.sent), 1000 * (reply.ended - (record.finished or reply.ended))
 
 
+def _system(road: str, number: int) -> str:
+    """Calls of the road `primed` begin alike; what others begin with comes once."""
+    return "Answer." if road == "primed" else f"Answer {number}."
+
+
 def measure(hosts: dict[str, Harness], claude: str, rounds: int, peer: rivals.Peer | None) -> list[Series]:
     """All roads and rivals, in turns."""
     found = {name: Series(name) for name in SERIES}
     for name, harness in hosts.items():
-        for body in (request(f"[[say hello]] {name}"), with_tools()):
-            client.post(harness.url, body).expect()
-    edited, tools = request(f"- \t{prompt()}"), with_tools()
-    more = (("edited", edited, "ready"), ("tools", tools, "ready"), ("tools cold", tools, "cold"))
+        for number in (-2, -1):  # what has come twice is loaded ahead
+            client.post(harness.url, request(f"[[say hello]] {name}", system=_system(name, number))).expect()
+        client.post(harness.url, with_tools("Answer first.")).expect()
     for number in range(rounds):
         time.sleep(SETTLE_S)
-        for road in ("ready", "waiting", "cold"):
-            way, _ = call(hosts[road], request(prompt()), road)
+        for road in ("primed", "ready", "waiting", "cold"):
+            system = _system(road, number)
+            way, _ = call(hosts[road], request(prompt(), system=system), road)
             found[road].samples.append(way)
             if road == "ready":
                 time.sleep(0.3)
-                way, _ = call(hosts[road], request(prompt("[[say so]]"), prompt(), "ok"), "warm")
+                way, _ = call(hosts[road], request(prompt("[[say so]]"), prompt(), "ok", system=system), "warm")
                 found["warm"].samples.append(way)
             time.sleep(SETTLE_S / 2)
+        system = f"Answer {number}, too."
+        more = (
+            ("edited", request(f"- \t{prompt()}", system=system), "ready"),
+            ("tools", with_tools(f"{system} Or use a tool."), "ready"),
+            ("tools cold", with_tools(system), "cold"),
+        )
         for name, body, road in more:
             time.sleep(SETTLE_S)
             found[name].samples.append(call(hosts[road], body, road)[0])

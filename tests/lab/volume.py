@@ -39,7 +39,9 @@ def check(harness: Harness, seed: int, case: dict[str, Any] | None = None, model
     received = [r.body for r in harness.api.messages() if r.body["system"][-1]["text"].startswith(mark)]
     if len(received) != 1:
         return reply.road, [f"{len(received)} upstream requests"]
-    return reply.road, differences(case, received[0], reply.headers.get("x-relayd-inexact", ""))
+    found = differences(case, received[0], reply.headers.get("x-relayd-inexact", ""))
+    witness = reply.headers.get("x-relayd-witness", "missing")
+    return reply.road, found if found or witness == "exact" else [f"the witness says {witness}"]
 
 
 def main() -> int:

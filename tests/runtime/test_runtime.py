@@ -392,7 +392,7 @@ def test_a_terminal_reports_output_end_and_exit(loop: Loop) -> None:
     children = Children()
     pty = Pty(loop, 4096, output.append, lambda: closed.append(True))
     pid = pty.spawn(["/bin/sh", "-c", "stty -echo; read line; echo got $line; exit 7"], {"PATH": "/usr/bin:/bin"}, "/", 24, 80)
-    children.add("s", pid)
+    children.add("s", pid, os.devnull)
     pty.write(b"keys\r")
     until(lambda: loop.turn(0.01) or closed)
     ended = until(children.reap)

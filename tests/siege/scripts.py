@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relayd.core import events as ev
+from relayd.core.session.states import State
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.errors import ApiError
 from tests.siege.actors import Process
@@ -331,6 +332,31 @@ def strays(play: Play) -> None:
     play.wait(10.0)
 
 
+def reused(play: Play) -> None:
+    """One process, several conversations; what they begin with is loaded ahead; requests that were changed on the way."""
+    sim = play.sim
+    play.ask("echo zero", system="Be brief.")
+    play.settle()
+    play.arm()
+    for number in range(3):
+        play.ask(f"echo {number}", system="Be brief.")
+        play.settle()
+    play.wait(3.0)
+    play.ask("echo primed", system="Be brief.", stream=True)
+    play.settle()
+    play.ask("echo other", system="Be long.")
+    play.settle()
+    sim.changes = 1
+    play.ask("changed once", "changed once", may_fail=True)
+    play.settle()
+    for slot in [name for name, session in sim.relay.pool.sessions.items() if session.state is State.KEPT][:1]:
+        sim.tell(ev.RequestTold(slot, b"{}"))
+    sim.changes = 2
+    play.ask("changed twice", "", may_fail=True)
+    play.settle()
+    play.wait(5.0)
+
+
 def updates(play: Play) -> None:
     """Another binary, another configuration, under a call."""
     play.ask("slow a\nb\nc", "slow a\nb\nc", stream=True)
@@ -365,6 +391,7 @@ SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "failures": (failures, {"max": 2, "queue_max": 6, "idle": 1}),
     "questions": (questions, {"allowed_origins": "https://mine.example", "assets": {"": ("text/html", b"x")}}),
     "typed": (typed, {"typing": True, "kept": 2, "mover": "/bin/mv"}),
+    "reused": (reused, {"typing": True, "kept": 1, "idle": 1, "max": 2}),
     "rich": (rich, {"token": "token"}),
     "strays": (strays, {"idle": 1}),
     "updates": (updates, {}),

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from relayd.claude import mcp, prompt
+from relayd.claude import bodies, mcp, prompt
 from relayd.claude.reminders import Machine
 from relayd.config import Config
 from relayd.core import actions as do
@@ -23,6 +23,7 @@ from relayd.core.relay import Relay
 from relayd.core.timers import Timer
 from relayd.http.keys import Keys, NamedKey, digest_of
 from relayd.http.messages import HttpRequest
+from tests.helpers import told_body
 from tests.siege import methods
 from tests.siege.actors import Process, Reply, asked_of
 
@@ -79,6 +80,7 @@ class Simulation:
         self.logs: list[do.Log] = []
         self.is_finished = False
         self.spawns_fail = 0  # so many of the next starts
+        self.changes = 0  # so many of the next requests are sent otherwise than they were asked
         self.hook: methods.Hook | None = None
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = 0
@@ -174,7 +176,7 @@ class Simulation:
                 process = self.processes[order.slot]
                 process.transcript = [json.loads(line) for line in order.transcript.splitlines()]
                 process.session = order.files.session_id if order.files else process.session
-                if order.slot and process.order.mode is not do.Mode.PROMPT:
+                if order.files is None and process.order.mode is not do.Mode.PROMPT:
                     self.at(STEP_S, lambda: self._run(process))
             case do.WritePty():
                 self._type(self.processes[order.slot], order.data)
@@ -313,6 +315,7 @@ class Simulation:
         text = asked_of(messages)
         command, _, words = text.partition(" ")
         self.tell(ev.PtyOutput(process.order.slot, BUSY))
+        self._tell_request(process, text)
         if command == "crash":
             self._later(process, 1, lambda: self._end(process, 3))
         elif command == "fail":
@@ -325,6 +328,17 @@ class Simulation:
             self._stream(process, words)
         elif command != "hang":
             self._say(process, text.removeprefix("echo ") if text.strip() else "nothing", 10 if command == "slow" else 1)
+
+    def _tell_request(self, process: Process, text: str) -> None:
+        """What it sends is what it was asked: the relay's own record of that serves as the request."""
+        session = self.relay.pool.sessions.get(process.order.slot)
+        witness = session.witness if session is not None else None
+        if witness is not None and witness.is_awaited and process.order.launch.env.get(bodies.ADDRESS):
+            body = told_body(witness.request)
+            if self.changes and text.startswith("changed"):
+                self.changes -= 1
+                body = body.replace(b"changed", b"another")
+            self.tell(ev.RequestTold(process.order.slot, body))
 
     def _say(self, process: Process, text: str, pace: int = 1) -> None:
         pieces = [line + "\n" for line in text.split("\n")]

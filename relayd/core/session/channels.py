@@ -135,6 +135,12 @@ class Failure:
         return self._wire is not None
 
     @property
+    def reported_error(self) -> ApiError | None:
+        """The API's words for a request that has failed, be it the turn's end or not."""
+        wire = self._wire
+        return failures.to_api_error(TurnFailed("", "", ""), wire, "") if wire is not None and wire.status else None
+
+    @property
     def is_complete(self) -> bool:
         """True once status and text are the API's own, and a usage limit has the time of its end."""
         return self._wire is not None and (self._line is not None or not (self._hook and failures.names_a_reset(self._hook)))

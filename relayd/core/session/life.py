@@ -8,7 +8,7 @@ Called by `table.py` only.
 from __future__ import annotations
 
 from relayd.anthropic.request import MessagesRequest
-from relayd.claude import compose, screens
+from relayd.claude import bodies, compose, screens
 from relayd.claude.compose import TranscriptContext
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -27,7 +27,8 @@ def start(session: Session, now: float) -> list[Action]:
     """The orders that bring a new process to life. Called by the pool."""
     spec = session.spec
     placeholder = compose.placeholder(spec.transcript_context(spec.slot, now))
-    spawn = do.SpawnSlot(spec.slot, spec.launch, spec.paths, placeholder, spec.mode)
+    told = do.BodyFiles(spec.paths.bodies, bodies.REQUEST_END, bodies.BODY_MAX_BYTES)
+    spawn = do.SpawnSlot(spec.slot, spec.launch, spec.paths, placeholder, told, spec.mode)
     return [spawn, session.deadlines.set(SlotDue.STATE, now + session.spec.config.spawn_limit_s)]
 
 
@@ -68,8 +69,7 @@ def arrived(session: Session, event: ev.GateOpened | ev.PromptReached, now: floa
 def hand_over(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]:
     """Give the process its conversation: the transcript first, then the gate, since it reads them in the other order."""
     request, session.call = event.request, event.call
-    session.turn = Turn(session.spec.key, request.stream)
-    session.turn.has_media = request.has_media
+    session.begin_turn(Turn(session.spec.key, request.stream), session.spec.witness(request), now)
     transcript = compose.conversation(begin(session, request, now), request)
     return [
         *session.calls.offer(request.tools),
@@ -111,7 +111,9 @@ def expired(session: Session, event: ev.DeadlinePassed, now: float) -> list[Acti
 
 
 def strayed(
-    session: Session, event: ev.HookArrived | ev.PiecesArrived | ev.WireArrived | ev.ToolCalled, now: float
+    session: Session,
+    event: ev.HookArrived | ev.PiecesArrived | ev.WireArrived | ev.ToolCalled | ev.RequestTold,
+    now: float,
 ) -> list[Action]:
     """Claude Code works although it was given nothing to do."""
     lose(session, "Claude Code has begun a turn that nobody ordered")
@@ -123,7 +125,7 @@ def lose(session: Session, reason: str) -> None:
     that a call has taken, and that has not got the call's conversation yet, is that of an earlier call.
     """
     if session.turn is not None and session.assigned is None:
-        session.parts += session.turn.lost(reason)
+        session.add_last(session.turn.lost(reason))
     else:
         session.parts.append(Failed(ApiError(500, reason), lost=True, unseen=True))
 
@@ -193,7 +195,7 @@ def hung_up(session: Session, event: ev.PtyClosed, now: float) -> list[Action]:
 def last_words(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]:
     """Transcript lines that were on their way when the terminal closed may complete the answer."""
     if session.turn is not None:
-        session.parts += session.turn.read(session.reader.feed(event.data))
+        session.add_last(session.turn.read(session.reader.feed(event.data)))
     return []
 
 

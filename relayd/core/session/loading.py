@@ -12,7 +12,6 @@ import uuid
 
 from relayd.anthropic.tools import Tool
 from relayd.claude import compose, launch, prompt
-from relayd.claude.transcript import TranscriptReader
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action, ConversationFiles
@@ -27,7 +26,7 @@ def next_files(session: Session) -> ConversationFiles | None:
     is_first, session.is_fresh = session.is_fresh, False
     if is_first:
         return None
-    session.conversation, session.reader = str(uuid.uuid4()), TranscriptReader()
+    session.conversation, session.reader = str(uuid.uuid4()), session.spec.reader()
     project = posixpath.dirname(session.spec.paths.transcript)
     return ConversationFiles(session.conversation, *launch.session_paths(project, session.conversation))
 

@@ -15,6 +15,28 @@ from relayd.core.session.live import LivePart
 from relayd.errors import ApiError
 
 
+class Verdict(Enum):
+    """What is known of the request that reached the model."""
+
+    AWAITED = "awaited"  # nothing yet
+    EXACT = "exact"  # it is the client's
+    CHANGED = "changed"  # it is not
+    SILENT = "silent"  # Claude Code has not told it in time, or was not asked to
+    LARGE = "large"  # it was not compared: too much work for the loop
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """The part that says so; it comes before everything else of the answer."""
+
+    verdict: Verdict
+
+    @property
+    def word(self) -> str:
+        """For the header."""
+        return "exact" if self.verdict is Verdict.EXACT else "unseen"
+
+
 @dataclass(frozen=True)
 class BlockShown:
     """A whole block of another kind."""
@@ -40,7 +62,7 @@ class Failed:
 
 
 Shown = LivePart | BlockShown  # what a client sees of an answer while it is made
-Part = Shown | Finished | Failed
+Part = Witnessed | Shown | Finished | Failed
 
 
 class Wait(Enum):

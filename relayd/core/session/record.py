@@ -7,18 +7,18 @@ session. Orders for the runtime are returned by the effects; parts of the answer
 
 from __future__ import annotations
 
-from relayd.claude.transcript import TranscriptReader
 from relayd.core import events as ev
-from relayd.core.actions import Action, Mode
+from relayd.core.actions import Action
 from relayd.core.session.deadlines import Deadlines
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.display import Display, Screen
-from relayd.core.session.parts import Part, Wait
+from relayd.core.session.parts import Failed, Part, Verdict, Wait
 from relayd.core.session.prompt_input import PromptInput
 from relayd.core.session.spec import SessionSpec
 from relayd.core.session.states import FREE, LIVE, State
 from relayd.core.session.tool_calls import ToolCalls
 from relayd.core.session.turn import Turn
+from relayd.core.session.witness import Witness
 
 
 class Session:
@@ -38,7 +38,7 @@ class Session:
         self.assigned: ev.TurnAssigned | None = None  # until the conversation is handed over
         self.handed_over: float | None = None
         self.conversation = spec.conversation  # its session id: that of the files, and what hooks must name
-        self.is_fresh = spec.mode is Mode.PROMPT  # it has taken up nothing at its prompt
+        self.is_fresh = spec.is_at_prompt  # it has taken up nothing at its prompt
         self.served = 0  # conversations of calls that it was given
         self.has_new_transcript = False  # the conversation's own lines have not begun
         self.load_began = False  # its title has shown that it loads
@@ -46,7 +46,10 @@ class Session:
         self.day = ""  # the local date that Claude Code was told
         # The turn
         self.turn: Turn | None = None
-        self.reader = TranscriptReader()
+        self.witness: Witness | None = None  # of the turn
+        self.held: list[Part] = []  # parts of the answer, until it is known what the model was asked
+        self.is_witness_due = False  # the deadline for that is set
+        self.reader = spec.reader()
         self.calls = ToolCalls()
         self.progress = now  # the last sign of life of the turn
         self.wait = Wait.NOTHING
@@ -97,14 +100,35 @@ class Session:
         """True if pieces of the answer that it is making are of use."""
         return self.state is State.RUNNING and self.turn is not None and self.turn.wants_pieces
 
-    def begin_turn(self, turn: Turn, now: float) -> None:
+    def begin_turn(self, turn: Turn, witness: Witness, now: float) -> None:
         """Another turn of the process begins."""
         self.turn, self.progress, self.wait = turn, now, Wait.NOTHING
+        turn.has_media = turn.has_media or witness.request.has_media
+        self.witness, self.held, self.is_witness_due = witness, [], False
+
+    def take_parts(self) -> list[Part]:
+        """The parts so far, and none after that."""
+        parts, self.parts = self.parts, []
+        return parts
+
+    def add_last(self, parts: list[Part]) -> None:
+        """Parts of a process that is lost: nothing more will be known of what the model was asked. What was held back comes with
+        them, unless the answer fails, or is to another question.
+        """
+        held, self.held = self.held, []
+        has_failed = any(isinstance(part, Failed) for part in parts)
+        is_wrong = self.witness is not None and self.witness.verdict is Verdict.CHANGED
+        self.parts += parts if has_failed or is_wrong else [*held, *parts]
 
     def current_turn(self) -> Turn:
         """The turn, in a state that has one."""
         assert self.turn is not None
         return self.turn
+
+    def current_witness(self) -> Witness:
+        """The verdict on the turn, in a state that has one."""
+        assert self.witness is not None
+        return self.witness
 
     def current_digest(self) -> ConversationDigest:
         """The digest of its conversation, in a state in which another call may continue it."""

@@ -42,9 +42,10 @@ def called_late(session: Session, event: ev.ToolCalled, now: float) -> list[Acti
 def resume(session: Session, event: ev.ResultsBrought, now: float) -> list[Action]:
     """The next call has brought the results: the turn goes on."""
     session.call = event.call
-    session.begin_turn(session.current_turn().next(event.results, event.streams), now)
-    session.current_digest().add(Message("user", event.results))
-    return [*session.calls.bring(event.results), *watch(session, now)]
+    request, results = event.request, event.request.tool_results
+    session.begin_turn(session.current_turn().next(results, request.stream), session.spec.witness(request), now)
+    session.current_digest().add(Message("user", results))
+    return [*session.calls.bring(results), *watch(session, now)]
 
 
 def overheard(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]:

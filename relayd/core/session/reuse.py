@@ -3,7 +3,8 @@
 Nothing of one conversation may reach the model in another. Claude Code keeps to that when it takes up another transcript,
 if nothing is left over from the turn before; where that is not sure, the process ends with its conversation. The cases
 that leaked when they were tried (2.1.330): other tools than it was told of, an interrupted turn, a prompt that was
-blocked, a request that failed. Asked by `core/pool.py`, `core/roads.py` and `typed.py`.
+blocked, a request that failed. And it must be known that the model got what the last call asked (`witness.py`). Asked by
+`core/pool.py`, `core/roads.py` and `typed.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from relayd.anthropic.request import MessagesRequest
 from relayd.core.actions import Mode
 from relayd.core.session.digest import ConversationDigest
+from relayd.core.session.parts import Verdict
 from relayd.core.session.record import Session
 from relayd.core.session.states import State
 
@@ -29,7 +31,8 @@ def is_reusable(session: Session) -> bool:
     """True if it may take up another conversation: nothing of the last turn is open, and nothing went wrong in it."""
     if session.state is not State.KEPT or session.turn is None:
         return False
-    return session.turn.can_be_followed and session.served < session.spec.config.reuse
+    is_proven = session.witness is not None and session.witness.verdict is Verdict.EXACT
+    return is_proven and session.turn.can_be_followed and session.served < session.spec.config.reuse
 
 
 def mode_of(session: Session) -> Mode:

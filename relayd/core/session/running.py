@@ -16,11 +16,12 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.life import timeout
-from relayd.core.session.parts import Failed, Finished, Part, Wait
+from relayd.core.session.parts import Failed, Finished, Part, Verdict, Wait
 from relayd.core.session.record import Session
 from relayd.core.timers import SlotDue
 from relayd.errors import internal
 
+WITNESS_S = 0.25  # the request is told before its answer begins; a version that tells none costs each call so long
 LINES_S = 0.5  # between two notes on an open call, until the lines of its answer are there
 
 
@@ -37,16 +38,16 @@ def told(session: Session, event: ev.HookArrived, now: float) -> list[Action]:
     fact, turn = event.fact, session.current_turn()
     session.progress = now
     if isinstance(fact, Displayed):
-        return _advance(session, turn.displayed(fact), now)
+        return advance(session, turn.displayed(fact), now)
     if isinstance(fact, Submitted):  # nothing was typed, so nothing may be sent
-        return _advance(session, [Failed(internal("Claude Code has taken a prompt that nobody typed"))], now)
-    return _advance(session, turn.stopped(fact) if isinstance(fact, Stopped) else turn.failed(fact), now)
+        return advance(session, [Failed(internal("Claude Code has taken a prompt that nobody typed"))], now)
+    return advance(session, turn.stopped(fact) if isinstance(fact, Stopped) else turn.failed(fact), now)
 
 
 def streamed(session: Session, event: ev.PiecesArrived, now: float) -> list[Action]:
     """Pieces of the answer. After its last one Claude Code need not wait with the answer's lines."""
     session.progress = now
-    orders = _advance(session, session.current_turn().streamed(event.fact), now)
+    orders = advance(session, session.current_turn().streamed(event.fact), now)
     return orders + (session.calls.hurry() if event.fact.end_the_answer else [])
 
 
@@ -59,7 +60,7 @@ def reported(session: Session, event: ev.WireArrived, now: float) -> list[Action
         # Cut at the limit: Claude Code is about to go on by itself, on the user's account.
         session.current_turn().interrupted = True
         orders.append(do.WritePty(session.slot, screens.KEY_ESCAPE))
-    orders += _advance(session, session.current_turn().reported(fact), now)
+    orders += advance(session, session.current_turn().reported(fact), now)
     return orders + (session.calls.hurry() if isinstance(fact, RequestDone) else [])
 
 
@@ -71,14 +72,14 @@ def grew(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]
     turn = session.current_turn()
     if any(isinstance(e, UserLine) and turn.was_forestalled(e, session.calls.handed) for e in entries):
         # The client's results came before it was known that Claude Code would not ask for them: another process gets them.
-        return _advance(session, [Failed(internal("Claude Code answered a tool call by itself"), lost=True)], now)
-    return _advance(session, turn.read(entries), now)
+        return advance(session, [Failed(internal("Claude Code answered a tool call by itself"), lost=True)], now)
+    return advance(session, turn.read(entries), now)
 
 
 def called(session: Session, event: ev.ToolCalled, now: float) -> list[Action]:
     """Claude Code runs a tool."""
     session.progress = now
-    orders = session.calls.called(event.client, event.fact) + _advance(
+    orders = session.calls.called(event.client, event.fact) + advance(
         session, session.current_turn().called(event.fact.tool_use_id), now
     )
     return [*orders, *_watch_lines(session, now)]
@@ -96,7 +97,7 @@ def _watch_lines(session: Session, now: float) -> list[Action]:
 def late(session: Session, event: ev.DeadlinePassed, now: float) -> list[Action]:
     """The limit of a silent turn, or of what must follow its end."""
     if event.due is SlotDue.LAG:
-        return _advance(session, session.current_turn().expire(), now)
+        return advance(session, session.current_turn().expire(), now)
     is_silent = now - session.progress < session.spec.config.turn_limit_s
     limit = "silence_limit_s" if is_silent else "turn_limit_s"
     screen = screens.shorten(session.screen.frame().text()) if is_silent else ""
@@ -106,9 +107,19 @@ def late(session: Session, event: ev.DeadlinePassed, now: float) -> list[Action]
     return []
 
 
-def _advance(session: Session, parts: list[Part], now: float) -> list[Action]:
-    """Collect parts of the turn; its end decides what becomes of the process."""
-    session.parts += parts
+def advance(session: Session, parts: list[Part], now: float) -> list[Action]:
+    """Collect parts of the turn, once it is known what the model was asked; its end decides what becomes of the process."""
+    parts, session.held = [*session.held, *parts], []
+    failures: list[Part] = [part for part in parts if isinstance(part, Failed)]
+    witness = session.current_witness()
+    refused = session.current_turn().refused_before if witness.verdict is Verdict.CHANGED else None
+    if refused is not None and not failures:
+        failures = [Failed(refused)]  # why Claude Code has asked for something else
+    if witness.holds_back and not failures:
+        session.held = parts
+        return [*(_ask_for_request(session, now) if parts else []), *watch(session, now)]
+    parts = list(failures) or parts  # what was held back of an answer that fails is not shown
+    session.parts += [*witness.report(), *parts]
     for part in parts:
         match part:
             case Finished(answer) if session.current_turn().can_park:
@@ -120,6 +131,14 @@ def _advance(session: Session, parts: list[Part], now: float) -> list[Action]:
             case _:
                 pass
     return watch(session, now)
+
+
+def _ask_for_request(session: Session, now: float) -> list[Action]:
+    """Parts of the answer wait for it."""
+    if session.is_witness_due:
+        return []
+    session.is_witness_due = True
+    return [do.ReadBodies(session.slot), session.deadlines.set(SlotDue.WITNESS, now + WITNESS_S)]
 
 
 def watch(session: Session, now: float) -> list[Action]:

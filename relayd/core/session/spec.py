@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relayd.anthropic.request import MessagesRequest
+from relayd.claude import bodies
 from relayd.claude.compose import TranscriptContext
 from relayd.claude.launch import Launch, LaunchKey, SlotPaths
+from relayd.claude.transcript import TranscriptReader
 from relayd.config import Config
 from relayd.core.actions import Mode
+from relayd.core.session.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -29,3 +33,21 @@ class SessionSpec:
     mode: Mode
     transcript_context: Callable[[str, float], TranscriptContext]
     config: Config
+
+    @property
+    def is_at_prompt(self) -> bool:
+        """True if the process begins at its prompt, without a conversation."""
+        return self.mode is Mode.PROMPT
+
+    def reader(self) -> TranscriptReader:
+        """The reader of a new conversation's lines."""
+        return TranscriptReader()
+
+    def witness(self, request: MessagesRequest) -> Witness:
+        """The witness of a turn that this request begins."""
+        return Witness(request, self.is_witnessed)
+
+    @property
+    def is_witnessed(self) -> bool:
+        """True if the process tells the requests that it sends."""
+        return bodies.ADDRESS in self.launch.env

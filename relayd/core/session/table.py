@@ -47,7 +47,7 @@ from typing import Generic, Protocol, TypeVar
 
 from relayd.core import events as ev
 from relayd.core.actions import Action, RemoveSlot
-from relayd.core.session import life, loading, resting, running, terminal, typed
+from relayd.core.session import life, loading, resting, running, terminal, typed, witnessing
 from relayd.core.session.record import Session
 from relayd.core.session.states import DYING, State
 from relayd.errors import Refused
@@ -111,6 +111,7 @@ FREE = row(
     on(ev.PiecesArrived, life.strayed, State.KILLING),
     on(ev.WireArrived, life.strayed, State.KILLING),
     on(ev.ToolCalled, life.strayed, State.KILLING),
+    on(ev.RequestTold, life.strayed, State.KILLING),
     base=ALIVE,
 )
 # Keys were pressed for a call, and nothing has reached the model: whatever goes wrong, the call is replayed elsewhere.
@@ -118,6 +119,7 @@ BY_KEYS = row(
     on(ev.HookArrived, typed.compare),
     on(ev.PiecesArrived, life.nothing),  # late ones of the answer before
     on(ev.TranscriptGrew, life.last_words),
+    on(ev.RequestTold, witnessing.told_at_rest),
     on(ev.HandOverFailed, life.not_accepted, State.KILLING),
     on(ev.PromptRefused, life.not_accepted, State.KILLING),
     on(ev.ScreenBlocked, life.not_accepted, State.KILLING),
@@ -133,6 +135,7 @@ PREFIXED = row(
     on(ev.HookArrived, life.nothing),
     on(ev.PiecesArrived, life.nothing),
     on(ev.WireArrived, loading.settle_report),
+    on(ev.RequestTold, witnessing.told_at_rest),
     on(ev.TranscriptGrew, life.nothing),
     on(ev.ToolCalled, life.strayed, State.KILLING),
     on(ev.HandOverFailed, life.not_accepted, State.KILLING),
@@ -147,6 +150,8 @@ AT_WORK = row(
     on(ev.WireArrived, running.reported, State.RUNNING),
     on(ev.ToolCalled, running.called, State.RUNNING),
     on(ev.TranscriptGrew, running.grew),
+    on(ev.RequestTold, witnessing.told, State.RUNNING),
+    on(ev.WitnessOverdue, witnessing.overdue),
     on(ev.TurnParked, resting.park, State.PARKED),
     on(ev.TurnKept, resting.keep, State.KEPT),
     on(ev.TurnEnded, life.end_turn, State.KILLING),
@@ -160,6 +165,7 @@ AT_REST = row(
     on(ev.HookArrived, life.nothing),  # hooks of the turn that has ended
     on(ev.PiecesArrived, life.nothing),
     on(ev.WireArrived, resting.late_report),
+    on(ev.RequestTold, witnessing.told_at_rest),
     on(ev.TurnAbandoned, life.nothing),
     on(ev.HandOverFailed, life.hand_over_failed, State.KILLING),
     base=ALIVE,
@@ -296,7 +302,16 @@ TABLE: Mapping[State, Row] = {
 }
 
 LATE = frozenset(
-    (ev.TrustAsked, ev.DialogSettled, ev.PromptSettled, ev.PromptReached, ev.TurnSeen, ev.ForgetDue, ev.LinesOverdue)
+    (
+        ev.TrustAsked,
+        ev.DialogSettled,
+        ev.PromptSettled,
+        ev.PromptReached,
+        ev.TurnSeen,
+        ev.ForgetDue,
+        ev.LinesOverdue,
+        ev.WitnessOverdue,
+    )
 )
 
 

@@ -171,6 +171,11 @@ class Turn:
         """True if another conversation may follow in this process: it has ended well, with one request that did not fail."""
         return self.can_keep and not self._failure.is_reported and (self._written.is_used or bool(self._shown.text))
 
+    @property
+    def refused_before(self) -> ApiError | None:
+        """The API's own refusal of the client's request, if Claude Code goes on by asking for something else."""
+        return self._failure.reported_error
+
     def next(self, results: tuple[Block, ...], streams: bool) -> Turn:
         """The turn after the tools that this one asks for, with their results."""
         owed = 0 if self._done else self._owed + 1

@@ -34,8 +34,7 @@ def take_up(session: Session, event: ev.TurnAssigned, now: float) -> list[Action
     if reuse.holds(session, request, now):
         return _go_on(session, event, now)
     files = loading.next_files(session)
-    session.turn = _first_turn(session, request.stream)
-    session.turn.has_media = request.has_media
+    session.begin_turn(_first_turn(session, request.stream), session.spec.witness(request), now)
     transcript = compose.opening(life.begin(session, request, now), request)
     return [*loading.load(session, transcript, request.tools, files), _limit(session, now)]
 
@@ -45,8 +44,7 @@ def _go_on(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]
     request = event.request
     is_first, session.has_new_transcript = session.has_new_transcript, False
     turn = _first_turn(session, request.stream) if is_first else session.current_turn().typed(request.stream)
-    turn.has_media = request.has_media
-    session.begin_turn(turn, now)
+    session.begin_turn(turn, session.spec.witness(request), now)
     session.served += is_first
     session.current_digest().add(request.messages[-1])
     session.assigned = None
@@ -63,7 +61,7 @@ def type_message(session: Session, event: ev.MessageBrought, now: float) -> list
     """The next call of a kept conversation: type its message."""
     session.call = event.call
     session.prompt.take(event.draft)
-    session.begin_turn(session.current_turn().typed(event.streams), now)
+    session.begin_turn(session.current_turn().typed(event.request.stream), session.spec.witness(event.request), now)
     session.current_digest().add(Message("user", ({"type": "text", "text": event.draft.text},)))
     return type_draft(session, event, now)
 

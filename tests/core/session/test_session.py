@@ -35,7 +35,10 @@ KEY = LaunchKey("claude-sonnet-4-5", 100)
 WORKSPACE = "/state/workspace"
 CONTEXT = TranscriptContext("slot-1", WORKSPACE, "2026-01-01T00:00:00.000Z", "2026-01-01", Machine("linux", "bash", "Linux 6"))
 REQUEST = MessagesRequest("claude-sonnet-4-5", 100, (Message("user", ({"type": "text", "text": "hi"},)),))
-PATHS = SlotPaths("/d", "/d/fifo", "/d/settings", "/d/mcp", "/d/message", "/c/p.jsonl", "/c/t.jsonl", ("/c/p", "/c/t"))
+STREAMED = dataclasses.replace(REQUEST, stream=True)
+PATHS = SlotPaths(
+    "/d", "/d/fifo", "/d/settings", "/d/mcp", "/d/message", "/d/bodies", "/c/p.jsonl", "/c/t.jsonl", ("/c/p", "/c/t")
+)
 DONE = RequestDone("claude-sonnet-4-5", {"input_tokens": 1, "output_tokens": 2}, "r")
 TRUST = "\x1b[2J\x1b[HAccessing workspace:\r\n {}\r\n ❯ No, exit\r\n   Yes, I trust this folder\r\n Enter to confirm"
 
@@ -66,6 +69,10 @@ def feed(s: Session, *events: Any, now: float = 1.0) -> list[do.Action]:
 
 def of(orders: list[do.Action], kind: type) -> list[Any]:
     return [o for o in orders if isinstance(o, kind)]
+
+
+def with_results(*results: dict[str, Any]) -> MessagesRequest:
+    return dataclasses.replace(REQUEST, messages=(*REQUEST.messages, Message("user", results)))
 
 
 def busy() -> ev.PtyOutput:
@@ -111,7 +118,7 @@ def test_a_dying_process_ignores_facts_that_come_late(state: State) -> None:
 
 def test_an_event_that_a_state_does_not_list_is_refused_by_name() -> None:
     with pytest.raises(Refused, match=r"spawning.*MessageBrought"):
-        drive(session(), ev.MessageBrought(1, keys("hi"), streams=False), 0.0)
+        drive(session(), ev.MessageBrought(1, REQUEST, keys("hi")), 0.0)
 
 
 @pytest.mark.parametrize("sign", [ev.HookArrived(Stopped("x")), ev.WireArrived(DONE)])
@@ -306,7 +313,7 @@ def test_results_that_claude_code_never_asks_for_go_to_another_process(asked: bo
     assert s.state is State.PARKED
     s.parts.clear()
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "it"}
-    feed(s, ev.ResultsBrought(2, (result,), False))
+    feed(s, ev.ResultsBrought(2, with_results(result)))
     feed(s, line("user", content=[result]))
     assert [p.lost for p in s.parts if isinstance(p, Failed)] == ([] if asked else [True])
     assert s.state is (State.RUNNING if asked else State.KILLING)
@@ -362,7 +369,7 @@ def said(kind: str, text: str, **message: Any) -> ev.TranscriptGrew:
 
 def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
     s = answered()
-    orders = feed(s, ev.MessageBrought(2, keys("more"), True))
+    orders = feed(s, ev.MessageBrought(2, STREAMED, keys("more")))
     assert (s.state, s.call) == (State.TYPING, 2)
     assert of(orders, do.WritePty) == [do.WritePty("slot-1", prompt.keys("more"))]
     assert [typed.admits(s, Submitted(*told)) for told in (("more", "slot-1"), ("more ", "slot-1"), ("more", "other"))] == [
@@ -382,7 +389,7 @@ def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
 def test_what_keys_cannot_carry_is_brought_by_the_editor_and_sent_once_it_is_in_the_prompt() -> None:
     """Enters that a busy process found together were line breaks to it: they spoiled this text, or stayed for the next."""
     s = answered()
-    orders = feed(s, ev.MessageBrought(2, Draft("a\ttab", Way.EDITOR), True))
+    orders = feed(s, ev.MessageBrought(2, STREAMED, Draft("a\ttab", Way.EDITOR)))
     assert of(orders, do.OpenEditor) == [do.OpenEditor("slot-1", "a\ttab", prompt.OPEN_EDITOR)]
     assert not of(orders, do.WritePty)
     enter = do.WritePty("slot-1", prompt.ENTER)
@@ -402,7 +409,7 @@ def test_what_keys_cannot_carry_is_brought_by_the_editor_and_sent_once_it_is_in_
 def test_a_text_that_the_prompt_has_lost_is_replayed_at_once() -> None:
     """A conversation that was just loaded emptied the prompt, one time in sixty: the call waited for `submit_limit_s`."""
     s = answered()
-    feed(s, ev.MessageBrought(2, Draft("a\ttab", Way.EDITOR), True), now=2.0)
+    feed(s, ev.MessageBrought(2, STREAMED, Draft("a\ttab", Way.EDITOR)), now=2.0)
     feed(s, ev.PtyOutput("slot-1", "\x1b]0;✳ Claude Code\x07\x1b[38;3H".encode()), now=2.1)
     assert do.WritePty("slot-1", prompt.ENTER) in feed(s, ev.PromptSettled(), now=3.1)
     assert s.state is State.TYPING
@@ -418,7 +425,7 @@ PRESSED, OPENED = do.WritePty("slot-1", prompt.ENTER), do.OpenEditor("slot-1", "
 def edited(*outputs: bytes) -> list[list[Any]]:
     """A process with a text from the editor whose terminal shows these in turn, silent for 0.2 s after each: its orders."""
     s = answered()
-    feed(s, ev.MessageBrought(2, Draft("a\ttab", Way.EDITOR), True), now=2.0)
+    feed(s, ev.MessageBrought(2, STREAMED, Draft("a\ttab", Way.EDITOR)), now=2.0)
     feed(s, ev.PtyOutput("slot-1", prompt.EDITOR_LEFT), now=2.1)
     orders = []
     for number, output in enumerate(outputs):
@@ -450,7 +457,7 @@ def test_a_text_that_waits_for_the_conversation_is_not_brought_once_more() -> No
 
 def test_without_a_sign_of_the_editors_text_enter_is_pressed_in_the_end() -> None:
     s = answered()
-    orders = feed(s, ev.MessageBrought(2, Draft("a\ttab", Way.EDITOR), True))
+    orders = feed(s, ev.MessageBrought(2, STREAMED, Draft("a\ttab", Way.EDITOR)))
     assert [t.at for t in of(orders, do.SetTimer) if t.key.due is SlotDue.PROMPT] == [2.0]
     assert do.WritePty("slot-1", prompt.ENTER) in feed(s, ev.PromptSettled(), now=2.0)
 
@@ -473,12 +480,12 @@ def test_a_process_that_waits_for_its_conversation_waits_for_its_tools(mode: do.
 def test_lines_of_the_answer_before_are_not_taken_for_the_next_one() -> None:
     """The transcript lags: a client that went on at once got the previous answer again, as its next one."""
     s = answered()
-    feed(s, ev.MessageBrought(2, keys("more"), False), ev.HookArrived(Submitted("more", "slot-1")))
+    feed(s, ev.MessageBrought(2, REQUEST, keys("more")), ev.HookArrived(Submitted("more", "slot-1")))
     late = {"id": "m1", "model": "m", "stop_reason": "end_turn", "usage": {}}
     feed(s, said("assistant", "yo", **late), said("user", "more"))
     assert not s.parts
     feed(s, ev.HookArrived(Displayed("v", 0, True, "so")), ev.HookArrived(Stopped("so")), ev.WireArrived(DONE))
-    feed(s, ev.MessageBrought(3, keys("and"), False), ev.HookArrived(Submitted("and", "slot-1")))
+    feed(s, ev.MessageBrought(3, REQUEST, keys("and")), ev.HookArrived(Submitted("and", "slot-1")))
     feed(s, said("assistant", "so", **late | {"id": "m2"}), said("user", "and"), said("assistant", "end", **late | {"id": "m3"}))
     feed(s, ev.HookArrived(Displayed("w", 0, True, "end")), ev.HookArrived(Stopped("end")))
     assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["so", "end"]
@@ -495,7 +502,7 @@ def test_lines_of_the_answer_before_are_not_taken_for_the_next_one() -> None:
 )
 def test_a_message_that_was_not_taken_can_still_be_replayed(event: Any) -> None:
     s = answered()
-    feed(s, ev.MessageBrought(2, keys("more"), False), event)
+    feed(s, ev.MessageBrought(2, REQUEST, keys("more")), event)
     assert [p.lost for p in s.parts if isinstance(p, Failed)] == [True]
     assert s.state in (State.KILLING, State.DRAINING)
     orders = feed(s, ev.ChildExited("slot-1", 0), ev.PtyClosed("slot-1"))

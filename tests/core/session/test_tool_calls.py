@@ -13,7 +13,7 @@ from relayd.core import events as ev
 from relayd.core.session.record import Session
 from relayd.core.session.states import State
 from relayd.core.timers import SlotDue, SlotTimer
-from tests.core.session.test_session import DONE, REQUEST, busy, feed, line, of, session
+from tests.core.session.test_session import DONE, REQUEST, busy, feed, line, of, session, with_results
 
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "it"}
@@ -57,7 +57,7 @@ def test_an_answer_is_hurried_whose_end_came_after_its_call() -> None:
     assert s.state is State.PARKED
     assert do.CancelTimer(SlotTimer("slot-1", SlotDue.LINES)) in orders
     assert feed(s, ev.LinesOverdue()) == []
-    orders = feed(s, ev.ResultsBrought(2, (RESULT,), False))
+    orders = feed(s, ev.ResultsBrought(2, with_results(RESULT)))
     assert messages(orders) == [
         {"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": "it"}], "isError": False}}
     ]
@@ -76,7 +76,7 @@ def test_a_call_that_takes_no_notes_gets_its_result_alone() -> None:
     orders = feed(s, ev.ToolCalled(9, mcp.ToolCalled("toolu_1", 1)), ev.WireArrived(DONE), ev.LinesOverdue())
     assert not of(orders, do.StartStream)
     whole_answer(s)
-    assert [r.client for r in of(feed(s, ev.ResultsBrought(2, (RESULT,), False)), do.Respond)] == [9]
+    assert [r.client for r in of(feed(s, ev.ResultsBrought(2, with_results(RESULT))), do.Respond)] == [9]
 
 
 def test_an_answer_whose_lines_are_there_is_not_hurried() -> None:

@@ -1,0 +1,69 @@
+"""The files in which Claude Code tells what it sends: each is read once, and deleted. Owned by `slot.py`.
+
+They hold whole conversations, so none stays: requests go when they are read, all others when they are seen.
+"""
+
+from __future__ import annotations
+
+import os
+
+from relayd.core.actions import BodyFiles
+from relayd.runtime.system import FILE_FLAGS
+
+
+class Bodies:
+    """The files of one process. Claude Code makes the directory."""
+
+    def __init__(self, files: BodyFiles) -> None:
+        self._files = files
+        self._changed = 0  # when the directory had last changed, in nanoseconds
+        self._is_growing = False  # a file is not whole yet, which the directory's time does not show
+
+    def __repr__(self) -> str:
+        return f"<Bodies changed={self._changed}>"
+
+    def read(self) -> list[bytes]:
+        """Requests that have come since, the oldest first; an empty one for each that is too large to be looked at."""
+        try:
+            changed = os.stat(self._files.directory).st_mtime_ns
+            if changed == self._changed and not self._is_growing:
+                return []
+            with os.scandir(self._files.directory) as entries:
+                found = sorted((_order(os.stat(entry)), entry.path) for entry in entries)
+        except OSError:  # it is not there yet
+            return []
+        self._changed, self._is_growing = changed, False
+        bodies = []
+        for _, path in found:
+            body = self._take(path) if path.endswith(self._files.ending) else b""
+            if path.endswith(self._files.ending) and body is not None:
+                bodies.append(body)
+            if body is not None:
+                self._delete(path)
+        return bodies
+
+    def _take(self, path: str) -> bytes | None:
+        """A request; None as long as it is not whole."""
+        try:
+            fd = os.open(path, os.O_RDONLY | FILE_FLAGS)
+        except OSError:
+            return None
+        with open(fd, "rb", buffering=0) as file:
+            if os.fstat(fd).st_size > self._files.max_bytes:
+                return b""
+            data = file.read() or b""
+        if data.endswith(b"}"):
+            return data
+        self._is_growing = True
+        return None
+
+    def _delete(self, path: str) -> None:
+        try:
+            os.unlink(path)
+        except OSError:  # Windows, while it is written: the next look finds it
+            self._is_growing = True
+
+
+def _order(status: os.stat_result) -> tuple[int, int]:
+    """By time. Of two files within one tick of the clock the shorter is the first: a request goes on where the one before ended."""
+    return status.st_mtime_ns, status.st_size

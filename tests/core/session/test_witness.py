@@ -1,0 +1,250 @@
+"""What the model was asked is compared with what the client asked before any of the answer is given."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from relayd.anthropic.conversation_rules import Message
+from relayd.claude import bodies
+from relayd.claude.hooks import Displayed, Stopped
+from relayd.claude.launch import Launch
+from relayd.claude.telemetry import RequestDone, RequestFailed
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.core.session.parts import Failed, Finished, Part, Verdict, Witnessed
+from relayd.core.session.record import Session
+from relayd.core.session.states import State
+from relayd.core.session.witness import BLOCKS_MAX, Witness
+from relayd.core.timers import SlotDue, SlotTimer
+from relayd.core.witness_trial import SILENT_MAX
+from tests.core.session.test_session import DONE, REQUEST, STREAMED, busy, feed, of, session
+from tests.core.test_pool_and_relay import World
+from tests.helpers import told_body
+
+EXACT = ev.RequestTold("slot-1", told_body(STREAMED))
+OTHER = dataclasses.replace(STREAMED, messages=(Message("user", ({"type": "text", "text": "of somebody else"},)),))
+CHANGED = ev.RequestTold("slot-1", told_body(OTHER))
+OVERDUE = SlotTimer("slot-1", SlotDue.WITNESS)
+SHOWN = ev.HookArrived(Displayed("u", 0, True, "yo"))
+END = (ev.HookArrived(Stopped("yo")), ev.WireArrived(DONE))
+
+
+def at_work(mode: do.Mode = do.Mode.GATE) -> Session:
+    """A session whose process tells what it sends, and whose turn runs."""
+    s = session(mode=mode)
+    s.spec = dataclasses.replace(s.spec, launch=Launch((), {bodies.ADDRESS: "file:/d/bodies"}, "/", {}))
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, STREAMED), busy())
+    assert s.state is State.RUNNING
+    return s
+
+
+def kinds(parts: list[Part]) -> list[str]:
+    return [type(part).__name__ for part in parts]
+
+
+def test_nothing_is_given_before_the_request_was_seen() -> None:
+    s = at_work()
+    orders = feed(s, SHOWN)
+    assert s.take_parts() == []
+    assert do.ReadBodies("slot-1") in orders
+    assert OVERDUE in [order.key for order in of(orders, do.SetTimer)]
+    assert not of(feed(s, END[0]), do.ReadBodies)  # it was asked for already
+    feed(s, EXACT)
+    assert kinds(s.take_parts()) == ["Witnessed", "TextShown"]
+    feed(s, END[1])
+    assert kinds(s.take_parts()) == ["Finished"]
+
+
+def test_a_request_that_was_seen_first_holds_nothing_back() -> None:
+    s = at_work()
+    feed(s, EXACT)
+    assert s.take_parts() == [Witnessed(Verdict.EXACT)]
+    orders = feed(s, SHOWN)
+    assert kinds(s.take_parts()) == ["TextShown"]
+    assert not of(orders, do.ReadBodies)
+
+
+def test_the_end_of_an_answer_waits_too() -> None:
+    s = at_work()
+    feed(s, SHOWN, *END)
+    assert (s.state, s.take_parts()) == (State.RUNNING, [])
+    feed(s, EXACT)
+    assert kinds(s.take_parts()) == ["Witnessed", "TextShown", "Finished"]
+    assert s.state is State.KILLING
+
+
+def test_an_answer_to_another_question_is_never_given() -> None:
+    """Claude Code had repaired a conversation in silence, and the client got an answer to a question that nobody asked."""
+    s = at_work()
+    feed(s, SHOWN, *END, CHANGED, EXACT)
+    assert s.take_parts() == []
+    s = at_work()
+    feed(s, SHOWN, *END, CHANGED, ev.WitnessOverdue())
+    witnessed, failed = s.take_parts()
+    assert witnessed == Witnessed(Verdict.CHANGED)
+    assert isinstance(failed, Failed)
+    assert (failed.lost, failed.unseen, s.state) == (True, True, State.KILLING)
+    assert "messages.0.content.0" in failed.error.message
+    assert "somebody" not in failed.error.message
+
+
+def test_a_request_that_was_sent_again_is_compared_too() -> None:
+    """The API had refused pictures, and Claude Code asked again without them."""
+    s = at_work()
+    feed(s, EXACT, CHANGED, SHOWN)
+    assert kinds(s.take_parts()) == ["Witnessed"]
+    feed(s, ev.WitnessOverdue())  # and nobody has said why
+    assert kinds(s.take_parts()) == ["Witnessed", "Failed"]
+    assert s.state is State.KILLING
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_where_the_api_refused_the_clients_request_its_own_words_are_the_answer(order: tuple[int, ...]) -> None:
+    """Refused thinking was left out and the rest asked again: the client never heard that its history was not taken."""
+    s = at_work()
+    refusal = ev.WireArrived(RequestFailed(400, "Invalid `signature` in `thinking` block", "r"))
+    feed(s, *((EXACT, CHANGED, refusal)[n] for n in order))  # two files may have the same time
+    (failed,) = (part for part in s.take_parts() if isinstance(part, Failed))
+    assert (failed.error.status, failed.error.message, failed.lost) == (400, "Invalid `signature` in `thinking` block", False)
+
+
+def test_what_goes_on_after_the_answer_is_no_change() -> None:
+    """After `max_tokens` Claude Code asks for more by itself: the client's answer is the first message."""
+    s = at_work()
+    more = json.loads(EXACT.body)
+    more["messages"] += [{"role": "assistant", "content": "cut"}, {"role": "user", "content": "Continue."}]
+    feed(s, EXACT, ev.RequestTold("slot-1", json.dumps(more).encode()))
+    assert s.take_parts() == [Witnessed(Verdict.EXACT)]
+    assert s.state is State.RUNNING
+
+
+def test_an_error_waits_for_nothing() -> None:
+    s = at_work()
+    feed(s, SHOWN, ev.DeadlinePassed(SlotDue.STATE))
+    assert kinds(s.take_parts()) == ["Failed"]
+
+
+def test_a_request_that_is_not_told_in_time_is_done_without() -> None:
+    s = at_work()
+    feed(s, SHOWN, ev.WitnessOverdue())
+    verdict, shown = s.take_parts()
+    assert (verdict, type(shown).__name__) == (Witnessed(Verdict.SILENT), "TextShown")
+    feed(s, CHANGED)  # too late: the client has the text
+    assert s.state is State.RUNNING
+
+
+def test_a_process_that_is_lost_gives_what_it_had_finished() -> None:
+    s = at_work()
+    feed(s, SHOWN, *END, ev.ChildExited("slot-1", 1))
+    assert kinds(s.take_parts()) == ["TextShown", "Finished"]
+
+
+def test_a_process_that_is_lost_in_the_middle_gives_nothing() -> None:
+    s = at_work()
+    feed(s, SHOWN, ev.ChildExited("slot-1", 1))
+    assert kinds(s.take_parts()) == ["Failed"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b'{"messages": 5}', b'{"messages": [{"role": "user", "content": 5}]}'])
+def test_a_body_that_cannot_be_compared_proves_nothing_and_costs_nothing(body: bytes) -> None:
+    s = at_work()
+    if body.startswith(b"{"):
+        body = json.dumps(json.loads(EXACT.body) | json.loads(body)).encode()
+    feed(s, SHOWN, ev.RequestTold("slot-1", body))
+    (verdict, *_) = s.take_parts()
+    assert verdict in (Witnessed(Verdict.SILENT), Witnessed(Verdict.LARGE))
+
+
+def test_a_conversation_of_very_many_blocks_is_not_compared() -> None:
+    blocks = tuple({"type": "text", "text": "a"} for _ in range(BLOCKS_MAX + 1))
+    witness = Witness(dataclasses.replace(STREAMED, messages=(Message("user", blocks),)), is_told=True)
+    assert witness.judge(EXACT.body) is Verdict.LARGE
+
+
+def test_a_request_that_nobody_ordered_ends_the_process() -> None:
+    s = session()
+    feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), EXACT)
+    assert s.state is State.KILLING
+
+
+# In a daemon
+
+
+def headers(world: World, client: int) -> dict[str, str]:
+    return next(dict(o.headers) for o in world.orders if isinstance(o, (do.Respond, do.StartStream)) and o.client == client)
+
+
+def other(world: World, slot: str) -> bytes:
+    """What Claude Code tells if it has sent another question."""
+    witness = world.relay.pool.sessions[slot].witness
+    assert witness is not None
+    return told_body(dataclasses.replace(witness.request, messages=OTHER.messages))
+
+
+def test_a_changed_request_is_asked_again_in_a_fresh_process_and_then_reported() -> None:
+    world = World(witness=True, idle=0, max=2)
+    client = world.ask("a question")
+    world.boot()
+    slots = []
+    for _ in range(2):
+        slots.append(world.slot_of(client))
+        world.tell(ev.RequestTold(slots[-1], other(world, slots[-1])))
+        world.tell(ev.TimerFired(SlotTimer(slots[-1], SlotDue.WITNESS)))
+        world.die(slots[-1])
+        world.boot()
+    assert len(set(slots)) == 2
+    status, error = world.answer(client)
+    assert (status, error["error"]["type"]) == (500, "api_error")
+    assert "messages.0.content.0" in error["error"]["message"]
+    assert "x-relayd-witness" not in headers(world, client)
+    assert "relayd_requests_changed_total 2" in world.relay.front.status.metrics(world.now).decode()
+
+
+def test_the_second_answer_counts_if_it_is_to_the_clients_question() -> None:
+    world = World(witness=True, idle=0, max=2)
+    client = world.ask("a question")
+    world.boot()
+    first = world.slot_of(client)
+    world.hook(first, hook_event_name="MessageDisplay", message_id="u", index=0, final=True, delta="wrong")
+    world.tell(ev.RequestTold(first, other(world, first)))
+    world.tell(ev.TimerFired(SlotTimer(first, SlotDue.WITNESS)))
+    world.die(first)
+    world.boot()
+    world.finish(world.slot_of(client), "right")
+    status, answer = world.answer(client)
+    assert (status, answer["content"][0]["text"]) == (200, "right")
+    assert headers(world, client)["x-relayd-witness"] == "exact"
+
+
+def test_a_claude_that_tells_nothing_is_not_waited_for_again_and_again() -> None:
+    world = World(witness=True, idle=0, max=1)
+    for number in range(SILENT_MAX + 1):
+        client = world.ask(f"call {number}")
+        world.boot()
+        slot = world.slot_of(client)
+        is_asked = bodies.ADDRESS in world.relay.pool.sessions[slot].spec.launch.env
+        assert is_asked is (number < SILENT_MAX)
+        world.hook(slot, hook_event_name="MessageDisplay", message_id=f"u{number}", index=0, final=True, delta="ok")
+        if is_asked:
+            world.tell(ev.TimerFired(SlotTimer(slot, SlotDue.WITNESS)))
+        world.hook(slot, hook_event_name="Stop", last_assistant_message="ok")
+        world.tell(ev.TranscriptGrew(slot, _line("ok", number)))
+        assert world.answer(client)[0] == 200
+        assert headers(world, client)["x-relayd-witness"] == "unseen"
+        world.die(slot)
+
+
+def _line(text: str, number: int) -> bytes:
+    content = [{"type": "text", "text": text}]
+    message: dict[str, Any] = {"id": f"m{number}", "model": "m", "content": content, "stop_reason": "end_turn", "usage": {}}
+    return json.dumps({"type": "assistant", "message": message}).encode() + b"\n"
+
+
+def test_a_witness_tells_itself_in_a_line() -> None:
+    assert repr(Witness(REQUEST, is_told=True)) == "<Witness awaited >"
+    assert isinstance(DONE, RequestDone)
+    assert Finished

@@ -1,0 +1,73 @@
+"""The files in which Claude Code tells what it sends: read once, whole, in order, and gone."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+from relayd.core.actions import BodyFiles
+from relayd.runtime.bodies import Bodies
+
+
+@pytest.fixture
+def place(tmp_path: pathlib.Path) -> pathlib.Path:
+    return tmp_path / "bodies"
+
+
+def reader(place: pathlib.Path) -> Bodies:
+    return Bodies(BodyFiles(str(place), ".request.json", 100))
+
+
+def write(place: pathlib.Path, name: str, data: bytes, at: int) -> None:
+    place.mkdir(exist_ok=True)
+    (place / name).write_bytes(data)
+    os.utime(place / name, ns=(at, at))
+
+
+def test_a_directory_that_is_not_there_yet_has_nothing(place: pathlib.Path) -> None:
+    bodies = reader(place)
+    assert bodies.read() == []
+    write(place, "a.request.json", b"{}", 1)
+    assert bodies.read() == [b"{}"]
+
+
+def test_requests_come_once_in_their_order_and_nothing_stays(place: pathlib.Path) -> None:
+    bodies = reader(place)
+    write(place, "b.request.json", b'{"n":1}', 1)
+    write(place, "a.request.json", b'{"n":2}', 2)
+    write(place, "msg_1.response.json", b"{}", 3)
+    write(place, "index.jsonl", b"{}\n", 3)
+    assert bodies.read() == [b'{"n":1}', b'{"n":2}']
+    assert list(place.iterdir()) == []
+    assert bodies.read() == []
+
+
+def test_of_two_within_a_tick_the_shorter_is_the_first(place: pathlib.Path) -> None:
+    """Seen with the real one: an answer without a word was asked for again in the same millisecond, and that counted as a change."""
+    bodies = reader(place)
+    write(place, "a.request.json", b'{"longer":1}', 1)
+    write(place, "b.request.json", b"{}", 1)
+    assert bodies.read() == [b"{}", b'{"longer":1}']
+
+
+def test_a_file_that_is_not_whole_is_waited_for(place: pathlib.Path) -> None:
+    bodies = reader(place)
+    write(place, "a.request.json", b"", 1)
+    assert bodies.read() == []
+    write(place, "a.request.json", b'{"n":', 1)
+    assert bodies.read() == []
+    write(place, "a.request.json", b'{"n":1}', 1)
+    assert bodies.read() == [b'{"n":1}']
+
+
+def test_a_large_one_is_not_read(place: pathlib.Path) -> None:
+    bodies = reader(place)
+    write(place, "a.request.json", b'{"n":"' + b"x" * 200 + b'"}', 1)
+    assert bodies.read() == [b""]
+    assert list(place.iterdir()) == []
+
+
+def test_it_tells_itself_in_a_line(place: pathlib.Path) -> None:
+    assert repr(reader(place)) == "<Bodies changed=0>"
