@@ -95,5 +95,5 @@ def test_the_relay_tells_the_status_when_it_is_time() -> None:
     world = World()
     assert world.tell(ev.TimerFired(RelayTimer(RelayDue.VIEWERS))) == []
     world.relay.front.viewers.opened(PAGE, world.now)
-    (status,) = frames(world.tell(ev.TimerFired(RelayTimer(RelayDue.VIEWERS))))
+    status, _ = frames(world.tell(ev.TimerFired(RelayTimer(RelayDue.VIEWERS))))
     assert (status["type"], len(status["slots"])) == ("status", len(world.relay.pool.sessions))
