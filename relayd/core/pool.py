@@ -68,6 +68,7 @@ class Pool:
         self._rests_until = 0.0  # until then nothing is typed
         self._types: bool | None = None  # whether this version takes conversations at its prompt; None: not seen yet
         self._refill_at = 0.0
+        self._outdated: set[str] = set()  # sessions of the `claude` before the last update
 
     def __repr__(self) -> str:
         states = ",".join(s.state.value for s in self.sessions.values())
@@ -115,16 +116,15 @@ class Pool:
         return found
 
     def _reusable(self, request: MessagesRequest, key: LaunchKey, now: float) -> Session | None:
-        """The session that has rested longest, if more rest than are kept, or no other can be started."""
-        kept = [s for s in self.sessions.values() if s.state is State.KEPT]
-        if len(kept) <= self._config.keeps and self.has_room:
-            return None
+        """The session that has rested longest with a conversation. If that goes on, it is replayed: cheaper than a start now."""
+        kept = (s for s in self.sessions.values() if s.state is State.KEPT)
         fits = (s for s in kept if s.spec.key == key and s.calls.may_offer(request.tools) and self._may_go_on(s, now))
         return min(fits, key=lambda s: s.since, default=None)
 
     def _may_go_on(self, session: Session, now: float) -> bool:
         """True if the process may take up another conversation."""
-        return is_reusable(session) and self.types(now) and now - session.born <= self._config.slot_max_age_s
+        is_young = now - session.born <= self._config.slot_max_age_s and session.slot not in self._outdated
+        return is_young and is_reusable(session) and self.types(now)
 
     def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
         """The session that waits for the results of exactly these tool calls."""
@@ -193,6 +193,7 @@ class Pool:
         """A session is dead: forget it."""
         self.sessions.pop(session.slot, None)
         self.by_secret.pop(session.spec.secret, None)
+        self._outdated.discard(session.slot)
         if session.handed_over is not None:
             self._backoff.served(session.spec.key)
 
@@ -200,6 +201,7 @@ class Pool:
         """`claude` has been updated: the sessions that wait with the old one. Whether it takes typed texts must be seen anew."""
         self._types = None
         self._backoff = Backoff()
+        self._outdated = set(self.sessions)
         return [s for s in self.sessions.values() if s.is_free]
 
     # What should exist

@@ -65,5 +65,5 @@ class Bodies:
 
 
 def _order(status: os.stat_result) -> tuple[int, int]:
-    """By time. Of two files within one tick of the clock the shorter is the first: a request goes on where the one before ended."""
+    """By time. Of two within one tick of the clock the shorter is the first: a request goes on where the one before ended."""
     return status.st_mtime_ns, status.st_size

@@ -45,7 +45,7 @@ def test_requests_come_once_in_their_order_and_nothing_stays(place: pathlib.Path
 
 
 def test_of_two_within_a_tick_the_shorter_is_the_first(place: pathlib.Path) -> None:
-    """Seen with the real one: an answer without a word was asked for again in the same millisecond, and that counted as a change."""
+    """An answer without a word was asked for again in the same millisecond, and that counted as a change."""
     bodies = reader(place)
     write(place, "a.request.json", b'{"longer":1}', 1)
     write(place, "b.request.json", b"{}", 1)
