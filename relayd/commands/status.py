@@ -97,7 +97,7 @@ def calls(context: Context) -> int:
     return EXIT_OK
 
 
-CALL_HEAD = ("TIME", "STATUS", "ROUTE", "MODEL", "ROAD", "QUEUE", "FIRST", "TOTAL", "IN", "OUT", "END")
+CALL_HEAD = ("TIME", "STATUS", "KEY", "ROUTE", "MODEL", "ROAD", "QUEUE", "FIRST", "TOTAL", "IN", "OUT", "USD", "END")
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
@@ -115,8 +115,10 @@ def _call_row(record: dict[str, Any]) -> tuple[Any, ...] | None:
         tokens = record["tokens"]
         read = sum(count for kind, count in tokens.items() if kind != "output_tokens")
         at = time.strftime("%m-%d %H:%M:%S", time.localtime(float(record["at"])))
-        call = tuple(record[name] for name in ("status", "route", "model", "road"))
+        key, usd = record.get("key", ""), float(record.get("cost_usd", 0.0))  # records of earlier versions lack them
+        call = (record["status"], key, *(record[name] for name in ("route", "model", "road")))
         times = tuple(f"{record[name]:.2f} s" for name in ("queue_s", "first_s", "total_s"))
-        return (at, *call, *times, read, tokens.get("output_tokens", 0), record["error"] or record["stop_reason"])
+        end = record["error"] or record["stop_reason"]
+        return (at, *call, *times, read, tokens.get("output_tokens", 0), f"{usd:.4f}" if usd else "", end)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
         return None

@@ -7,7 +7,7 @@ an MCP call may stay open until the client brings its result. What it tells of i
 
 from __future__ import annotations
 
-from relayd.claude import hooks, mcp, pieces
+from relayd.claude import hooks, mcp, mod, pieces
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
@@ -42,7 +42,7 @@ class Callbacks:
         session = session_of(self._pool, secret)
         fact = parsed("pieces", pieces.read, event.request.body)
         orders = self._driver.drive(session, ev.PiecesArrived(fact), now)
-        return [json_reply(event.client, pieces.reply(_wants_more(session)), request_id), *orders]
+        return [json_reply(event.client, _answer(session), request_id), *orders]
 
     def mcp(self, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
         """A message to the MCP server."""
@@ -58,9 +58,9 @@ class Callbacks:
                 return [json_reply(event.client, mcp.answer(fact), request_id)]
 
 
-def _wants_more(session: Session) -> bool:
+def _answer(session: Session) -> bytes:
     """Whether pieces go on to be of use. A bug here costs those that would follow, not those whose orders are made."""
     try:
-        return session.wants_pieces
+        return pieces.reply(session.wants_pieces)
     except Exception:
-        return False
+        return mod.STOP
