@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None
         return _run(options)
     except ConfigError as error:
         print(f"relayd: {printable_lines(str(error))}", file=sys.stderr)
-        return EXIT_USAGE
+        return _exit_for_wrong_configuration(options.command)
     except StartError as error:
         print(printable_lines(str(error)), file=sys.stderr)
         return EXIT_SYSTEM
@@ -128,6 +128,14 @@ def main(arguments: Sequence[str] | None = None, fixed: Mapping[str, Any] | None
     except Exception as error:
         _tell_bug(error, options.command)
         return EXIT_BUG
+
+
+def _exit_for_wrong_configuration(command: str) -> int:
+    if command != "serve":
+        return EXIT_USAGE
+    from relayd.commands import service
+
+    return service.exit_for_wrong_configuration(os.environ)
 
 
 def _tell_bug(error: Exception, command: str) -> None:
@@ -161,6 +169,10 @@ def _serve(context: contexts.Context) -> int:
         from relayd.doctor import demo  # threads and a second server: only when asked for
 
         return demo.serve(context.config, context.environ)
+    if "XPC_SERVICE_NAME" in os.environ:  # of launchd
+        from relayd.commands import service
+
+        service.shorten_log(os.environ)
     from relayd.daemon.serve import serve
 
     return serve(context.config, context.environ, read=lambda: contexts.read_config(context.options, context.environ))

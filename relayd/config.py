@@ -179,14 +179,19 @@ ALIASES = {"SR_DAEMON_PORT": "port"}  # the variable of the product that relayd 
 PREFIX = "RELAYD_"
 
 
-def load(toml_text: str, environ: Mapping[str, str], flags: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> Config:
-    """Merge the sources into a Config. Raises ConfigError naming the key at fault.
+def load(
+    toml_text: str,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any],
+    fixed: Mapping[str, Any] | None = None,
+    origin: str = "",
+) -> Config:
+    """Merge the sources into a Config. Raises ConfigError naming the key at fault, and the source if it is known.
 
     `fixed` are other values for what cannot be set, from code only: the harness of tests and doctor gives them.
+    `origin` is the path of the TOML text.
     """
-    values: dict[str, Any] = {}
-    for name, value in _parsed(toml_text).items():
-        values[name] = _key(name).judged(value)
+    values = _from_file(toml_text, origin)
     for name, text in environ.items():
         if name in ALIASES:
             values.setdefault(ALIASES[name], KEYS[ALIASES[name]].read(text))
@@ -200,6 +205,13 @@ def load(toml_text: str, environ: Mapping[str, str], flags: Mapping[str, Any], f
     for name, value in (fixed or {}).items():
         values[name] = FIXED[name].judged(value)
     return Config(**values)
+
+
+def _from_file(toml_text: str, origin: str) -> dict[str, Any]:
+    try:
+        return {name: _key(name).judged(value) for name, value in _parsed(toml_text).items()}
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}" if origin else str(error)) from error
 
 
 def _parsed(toml_text: str) -> dict[str, Any]:

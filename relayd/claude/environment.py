@@ -41,6 +41,13 @@ PREFIXES = (
     "XDG_",
 )
 
+# What a session or the system sets for itself, as it does most of XDG_*: a service has its own, or needs none.
+OWN_TO_EACH = frozenset(("HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TEMP", "TMP", "DBUS_SESSION_BUS_ADDRESS"))
+SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASS", "CREDENTIAL", "HEADERS", "COOKIE")
+# … and yet no secrets: paths and times.
+NO_SECRETS = frozenset(("CLAUDE_CODE_CLIENT_KEY", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS", "GOOGLE_APPLICATION_CREDENTIALS"))
+PATH_ENDS = ("_FILE", "_PATH", "_DIR")
+
 OURS = {
     "TERM": "xterm-256color",
     # The turn of a transcript that ends in a user message starts by itself.
@@ -94,6 +101,26 @@ def child_environment(environ: Mapping[str, str], own_port: int) -> tuple[dict[s
         hosts = [h for h in env.get(name, "").split(",") if h]
         env[name] = ",".join(hosts + [h for h in loopback.HOSTS if h not in hosts])
     return env, notes
+
+
+def for_service(environ: Mapping[str, str], own_port: int) -> tuple[dict[str, str], list[str]]:
+    """What a service is given of the shell that installs it, so that Claude Code finds the same login there; and the names of
+    what it is not given: what may be a secret, as the service's file is no place for one, and what no such file can hold."""
+    wanted = {name: value for name, value in environ.items() if value and _is_for_service(name)}
+    if points_at(wanted.get("ANTHROPIC_BASE_URL", ""), own_port):
+        del wanted["ANTHROPIC_BASE_URL"]
+    given = {name: value for name, value in wanted.items() if not _may_be_secret(name) and value.isprintable()}
+    return given, sorted(wanted.keys() - given.keys())
+
+
+def _is_for_service(name: str) -> bool:
+    if name in OWN_TO_EACH or (name.startswith("XDG_") and not name.endswith("_HOME")):
+        return False
+    return name in PASSED or name.startswith(PREFIXES)
+
+
+def _may_be_secret(name: str) -> bool:
+    return any(word in name for word in SECRET_WORDS) and name not in NO_SECRETS and not name.endswith(PATH_ENDS)
 
 
 def points_at(url: str, port: int) -> bool:

@@ -77,8 +77,10 @@ def load(options: Any, environ: Mapping[str, str] = os.environ, is_lenient: bool
 def read_config(options: Any, environ: Mapping[str, str]) -> Config:
     """File, variables and flags; in code, `options.fixed` gives other values for what is fixed. Raises ConfigError."""
     flags = {name: getattr(options, name, None) for name in FLAGS}
-    text = user_files.read_config(getattr(options, "config", None), environ)
-    return configuration.load(text, environ, flags, getattr(options, "fixed", None))
+    named = getattr(options, "config", None)
+    text = user_files.read_config(named, environ)
+    origin = named or user_files.config_path(environ)
+    return configuration.load(text, environ, flags, getattr(options, "fixed", None), origin)
 
 
 def paint(text: str, code: str) -> str:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import shutil
 import sys
+from collections.abc import Mapping
 
+from relayd.claude import environment
 from relayd.commands.context import Context
-from relayd.errors import EXIT_OK, StartError
+from relayd.config import ALIASES, PREFIX
+from relayd.errors import EXIT_OK, EXIT_USAGE, StartError
+from relayd.service import launchd
 from relayd.service import manager as managers
 from relayd.service.manager import Manager, ServiceError
 from relayd.service.spec import Spec
 
-# What a login or a proxy set up by variables needs; the manager itself passes on little.
-PASSED = (
-    "PATH",
-    "PYTHONPATH",
-    "CLAUDE_CONFIG_DIR",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "NODE_EXTRA_CA_CERTS",
-)
+LOG_MAX_BYTES = 10 * 1024 * 1024
+SYSTEM_NAMES = ("PATH", "PYTHONPATH")  # besides what Claude Code and relayd need
 
 
 def service(context: Context) -> int:
@@ -33,23 +30,47 @@ def service(context: Context) -> int:
         if action == "print":
             print("\n".join(f"# {path}\n{text}" for path, text in manager.files.items()), end="")
         elif action == "install":
-            install(manager)
+            install(context, manager)
+            if managers.ends_with_session(manager):
+                print(f"the service ends when you log out; to keep it, and to start it with the system: {' '.join(manager.stay)}")
         elif action == "uninstall":
             for path in managers.uninstall(manager):
                 print(f"removed {path}")
         elif action == "status":
-            code, said = managers.show(manager.status)
-            print(said, end="")
-            return code
+            answers = [managers.show(command) for command in manager.status]
+            print("\n".join(said for _, said in answers), end="")
+            return answers[0][0]
+        elif action == "start":
+            print(managers.start(manager), end="")
         else:
-            commands = {"start": manager.start, "stop": manager.stop, "logs": manager.logs}
-            print(managers.run(commands[action]), end="")
+            print(managers.run({"stop": manager.stop, "logs": manager.logs}[action]), end="")
     except ServiceError as error:
         raise StartError(f"relayd: {error}") from error
     return EXIT_OK
 
 
-def install(manager: Manager) -> None:
+def exit_for_wrong_configuration(environ: Mapping[str, str]) -> int:
+    """With what the daemon ends where only its user can help. launchd takes everything but 0 for a reason to try again."""
+    return EXIT_OK if launchd.is_agent(environ) else EXIT_USAGE
+
+
+def shorten_log(environ: Mapping[str, str]) -> None:
+    """launchd appends to the log for ever: at a start, put a long one aside and begin anew."""
+    path = log_path(environ)
+    if not launchd.is_agent(environ):
+        return
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.fstat(sys.stderr.fileno()), os.stat(path)) and os.path.getsize(path) > LOG_MAX_BYTES:
+            shutil.copyfile(path, f"{path}.1")
+            os.truncate(path, 0)
+
+
+def log_path(environ: Mapping[str, str]) -> str:
+    """Where launchd writes what the daemon says."""
+    return os.path.join(environ.get("HOME", ""), "Library", "Logs", "relayd.log")
+
+
+def install(context: Context, manager: Manager) -> None:
     """Write, start, say so. Raises StartError where there is no such manager."""
     if not managers.is_there(manager):
         raise StartError(
@@ -60,7 +81,22 @@ def install(manager: Manager) -> None:
         for path in managers.install(manager):
             print(f"wrote {path}")
     except ServiceError as error:
-        raise StartError(f"relayd: {error}") from error
+        raise StartError(f"relayd: {error}\nWhat the daemon has said: relayd service logs") from error
+    if left := environment_of(context)[1]:
+        print(f"not given to the service, as they may be secrets: {', '.join(left)}")
+        print(f"It has them only if {manager.name} does; a login made with `claude` needs none.")
+
+
+def environment_of(context: Context) -> tuple[dict[str, str], list[str]]:
+    """What the service is given of this shell's variables, so that it runs on the same configuration and login; and
+    the names of what it is not given."""
+    given, left = environment.for_service(context.environ, context.config.port)
+    ours = {
+        name: value
+        for name, value in context.environ.items()
+        if value and (name in SYSTEM_NAMES or name in ALIASES or name.startswith(PREFIX)) and value.isprintable()
+    }
+    return given | ours, left
 
 
 def manager_of(context: Context) -> Manager:
@@ -69,11 +105,10 @@ def manager_of(context: Context) -> Manager:
     command = [sys.executable, "-m", "relayd", "serve"]
     if getattr(options, "config", None):
         command += ["--config", os.path.abspath(options.config)]
-    passed = {name: environ[name] for name in PASSED if environ.get(name)}
-    log = os.path.join(environ.get("HOME", ""), "Library", "Logs", "relayd.log")
-    spec = Spec(tuple(command), passed, log, user=getpass.getuser())
+    spec = Spec(tuple(command), environment_of(context)[0], log_path(environ), user=getpass.getuser())
     address = f"{context.config.host}:{context.config.port}" if getattr(options, "socket", False) else ""
-    return managers.for_platform(getattr(options, "platform", None) or sys.platform, spec, environ, address)
+    platform = getattr(options, "platform", None) or sys.platform
+    return managers.for_platform(platform, spec, environ, address, managers.look(platform))
 
 
 def is_installed(context: Context) -> bool:

@@ -5,6 +5,7 @@ Can be run again at any time. With `--yes` every offer that costs nothing is tak
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -121,13 +122,31 @@ def offer_service(context: Context) -> int:
     if not managers.is_there(manager):
         say(False, "service", f"{manager.name} does not answer to this user; start the daemon with: relayd serve")
         return EXIT_OK
-    if not services.is_installed(context):
-        if not agreed(context, f"Start relayd with every login, by {manager.name}?", default=True):
-            say(True, "service", "not installed; start the daemon with: relayd serve")
-            return EXIT_OK
-        services.install(manager)
+    if services.is_installed(context):
+        with contextlib.suppress(managers.ServiceError):  # it may have been stopped; the call below says how it is
+            managers.start(manager)
+    elif agreed(context, f"Start relayd with every login, by {manager.name}?", default=True):
+        services.install(context, manager)
+    else:
+        say(True, "service", "not installed; start the daemon with: relayd serve")
+        return EXIT_OK
     say(True, "service", f"installed with {manager.name}")
+    offer_to_stay(context, manager)
     return real_call(context)
+
+
+def offer_to_stay(context: Context, manager: managers.Manager) -> None:
+    """A user's services end with the last session: on a server that is when the terminal is closed."""
+    if not managers.ends_with_session(manager):
+        return
+    if not agreed(context, "Keep relayd running when you log out, and start it with the system?", default=False):
+        say(True, "after you log out", f"the service ends; to keep it: {' '.join(manager.stay)}")
+        return
+    try:
+        managers.run(manager.stay)
+        say(True, "after you log out", "the service goes on")
+    except managers.ServiceError as error:
+        say(False, "after you log out", f"the service ends: {error}")
 
 
 def real_call(context: Context) -> int:

@@ -69,11 +69,18 @@ class Scheduler:
     def refill(self, now: float) -> list[Action]:
         """Retire and start what the pool wants, if no call waits; or end, if the daemon ends and nothing is left."""
         if self._calls.is_closed:
-            self._driver.has_changes = False
-            return [do.Finish()] if not self._pool.sessions else []
+            return self._finish(now)
         orders = self._carry_out(self._pool.plan(now), now) if not self._calls.queue else []
         self._driver.has_changes = False  # what it has done itself needs no second look
         return orders + self._next_look(now) + self._watch_expiry(now)
+
+    def _finish(self, now: float) -> list[Action]:
+        """Whose call has ended since is kept for no other; with the last process the daemon ends."""
+        orders: list[Action] = []
+        for session in self._pool.without_call():
+            orders += self._driver.drive(session, ev.Retired("shutdown"), now)
+        self._driver.has_changes = False
+        return orders if self._pool.sessions else [*orders, do.Finish()]
 
     def _carry_out(self, plan: Plan, now: float) -> list[Action]:
         orders: list[Action] = []

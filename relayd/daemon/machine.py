@@ -56,7 +56,7 @@ def describe(
 
 def claude_directory(environ: Mapping[str, str]) -> str:
     """Claude Code's configuration directory, without links."""
-    return os.path.realpath(environment.config_directory(environ))
+    return system.real_path(environment.config_directory(environ))
 
 
 def _write_mod(state: str) -> str:

@@ -35,13 +35,13 @@ def token_path(config: Config, environ: Mapping[str, str]) -> str:
 def state_directory(config: Config, environ: Mapping[str, str]) -> str:
     """Where the daemon keeps what lives only while it runs."""
     if config.state_dir:
-        return os.path.realpath(config.state_dir)
+        return system.real_path(config.state_dir)
     base = environ.get("XDG_STATE_HOME") or os.path.join(_home(environ), ".local", "state")
     if sys.platform == "darwin":
         base = os.path.join(_home(environ), "Library", "Application Support")
     elif sys.platform == "win32":
         base = environ.get("LOCALAPPDATA", _home(environ))
-    return os.path.realpath(os.path.join(base, "relayd"))
+    return system.real_path(os.path.join(base, "relayd"))
 
 
 def find_claude(config: Config, environ: Mapping[str, str]) -> str:

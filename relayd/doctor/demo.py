@@ -20,6 +20,7 @@ from relayd.daemon import user_files
 from relayd.daemon.serve import serve as serve_daemon
 from relayd.doctor.isolation import Isolation
 from relayd.doctor.standin import StandIn
+from relayd.runtime.notify import given_by_manager
 
 NOTICE = """\
 relayd --demo: the answers below come from a stand-in for the Anthropic API on this machine.
@@ -41,7 +42,7 @@ def serve(config: Config, environ: Mapping[str, str]) -> int:
     with StandIn(keep=100) as api:
         isolation = Isolation(state, api.url).prepare()
         settings = dataclasses.replace(config, claude=claude, state_dir=state, warm_model=SAMPLE_MODEL)
-        return serve_daemon(settings, isolation.environment(), on_ready=_sample_soon)
+        return serve_daemon(settings, isolation.environment() | given_by_manager(environ), on_ready=_sample_soon)
 
 
 def _sample_soon(url: str) -> None:

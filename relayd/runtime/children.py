@@ -7,10 +7,8 @@ import os
 import signal
 
 from relayd.runtime.files import write_private
-from relayd.runtime.orphans import identity
+from relayd.runtime.orphans import identity, send
 
-# The whole process group where there is one.
-SENDERS = (*([os.killpg] if hasattr(os, "killpg") else []), os.kill)
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": getattr(signal, "SIGKILL", signal.SIGTERM)}
 
 
@@ -59,11 +57,5 @@ class Children:
     def signal(self, slot: str, name: str) -> None:
         """Send a signal to the child's process group; its pid is ours until it is reaped."""
         pid = self._pids.get(slot)
-        if pid is None:
-            return
-        for send in SENDERS:
-            try:
-                send(pid, SIGNALS[name])
-                return
-            except (ProcessLookupError, PermissionError):
-                continue
+        if pid is not None:
+            send(pid, SIGNALS[name])

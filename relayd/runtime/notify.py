@@ -1,6 +1,7 @@
 """What systemd wants to hear (`sd_notify`), and the socket it may have opened for us. Nothing happens elsewhere.
 
-The protocol is a datagram to the socket named in the environment. Called by `server` and `daemon`.
+The protocol is a datagram to the socket named in the environment. Called by `server` and `daemon`, and by `--demo`, whose
+daemon gets an environment built from nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ import socket
 from collections.abc import Mapping
 
 FIRST_FD = 3  # sd_listen_fds(3)
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "JOURNAL_STREAM")
+
+
+def given_by_manager(environ: Mapping[str, str]) -> dict[str, str]:
+    """What systemd has told this process: how to answer it, and which sockets and log it gives."""
+    return {name: environ[name] for name in VARIABLES if name in environ}
 
 
 class Notifier:
@@ -32,7 +39,7 @@ class Notifier:
         if not self._address:
             return
         path = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.sendto(text.encode(), path)
 
 

@@ -6,10 +6,13 @@ A process is ours only if its recorded birth fits, because pids are used again.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import signal
+import struct
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +24,23 @@ GRACE_S = 2.0  # between TERM and KILL, for all together
 STEP_S = 0.02
 LOOK_LIMIT_S = 5.0  # for `ps`, where there is no /proc
 RECORD_MAX_BYTES = 4096
+# struct proc_bsdinfo of libproc.h: its last two fields are the start in seconds and microseconds.
+PROC_PIDTBSDINFO, BSDINFO_BYTES, BSDINFO_BORN_OFFSET = 3, 136, 120
+SENDERS = (*([os.killpg] if hasattr(os, "killpg") else []), os.kill)  # the whole process group where there is one
 SESSION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def send(pid: int, number: int) -> None:
+    """Signal the process group of a session's first process; that process alone where the group is refused.
+
+    macOS says EPERM for a group in which a process is dead and not yet reaped.
+    """
+    for sender in SENDERS:
+        try:
+            sender(pid, number)
+            return
+        except OSError:
+            continue
 
 
 @dataclass(frozen=True)
@@ -39,8 +58,7 @@ class Orphan:
     def send(self, number: int) -> None:
         """Signal its group, if the process is still the one that was recorded. It is not our child: nothing to reap."""
         if self.lives:
-            with contextlib.suppress(OSError):
-                (os.killpg if hasattr(os, "killpg") else os.kill)(self.pid, number)
+            send(self.pid, number)
 
 
 def identity(pid: int) -> str:
@@ -58,9 +76,28 @@ def birth(pid: int) -> str:
             return ""
     if not HAS_OWNERS:  # Windows has no `ps`, or one that does not know this: there no process is swept
         return ""
+    found = _birth_macos(pid) if sys.platform == "darwin" else None
+    return _birth_by_ps(pid) if found is None else found
+
+
+def _birth_macos(pid: int) -> str | None:
+    """By libproc, as `ps` has it, without a process of its own; None where libproc does not say."""
+    ask = getattr(ctypes.CDLL(None), "proc_pidinfo", None)
+    info = ctypes.create_string_buffer(BSDINFO_BYTES)
+    size = ask(pid, PROC_PIDTBSDINFO, ctypes.c_uint64(0), info, BSDINFO_BYTES) if ask else -1
+    if size not in (0, BSDINFO_BYTES):  # 0: there is no such process
+        return None
+    seconds, microseconds = struct.unpack_from("=QQ", info.raw, BSDINFO_BORN_OFFSET)
+    return f"{seconds}.{microseconds:06}" if size else ""
+
+
+def _birth_by_ps(pid: int) -> str:
+    """Its words depend on language and time zone, which a service and a terminal may have different: both are fixed."""
+    look = ["ps", "-o", "lstart=", "-p", str(pid)]
+    environ = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        look = ["ps", "-o", "lstart=", "-p", str(pid)]
-        return subprocess.run(look, capture_output=True, text=True, check=False, timeout=LOOK_LIMIT_S).stdout.strip()
+        done = subprocess.run(look, env=environ, capture_output=True, text=True, check=False, timeout=LOOK_LIMIT_S)
+        return done.stdout.strip()
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Which user is at the other end of a loopback connection. Linux only: elsewhere the answer is None, not known.
+"""Which user is at the other end of a loopback connection: Linux here, macOS in `peer_macos.py`. Elsewhere the answer is None.
 
 A socket that its process has closed belongs to nobody, and the kernel says 0, as for root: whoever sends a
 request and closes at once would pass for root. Such a socket has no inode, and that gives it away.
@@ -15,6 +15,8 @@ import socket
 import struct
 import sys
 
+from relayd.runtime.peer_macos import owner_of_peer
+
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
 NLM_F_REQUEST = 1
@@ -30,6 +32,8 @@ TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
 def peer_uid(sock: socket.socket) -> int | None:
     """The user id of the process that has connected, or NOBODY; None where the system does not say."""
+    if sys.platform == "darwin":
+        return _peer_uid_macos(sock)
     if not sys.platform.startswith("linux"):
         return None
     try:
@@ -41,6 +45,16 @@ def peer_uid(sock: socket.socket) -> int | None:
         return NOBODY
     uid, inode = found
     return uid if inode else NOBODY
+
+
+def _peer_uid_macos(sock: socket.socket) -> int | None:
+    try:
+        found = owner_of_peer(sock.family, sock.getpeername()[:2], sock.getsockname()[:2])
+    except OSError:
+        return None
+    if found is None:
+        return None
+    return found.uid if found.is_held else NOBODY
 
 
 def is_held(sock: socket.socket) -> bool:

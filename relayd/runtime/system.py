@@ -13,7 +13,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-FDS_WANTED = 65536
+# As many fds as we may have, or less: a kernel may refuse more than its own limit for one process. macOS has OPEN_MAX,
+# 10,240 (setrlimit(2)), and between fork and exec closes one by one what there could be.
+FDS_WANTED = (10_240, 4096, 1024) if sys.platform == "darwin" else (65_536, 10_240, 4096, 1024)
+PATH_MAX_BYTES = 1024  # on macOS
 # Windows would translate line ends, and knows no close-on-exec.
 FILE_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 HAS_FIFOS = hasattr(os, "mkfifo")
@@ -34,9 +37,47 @@ def set_limits() -> None:
         return
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    with contextlib.suppress(ValueError, OSError):
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FDS_WANTED) if hard > 0 else FDS_WANTED, hard))
+    _set_fds(resource)
+
+
+def _set_fds(resource: Any) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for step, wanted in enumerate(FDS_WANTED):
+        number = min(hard, wanted) if hard > 0 else wanted
+        if step and number <= soft > 0:
+            return
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+            return
+
+
+def real_path(path: str) -> str:
+    """The path without links; on macOS also in upper and lower case as the file system has it, which is what a process
+    finds as its working directory. What is not there yet stays as it is given."""
+    known, rest = os.path.realpath(path), ""
+    try:
+        get_path: Any = importlib.import_module("fcntl").F_GETPATH
+    except (ImportError, AttributeError):
+        return known
+    while True:
+        try:
+            return os.path.join(_path_of(known, get_path), rest) if rest else _path_of(known, get_path)
+        except OSError:
+            parent, name = os.path.split(known)
+            if parent == known:
+                return os.path.join(known, rest)
+            known, rest = parent, os.path.join(name, rest) if rest else name
+
+
+def _path_of(path: str, get_path: int) -> str:
+    """Raises OSError."""
+    fcntl: Any = importlib.import_module("fcntl")
+    fd = os.open(path, os.O_RDONLY | FILE_FLAGS)
+    try:
+        found: bytes = fcntl.fcntl(fd, get_path, bytes(PATH_MAX_BYTES))
+        return os.fsdecode(found.rstrip(b"\0"))
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from relayd.service.spec import DESCRIPTION, DOCUMENTATION, Spec
 
 UNIT = "relayd.service"
 SOCKET = "relayd.socket"
+LINKS = (f"default.target.wants/{UNIT}", f"sockets.target.wants/{SOCKET}")  # made by `systemctl enable`, beside the units
 
 SERVICE = """\
 [Unit]
@@ -59,7 +60,7 @@ def service(spec: Spec) -> str:
     return SERVICE.format(
         description=DESCRIPTION,
         documentation=DOCUMENTATION,
-        command=" ".join(map(quoted, spec.command)),
+        command=" ".join(map(word, spec.command)),
         environment="".join(f"Environment={quoted(f'{name}={value}')}\n" for name, value in spec.environment.items()),
         watchdog_s=spec.watchdog_s,
         stop_limit_s=spec.stop_limit_s,
@@ -71,8 +72,13 @@ def socket(address: str) -> str:
     return LISTEN.format(description=DESCRIPTION, documentation=DOCUMENTATION, address=address)
 
 
+def word(text: str) -> str:
+    """A word of a command line, as systemd reads it: its variables are left alone, too."""
+    return quoted(text.replace("$", "$$"))
+
+
 def quoted(text: str) -> str:
-    """A word as systemd reads it: quoted where needed, with its specifiers and variables left alone."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    """A text as systemd reads it: quoted where needed, on one line, with its specifiers left alone."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
     plain = escaped and not any(c.isspace() or c in "\"';" for c in text)
     return escaped if plain else f'"{escaped}"'

@@ -97,7 +97,7 @@ def test_the_configuration_is_shown_and_checked(tmp_path: pathlib.Path) -> None:
     assert ["idle", "3", "not", "2", "whole number from 0 to 100"] in lines
     file.write_text("idel = 3\n")
     wrong = relayd(tmp_path, "config", "check")
-    assert (wrong.returncode, wrong.stderr) == (100, "relayd: unknown key idel; did you mean idle?\n")
+    assert (wrong.returncode, wrong.stderr) == (100, f"relayd: {file}: unknown key idel; did you mean idle?\n")
 
 
 def test_a_program_has_a_key_of_its_own(daemon: Callable[..., Harness], tmp_path: pathlib.Path) -> None:

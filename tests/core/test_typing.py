@@ -277,6 +277,24 @@ def test_a_kept_process_does_not_hold_up_the_end_of_the_daemon() -> None:
     assert world.relay.pool.sessions[slot].state is State.KILLING
 
 
+def test_a_process_that_is_kept_after_the_daemon_was_told_to_end_does_not_hold_it_up_either() -> None:
+    """`service stop` under a call took 30 seconds, however soon the call had its answer: its process was kept for a next one."""
+    world = world_of()
+    client = conversation(world, "one")
+    slot = world.slot_of(client)
+    world.tell(ev.PtyOutput(slot, BUSY))
+    world.hook(slot, hook_event_name="UserPromptSubmit", prompt="one")
+    world.tell(ev.TranscriptGrew(slot, b'{"type":"user","message":{"content":"its own line"}}\n'))
+    world.tell(ev.ShutdownAsked())
+    world.finish(slot, "two")
+    assert world.answer(client)[0] == 200
+    assert world.relay.pool.sessions[slot].state is State.KILLING
+    world.die(slot)
+    for other in list(world.relay.pool.sessions):
+        world.die(other)
+    assert any(isinstance(o, do.Finish) for o in world.orders)
+
+
 def test_a_new_day_is_told_so_the_conversation_is_replayed() -> None:
     world, slot = first_turn()
     world.relay.pool.sessions[slot].day = "the day before"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -100,11 +103,116 @@ def test_pipx_setup_call_and_removal(built: pathlib.Path, claude: str, tmp_path:
     assert not (place / "bin" / "relayd").exists()
 
 
+def test_uv_installs_it_as_a_tool_and_removes_it(built: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    environ = dict(os.environ) | {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
+    uv = [sys.executable, "-m", "uv", "tool"]
+    done = run([*uv, "install", "--python", sys.executable, str(next(built.glob("*.whl")))], environ)
+    assert done.returncode == 0, done.stderr
+    relayd = str(tmp_path / "bin" / "relayd")
+    home = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    assert run([relayd, "version"], home).stdout == f"relayd {__version__}\n"
+    unit = run([relayd, "service", "print", "--platform", "linux"], home).stdout
+    assert f"ExecStart={tmp_path}/tools/relayd/bin/python" in unit
+    assert run([*uv, "uninstall", "relayd"], environ).returncode == 0
+    assert not pathlib.Path(relayd).exists()
+
+
+@pytest.fixture(scope="module")
+def recipes(built: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Where the recipes for packages are, as `scripts/packages` renders them."""
+    place = tmp_path_factory.mktemp("recipes")
+    shutil.copy(ROOT / "pyproject.toml", place)
+    locked = run([sys.executable, "-m", "uv", "lock", "-q", "--project", str(place)], dict(os.environ))
+    assert locked.returncode == 0, locked.stderr
+    words = [str(next(built.glob("*.tar.gz"))), str(place / "uv.lock"), str(place), "https://example.org/relayd.tar.gz"]
+    done = run([sys.executable, str(ROOT / "scripts" / "recipes.py"), *words], dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+def checked(tool: str, *arguments: str) -> str:
+    """What a checker says, where there is one. Fails if it finds anything wrong."""
+    if not shutil.which(tool):
+        pytest.skip(f"no {tool} on this machine")
+    done = run([tool, *arguments], dict(os.environ))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def digest(built: pathlib.Path) -> str:
+    return hashlib.sha256(next(built.glob("*.tar.gz")).read_bytes()).hexdigest()
+
+
+FORMULA = """
+require "json"
+module Language; module Python; module Virtualenv; end; end; end
+class Formula
+  FOUND = Hash.new { |all, name| all[name] = [] }
+  def self.resource(name) = (FOUND["resource"] << name; yield)
+  def self.method_missing(name, *words, &block) = FOUND[name.to_s].concat(words.map(&:to_s))
+  def self.respond_to_missing?(*) = true
+  def self.service = nil
+  def self.test = nil
+end
+load ARGV[0]
+puts JSON.generate(Formula::FOUND)
+"""
+NEEDED = ["h11", "orjson", "ptyprocess", "wsproto"]
+
+
+def test_the_formula_of_homebrew_is_a_formula(built: pathlib.Path, recipes: pathlib.Path) -> None:
+    found = json.loads(checked("ruby", "-W", "-e", FORMULA, str(recipes / "relayd.rb")))
+    assert found["resource"] == NEEDED
+    assert found["url"][0] == "https://example.org/relayd.tar.gz"
+    assert found["sha256"][0] == digest(built)
+    assert len(found["url"]) == len(found["sha256"]) == len(NEEDED) + 1
+    assert all(len(text) <= 80 for text in found["desc"])
+
+
+def test_the_pkgbuild_of_arch_is_a_script_without_fault(built: pathlib.Path, recipes: pathlib.Path) -> None:
+    script = str(recipes / "PKGBUILD")
+    said = checked("bash", "-euc", '. "$1"; echo "$pkgname $pkgver ${sha256sums[*]} ${depends[*]}"', "-", script)
+    assert said.split() == ["relayd", __version__, digest(built), "python", *(f"python-{name}" for name in NEEDED)]
+    unit = re.search(r"python -c '(.*)' >", (recipes / "PKGBUILD").read_text())
+    assert unit
+    assert "ExecStart=/usr/bin/relayd serve\n" in run([sys.executable, "-c", unit[1]], dict(os.environ)).stdout
+    checked(
+        "shellcheck", "-s", "bash", "-e", "SC2034,SC2154,SC2164", script
+    )  # names that makepkg reads and sets; it stops at errors
+
+
+NIX = """
+{ path }: import path {
+  lib = { licenses.mit = "mit"; platforms.unix = [ ]; };
+  fetchurl = given: given;
+  installShellFiles = "installShellFiles";
+  python3Packages = { buildPythonApplication = given: given; hatchling = "hatchling"; NEEDED };
+}
+""".replace("NEEDED", " ".join(f'{name} = "{name}";' for name in NEEDED))
+
+
+def test_the_expression_of_nix_can_be_evaluated(built: pathlib.Path, recipes: pathlib.Path) -> None:
+    words = ["--eval", "--strict", "--json", "--expr", NIX, "--arg", "path", str(recipes / "relayd.nix"), "--store", "dummy://"]
+    found = json.loads(checked("nix-instantiate", *words))
+    assert (found["pname"], found["version"], found["dependencies"]) == ("relayd", __version__, NEEDED)
+    assert base64.b64decode(found["src"]["hash"].removeprefix("sha256-")).hex() == digest(built)
+
+
+def test_the_containerfile_builds_from_what_is_there(built: pathlib.Path, recipes: pathlib.Path, claude: str) -> None:
+    text = (recipes / "Containerfile").read_text()
+    assert f"source={next(built.glob('*.whl')).name}," in text
+    assert f"ARG CLAUDE_VERSION={run([claude, '--version'], {'HOME': '/nonexistent'}).stdout.split()[0]}\n" in text
+    checked("hadolint", str(recipes / "Containerfile"))
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("dpkg"), reason="a Debian package is installed by root on Debian")
 def test_the_debian_package_is_installed_started_and_removed(fake_claude: str, tmp_path: pathlib.Path) -> None:
     built = run([str(ROOT / "scripts" / "deb")], dict(os.environ))
     assert built.returncode == 0, built.stderr
     package = built.stdout.strip().splitlines()[-1]
+    if shutil.which("lintian"):
+        said = run(["lintian", "--allow-root", "--fail-on", "error,warning", package], dict(os.environ))
+        assert (said.returncode, said.stdout) == (0, ""), said.stdout
     environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "RELAYD_CLAUDE": fake_claude, "RELAYD_PORT": "0"}
     try:
         assert run(["dpkg", "-i", package], dict(os.environ)).returncode == 0

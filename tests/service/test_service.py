@@ -15,13 +15,16 @@ from collections.abc import Callable
 
 import pytest
 
+from relayd.cli import main
+from relayd.commands import service as services
 from relayd.doctor.harness import Harness
 from relayd.service import launchd, manager, systemd, windows
 from relayd.service.spec import Spec
 from tests.helpers import ask, post, text_of, until
 
 COMMAND = ("/opt/with space/python", "-m", "relayd", "serve", "--config", '/etc/a "quoted" $HOME %h.toml')
-SPEC = Spec(COMMAND, {"PATH": "/usr/bin:/bin", "ODD": 'a b"c'}, "/tmp/relayd.log", user="somebody & co")
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "ODD": 'a b"c', "MONEY": "$5%", "LINES": "a\nUser=root"}
+SPEC = Spec(COMMAND, ENVIRONMENT, "/tmp/relayd.log", user="somebody & co")
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd on this machine: the units cannot be verified")
@@ -42,6 +45,8 @@ def test_words_of_a_unit_are_taken_as_they_are() -> None:
     text = systemd.service(SPEC)
     assert 'ExecStart="/opt/with space/python" -m relayd serve --config "/etc/a \\"quoted\\" $$HOME %%h.toml"\n' in text
     assert 'Environment="ODD=a b\\"c"\n' in text
+    assert "Environment=MONEY=$5%%\n" in text  # no variables there, so none is to be escaped
+    assert 'Environment="LINES=a\\nUser=root"\n' in text
     for line in ("Type=notify", "WatchdogSec=30", "UMask=0077", "LimitCORE=0", "NoNewPrivileges=yes"):
         assert f"{line}\n" in text
 
@@ -52,6 +57,8 @@ def test_the_launchd_agent_is_a_property_list() -> None:
     assert value["KeepAlive"] == {"SuccessfulExit": False}
     assert value["EnvironmentVariables"]["ODD"] == 'a b"c'
     assert value["Umask"] == 0o077
+    assert value["LimitLoadToSessionType"] == "Aqua"  # a gui domain's; a login over ssh has another
+    assert value["SoftResourceLimits"]["NumberOfFiles"] == 10_240  # launchd gives 256
 
 
 # The order of elements that the Task Scheduler's schema prescribes ([MS-TSCH], task definition).
@@ -127,7 +134,7 @@ def files_below(home: pathlib.Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("platform", "refused", "revived"),
     [
-        ("linux", "enable --now relayd.socket", "systemctl --user enable --now relayd.service"),
+        ("linux", "enable --now relayd.socket", "systemctl --user start relayd.service"),
         ("darwin", "bootstrap", "launchctl bootstrap"),
         ("win32", "/Create", "schtasks /Create"),
     ],
@@ -155,7 +162,7 @@ def test_launchd_unloads_before_it_loads_again(tmp_path: pathlib.Path, tools: pa
     (tools / "fail").write_text("bootout")  # none is loaded yet: no error
     manager.install(made)
     verbs = [line.split()[1] for line in (tools / "told").read_text().splitlines()]
-    assert verbs == ["bootout", "bootstrap"]
+    assert verbs[-4:] == ["bootout", "bootout", "enable", "bootstrap"]
 
 
 @pytest.mark.parametrize("address", ["", "127.0.0.1:7421"])
@@ -173,6 +180,8 @@ def test_the_socket_is_removed_whatever_is_asked_for(address: str, tmp_path: pat
         "systemctl --user disable --now relayd.socket",
         "systemctl --user disable --now relayd.service",
         "systemctl --user daemon-reload",
+        "systemctl --user reset-failed relayd.socket",
+        "systemctl --user reset-failed relayd.service",
     ]
 
 
@@ -186,23 +195,96 @@ def test_an_installation_without_the_socket_takes_the_socket_away(tmp_path: path
     assert manager.for_platform("linux", SPEC, home).stop[2:] == ("stop", "relayd.service")
 
 
-def test_status_and_removal_work_with_a_broken_configuration(tmp_path: pathlib.Path, tools: pathlib.Path) -> None:
-    """They refused with exit 100, just when they were wanted; the status of a stopped service looked like an error of ours."""
+@pytest.mark.skipif(sys.platform != "linux", reason="the tools of the test are systemd's")
+def test_a_broken_configuration_is_refused_where_it_is_used_and_named(tmp_path: pathlib.Path, tools: pathlib.Path) -> None:
+    """All refused with exit 100, just when logs were wanted, and the message did not name the file; the status of a
+    stopped service looked like an error of ours."""
     config = tmp_path / ".config/relayd/relayd.toml"
     config.parent.mkdir(parents=True)
     config.write_text("nonsense = 1")
     (tools / "fail").write_text(" status ")
     env = {"HOME": str(tmp_path), "PATH": f"{tools}:/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
-    def service(action: str) -> tuple[int, str]:
+    def service(action: str) -> tuple[int, str, str]:
         command = [sys.executable, "-m", "relayd", "service", action]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
-        return done.returncode, done.stdout
+        return done.returncode, done.stdout, done.stderr
 
-    if sys.platform == "linux":
-        assert service("status") == (3, "said no\n")
-    assert service("uninstall")[0] == 0
-    assert service("install")[0] == 100
+    assert service("status") == (3, "said no\n", "")
+    for action in ("stop", "logs", "uninstall"):
+        assert service(action)[0] == 0, action
+    for action in ("install", "start", "print"):
+        assert service(action) == (100, "", f"relayd: {config}: unknown key nonsense\n")
+
+
+def test_a_wrong_configuration_ends_an_agent_of_launchd_for_good(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """launchd has no list of exit codes: it started the daemon again every five seconds, for ever."""
+    config = tmp_path / "relayd.toml"
+    config.write_text("nonsense = 1")
+    assert main(["serve", "--config", str(config)]) == 100
+    monkeypatch.setenv("XPC_SERVICE_NAME", launchd.LABEL)
+    assert main(["serve", "--config", str(config)]) == 0
+    assert main(["status", "--config", str(config)]) == 100
+    assert capsys.readouterr().err.count("unknown key nonsense") == 3
+
+
+def test_a_long_log_of_launchd_is_put_aside_at_a_start(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """launchd appends for ever, and nobody rotated it. What a terminal or another file gets is left alone."""
+    monkeypatch.setattr(services, "LOG_MAX_BYTES", 10)
+    path = tmp_path / "Library" / "Logs" / "relayd.log"
+    path.parent.mkdir(parents=True)
+    path.write_text("more than ten bytes\n")
+    agent = {"HOME": str(tmp_path), "XPC_SERVICE_NAME": launchd.LABEL}
+    for environ, left in ((agent | {"XPC_SERVICE_NAME": "0"}, 20), (agent, 0), (agent, 4)):
+        with path.open("a") as file:
+            monkeypatch.setattr(services.sys, "stderr", file)
+            services.shorten_log(environ)
+            assert path.stat().st_size == left
+            file.write("new\n")
+    assert path.with_suffix(".log.1").read_text() == "more than ten bytes\nnew\n"
+
+
+def test_the_service_gets_the_login_of_the_shell_and_none_of_its_secrets(
+    tmp_path: pathlib.Path, tools: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ran on another login or configuration than the shell that had installed it: only eight variables went along."""
+    given = {
+        "CLAUDE_CONFIG_DIR": "/c",
+        "CLAUDE_CODE_USE_BEDROCK": "1",
+        "AWS_PROFILE": "work",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "/t",
+        "GOOGLE_APPLICATION_CREDENTIALS": "/g.json",
+        "https_proxy": "http://proxy:3128",
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "RELAYD_IDLE": "1",
+        "TZ": "Asia/Tokyo",
+    }
+    secret = {
+        "ANTHROPIC_API_KEY": "s3",
+        "AWS_SECRET_ACCESS_KEY": "s3",
+        "ANTHROPIC_CUSTOM_HEADERS": "x: s3",
+        "AWS_REGION": "a\nb=s3",
+    }
+    other = {
+        "XDG_RUNTIME_DIR": "/run/user/1",
+        "XDG_SESSION_ID": "1",
+        "EDITOR": "vi",
+        "ANTHROPIC_BASE_URL": "http://localhost:7421",
+    }
+    for name in [n for n in os.environ if n.startswith(("ANTHROPIC_", "CLAUDE", "AWS_", "XDG_", "RELAYD_", "LC_", "TEST_"))]:
+        monkeypatch.delenv(name)
+    for name, value in (given | secret | other | {"HOME": str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
+    assert main(["service", "install", "--platform", "linux"]) == 0
+    unit = (tmp_path / ".config/systemd/user/relayd.service").read_text()
+    for name, value in given.items():
+        assert f"Environment={name}={value}\n" in unit
+    assert "s3" not in unit
+    assert not any(f"{name}=" in unit for name in other)
+    said = capsys.readouterr().out
+    assert f"not given to the service, as they may be secrets: {', '.join(sorted(secret))}\n" in said
 
 
 def test_systemd_hears_when_the_daemon_is_ready_alive_and_ending(tmp_path: pathlib.Path, fake_claude: str) -> None:
@@ -263,7 +345,11 @@ def test_a_hang_up_takes_up_the_configuration_anew(tmp_path: pathlib.Path, fake_
         assert any("needs a restart: log_format" in line for line in harness.log)
         config.write_text("strictt = true\n")
         os.kill(harness.pid, signal.SIGHUP)
-        until(lambda: any("stays as it was: unknown key strictt; did you mean strict?" in line for line in harness.log))
+        until(
+            lambda: any(
+                "stays as it was: " in line and "unknown key strictt; did you mean strict?" in line for line in harness.log
+            )
+        )
         assert post(harness.url, ask("echo x"))[0] == 200
 
 
