@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     serve = add("serve", "Run the daemon in the foreground.")
     _place(serve)
     serve.add_argument("--state-dir", metavar="DIR", help="private directory of the daemon (default: the platform's place)")
+    serve.add_argument("--log-file", metavar="FILE", help="write the log there (default: standard error)")
     serve.add_argument("--demo", action="store_true", help="answer from the built-in stand-in for the API; needs no account")
     setup = add("setup", "First run: find claude, check it, write the configuration, install the service.")
     _place(setup)
@@ -175,7 +176,13 @@ def _serve(context: contexts.Context) -> int:
         service.shorten_log(os.environ)
     from relayd.daemon.serve import serve
 
-    return serve(context.config, context.environ, read=lambda: contexts.read_config(context.options, context.environ))
+    options = context.options
+    return serve(
+        context.config,
+        context.environ,
+        read=lambda: contexts.read_config(options, context.environ),
+        log_file=options.log_file or "",
+    )
 
 
 if __name__ == "__main__":

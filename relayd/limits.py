@@ -57,7 +57,10 @@ class Limits:
     )
     submit_limit_s: float = seconds(5.0, "From typing a message to Claude Code's word that it has it; then the call is replayed.")
     typed_refusals_max: int = count(
-        3, "After so many messages in a row that Claude Code did not take, none is typed for a while.", low=1, high=1000
+        3,
+        "After so many messages in a row that Claude Code did not take, none is typed for a while; one, if it never took any.",
+        low=1,
+        high=1000,
     )
     typing_rest_s: float = seconds(600.0, "How long that is: each such message has cost its call `submit_limit_s`.")
     editor_settle_s: float = seconds(

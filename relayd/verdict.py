@@ -8,33 +8,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relayd import codec
+from relayd.claude.capabilities import GATE, LIVE, REPLAY, SINCE, TOOLS, TYPING, is_older
 
 FILE_NAME = "doctor.json"
-REPLAY, GATE, TYPING, TOOLS, LIVE = "replay", "gate", "typing", "tools", "live"  # names of the checks that the daemon goes by
-OLDEST_REPLAY, OLDEST_TOOLS = "2.1.162", "2.1.280"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`lacks` are the names of the checks that failed."""
+    """`lacks` are the names of the checks that failed; `unsure` are those among them whose calls were not answered."""
 
     fingerprint: str
     version: str
     lacks: frozenset[str]
+    unsure: frozenset[str] = frozenset()
+
+    @property
+    def is_kept(self) -> bool:
+        """False if not even the first call was answered, by a version that takes conversations: a daemon that refused to
+        start for that would be of no use when the machine is well again.
+        """
+        return REPLAY not in self.lacks & self.unsure or is_older(self.version, SINCE[REPLAY])
 
     @property
     def refusal(self) -> str:
         """Why a daemon cannot work with it; empty if it can."""
-        if REPLAY not in self.lacks:
+        if REPLAY not in self.lacks or not self.is_kept:
             return ""
-        return f"conversations cannot be handed to Claude Code {self.version}; {OLDEST_REPLAY} and newer take them: claude update"
+        return f"conversations cannot be handed to Claude Code {self.version}; {SINCE[REPLAY]} and newer take them: claude update"
 
     @property
     def no_tools(self) -> str:
         """Why calls with tools are refused; empty if they are not."""
         if TOOLS not in self.lacks:
             return ""
-        return f"tools: Claude Code {self.version} does not offer a client's tools to the model; {OLDEST_TOOLS} and newer do"
+        return f"tools: Claude Code {self.version} does not offer a client's tools to the model; {SINCE[TOOLS]} and newer do"
 
     @property
     def no_gate(self) -> bool:

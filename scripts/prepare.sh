@@ -3,7 +3,7 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-CLAUDE_VERSION=2.1.330          # the version that the tests run
+CLAUDE_VERSION=2.1.332          # the version that the tests run
 PYTHON=$ROOT/.venv/bin/python
 
 say() { printf '%s\n' "$*" >&2; }

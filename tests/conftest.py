@@ -59,7 +59,8 @@ def daemon(tmp_path: pathlib.Path, fake_claude: str) -> Iterator[Callable[..., H
         program = flags.pop("program", Harness.program)
         flags.setdefault("kept", 0)  # what a call leaves behind is seen at once
         flags.setdefault("typing", False)  # the fake has no prompt
-        harness = Harness(str(root), str(flags.pop("claude", fake_claude)), flags, program=program)
+        environment = flags.pop("environment", {})
+        harness = Harness(str(root), str(flags.pop("claude", fake_claude)), flags, environment, program=program)
         harness.__enter__()
         made.append(harness)
         return harness

@@ -21,6 +21,7 @@ import os
 import signal
 import sys
 import time
+import tty
 import uuid
 
 arguments = sys.argv[1:]
@@ -96,6 +97,14 @@ if boot == "exit":
     sys.exit(7)
 if boot == "hang":
     time.sleep(60)
+if boot == "trust":  # its dialog, as on a fresh machine: the arrow goes to the second line, Enter takes it
+    tty.setraw(0)
+    for chosen in (False, True):
+        lines = ("Accessing workspace:", f" {cwd}", f" {' ❯'[not chosen]} No, exit", f" {' ❯'[chosen]} Yes, I trust this folder")
+        show("\x1b[2J\x1b[H" + "\r\n".join((*lines, " Enter to confirm")))
+        key = os.read(0, 16)
+        if key != (b"\r" if chosen else b"\x1b[B"):
+            sys.exit(8)
 system_prompt = open(option("--system-prompt-file")).read()
 lines = [json.loads(line) for line in open(transcript) if line.strip()]
 messages = [line["message"] for line in lines if line["type"] in ("user", "assistant")]

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relayd.claude.capabilities import NEEDS, OLDEST
 from relayd.commands.client_files import content
 from relayd.commands.clients import CLIENTS, Client, Endpoint
 from relayd.config import KEYS
@@ -229,10 +230,28 @@ def architecture(name: str, make: Callable[[], str]) -> Section:
     )
 
 
+def needs_of_all() -> str:
+    """What relayd needs of Claude Code, for those who work on it."""
+    lines = ["| capability | since | flags and variables | hooks |", "| --- | --- | --- | --- |"]
+    for need in NEEDS:
+        asked = ", ".join(f"`{name}`" for name in (*need.flags, *need.variables))
+        lines.append(f"| {need.check} | {need.since} | {asked} | {', '.join(need.hooks)} |")
+    return "\n".join(lines) + "\n"
+
+
+def manual_needs() -> str:
+    """The same for users: what the versions differ in."""
+    lines = ['.Bl -column "parallel calls" "2.1.330" "what becomes of calls without it"', ".It what Ta since Ta without it"]
+    lines += [f".It {need.check} Ta {need.since} Ta {need.without}" for need in NEEDS if need.since != OLDEST]
+    return "\n".join([*lines, f".It all else Ta {OLDEST} Ta the oldest that was tried", ".El"]) + "\n"
+
+
 SECTIONS = (
     architecture("questions", questions),
     architecture("states", states),
+    architecture("needs", needs_of_all),
     architecture("rooms", rooms),
+    Section(ROOT / "man" / "relayd.1", '.\\" begin of needs, made by scripts/generate', '.\\" end of needs', manual_needs),
     Section(ROOT / "man" / "relayd.toml.5", '.\\" begin of keys, made by scripts/generate', '.\\" end of keys', manual_keys),
     Section(
         ROOT / "man" / "relayd-clients.7",

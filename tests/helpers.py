@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from relayd.anthropic.request import MessagesRequest
 from relayd.claude import mcp
+from relayd.claude.capabilities import NEEDS, is_older
 from relayd.claude.launch import extra_body, key_of
 from relayd.doctor import client
 
@@ -124,6 +125,11 @@ def latest_at(url: str, state: str) -> int:
     slots = client.get(url, "/v1/status").value["slots"]
     found = min((s for s in slots if s["state"] == state), key=lambda s: float(s["state_s"]))
     return int(found["pid"])
+
+
+def lacking(version: str) -> set[str]:
+    """What a version of Claude Code lacks by the table."""
+    return {need.check for need in NEEDS if is_older(version, need.since)}
 
 
 def files_holding(root: pathlib.Path, words: bytes) -> list[pathlib.Path]:

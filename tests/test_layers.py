@@ -27,7 +27,7 @@ ROOMS = {
     "core": {"config", "anthropic", "openai", "claude", "terminal", "http", *BASE, "__init__"},
     "runtime": {"core", "http", "config", *BASE},
     "service": {"config"},
-    "verdict": {"codec"},
+    "verdict": {"claude", "codec"},
     "commands": {"knobs", "daemon", "service", "doctor", "verdict", "claude", "runtime", "config", *BASE, "__init__"},
     "daemon": {"verdict", "runtime", "core", "claude", "config", "http", *BASE, "__init__"},
     "cli": {"commands", "daemon", "doctor", *BASE, "__init__"},

@@ -7,6 +7,8 @@ read into a log. Pure; called by the daemon at its start.
 
 from __future__ import annotations
 
+import ntpath
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -17,7 +19,8 @@ PASSED = frozenset(
         # the user and the system
         *("HOME", "USER", "LOGNAME", "PATH", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
         *("DBUS_SESSION_BUS_ADDRESS", "USERNAME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "APPDATA", "LOCALAPPDATA"),
-        *("PROGRAMDATA", "SYSTEMROOT", "SystemRoot", "SYSTEMDRIVE", "COMSPEC", "ComSpec", "PATHEXT", "PROCESSOR_ARCHITECTURE"),
+        *("PROGRAMDATA", "PROGRAMFILES", "WINDIR", "SYSTEMROOT", "SystemRoot", "SYSTEMDRIVE", "COMSPEC", "ComSpec", "PATHEXT"),
+        *("PROCESSOR_ARCHITECTURE", "CLAUDE_CODE_GIT_BASH_PATH"),
         # the way to the API
         *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "API_TIMEOUT_MS", "BEDROCK_BASE_URL"),
@@ -79,6 +82,8 @@ OURS = {
 }
 
 LOGIN_QUESTION = ("auth", "status")  # a command of Claude Code: ends with 0 if somebody is logged in
+
+SHIM_TARGET = re.compile(r'"%(?:~dp0|dp0%)\\?([^"%*?<>|\r\n]*\bclaude\.exe)"', re.IGNORECASE)
 
 INSTALL_HINT = (
     "relayd: no `claude` found on PATH or in its usual places.\n"
@@ -152,6 +157,23 @@ def config_directory(environ: Mapping[str, str]) -> str:
     """Claude Code's own directory for the given environment."""
     home = environ.get("HOME") or environ.get("USERPROFILE") or "/"
     return environ.get("CLAUDE_CONFIG_DIR") or f"{home}/.claude"
+
+
+def windows_shell(environ: Mapping[str, str], has_git: bool) -> str:
+    """What Claude Code takes for its shell on Windows: PowerShell, if it does not find the one that comes with Git."""
+    if not (has_git or environ.get("CLAUDE_CODE_GIT_BASH_PATH")):
+        return "PowerShell"
+    shell = environ.get("SHELL", "unknown")
+    return next((name for name in ("zsh", "bash") if name in shell), shell)
+
+
+def behind_shim(shim: str, text: str) -> str:
+    """The program that npm's `claude.cmd` starts; the shim itself if it starts none. `text` is its content.
+
+    A process of the shim would be `cmd.exe`: ending that leaves Claude Code running.
+    """
+    found = SHIM_TARGET.search(text)
+    return ntpath.normpath(ntpath.join(ntpath.dirname(shim), found[1])) if found else shim
 
 
 def usual_places(home: str) -> list[str]:

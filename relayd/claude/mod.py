@@ -96,6 +96,6 @@ def argv(directory: str) -> tuple[str, ...]:
     return "--plugin-dir", directory
 
 
-def environment(pieces_url: str, plan_url: str) -> dict[str, str]:
+def environment(pieces_url: str, plan_url: str = "") -> dict[str, str]:
     """Where it posts to. Claude Code need not watch the directory for changes, nor write its declarations of types there."""
     return {ADDRESS: pieces_url, PLAN_ADDRESS: plan_url, "CLAUDE_CODE_PLUGIN_DIR_WATCH": "0"}

@@ -20,7 +20,9 @@ BLANK = [{"content": " "}]  # must not be empty to count as given; blank texts a
 
 @dataclass(frozen=True)
 class Machine:
-    """What Claude Code finds out about its surroundings: `linux` or `darwin`, the shell, the system's name and release."""
+    """What Claude Code finds out about its surroundings: `linux`, `darwin` or `win32`, the shell, the system's name and release.
+    If it finds another than its transcript says, it tells the model, and writes down what it has found.
+    """
 
     platform: str
     shell: str

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from relayd.claude import failures
+from relayd.claude.capabilities import SINCE, TYPING, is_older
 from relayd.errors import ApiError
 from relayd.terminal.screen import Frame
 
@@ -18,9 +19,10 @@ KEY_DOWN = b"\x1b[B"
 KEY_ENTER = b"\r"
 KEY_ESCAPE = b"\x1b"
 BUSY_TITLES = "◐◑◒◓⠂⠐"
+# Windows gives a new terminal its program as its title, by path or as the program calls itself, before there is anything on it.
+PROGRAM_TITLE = re.compile(rf"(?![{BUSY_TITLES}✳])(?:.*[\\/ ])?claude(?:\.exe|\.cmd)?\"?", re.IGNORECASE)
 YES_CHOSEN = re.compile(r"❯ (?:1\. )?Yes, I trust")  # numbered, and chosen by default, up to about 2.1.200
-HEADING = re.compile(r"Claude Code v(\d+)\.(\d+)\.(\d+)")
-FIRST_EXACT = (2, 1, 330)  # 2.1.290 adds reminders to what is typed; in between nobody has looked
+HEADING = re.compile(r"Claude Code v(\d+\.\d+\.\d+)")
 TEXT_LIMIT_CHARS = 600
 PROMPT_COLUMN = 2  # behind the prompt's own mark and a blank
 NO_RETRY = {"x-should-retry": "false"}
@@ -54,10 +56,15 @@ def is_busy(title: str) -> bool:
     return title[:1] in BUSY_TITLES and bool(title)
 
 
+def has_begun(title: str) -> bool:
+    """True once Claude Code has set its own title: from then on a conversation may be on the screen."""
+    return bool(title) and not PROGRAM_TITLE.fullmatch(title)
+
+
 def types_exactly(frame: Frame) -> bool | None:
     """From the version in Claude Code's heading: does a typed message reach the model as it is? None: no heading."""
     found = HEADING.search(frame.text())
-    return tuple(int(part) for part in found.groups()) >= FIRST_EXACT if found else None
+    return not is_older(found[1], SINCE[TYPING]) if found else None
 
 
 def holds_text(column: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from relayd import codec
 from relayd.anthropic.blocks import Block
 from relayd.claude import told
+from relayd.claude.reminders import Machine
 
 LINE_MAX_BYTES = 64 * 1024 * 1024
 SYNTHETIC_MODEL = "<synthetic>"  # lines that Claude Code wrote itself, such as API errors
@@ -71,12 +72,13 @@ Entry = AssistantLine | ErrorLine | UserLine
 
 
 class TranscriptReader:
-    """Collects lines across reads."""
+    """Collects lines across reads. `machine` is what Claude Code has found its surroundings to be, if it told the model so."""
 
     def __init__(self) -> None:
         self._pending: list[bytes] = []  # pieces of a line whose end has not come
         self._size = 0
         self.skipped = 0
+        self.machine: Machine | None = None
 
     def __repr__(self) -> str:
         return f"<TranscriptReader pending={self._size} skipped={self.skipped}>"
@@ -103,14 +105,26 @@ class TranscriptReader:
         if not line or line.startswith(SKIPPED):
             return None
         try:
-            return _read(codec.parse(line))
+            value = told.mapping(codec.parse(line), "line")
+            if value.get("type") == "attachment":
+                self.machine = _machine(value.get("attachment")) or self.machine
+                return None
+            return _read(value)
         except ValueError:
             self.skipped += 1
             return None
 
 
-def _read(line: Any) -> Entry | None:
-    value = told.mapping(line, "line")
+def _machine(attachment: Any) -> Machine | None:
+    """What a reminder of the surroundings says; None for one of something else."""
+    found = told.mapping(attachment, "attachment")
+    if found.get("type") != "environment":
+        return None
+    seen = told.mapping(found.get("snapshot"), "snapshot")
+    return Machine(*(told.text(seen.get(name), name) for name in ("platform", "shell", "osVersion")))
+
+
+def _read(value: dict[str, Any]) -> Entry | None:
     if value.get("isSidechain"):
         return None
     kind = value.get("type")

@@ -31,23 +31,32 @@ def doctor(context: Context) -> int:
             f"Claude Code {printable(version)} ({claude}), against a stand-in for the API: no account, nothing leaves the machine"
         )
     results = run_checks(claude, context.json)
-    found = Verdict(fingerprint(claude), version, frozenset(r.name for r in results if not r.works))
-    keep(context, found)
+    found = verdict_of(claude, version, results)
+    if found.is_kept:
+        keep(context, found)
     if context.options.live:
         results.append(live(context))
         _tell(results[-1], context.json)
     value = {"claude": claude, "version": version, "checks": [asdict(r) for r in results], "refusal": found.refusal}
     if context.json:
         print(json.dumps(value))
+    elif not found.is_kept:
+        print("Not one call was answered. That may be this machine or its terminal: the daemon is told nothing of it.")
     elif found.refusal or found.no_tools:
         print(printable(found.refusal or found.no_tools))
     return EXIT_OK if all(r.works for r in results) else EXIT_SYSTEM
 
 
+def verdict_of(claude: str, version: str, results: list[Result]) -> Verdict:
+    """What the daemon shall go by."""
+    lacks = frozenset(r.name for r in results if not r.works)
+    return Verdict(fingerprint(claude), version, lacks, frozenset(r.name for r in results if not r.is_sure))
+
+
 def run_checks(claude: str, is_quiet: bool = False) -> list[Result]:
     """Every check, in an isolated home."""
     with tempfile.TemporaryDirectory(prefix="relayd-doctor-") as root:
-        limits = {"spawn_limit_s": 15, "start_limit_s": 15, "submit_limit_s": 15}
+        limits = {"spawn_limit_s": 15, "start_limit_s": 15, "submit_limit_s": 15, "refill_delay_s": 0.1}
         flags: dict[str, object] = {"warm_model": MODEL, "idle": 1, "live": False, **limits}
         with Harness(root, claude, flags) as harness:
             return examine(harness, lambda result: _tell(result, is_quiet))

@@ -105,10 +105,17 @@ def manager_of(context: Context) -> Manager:
     command = [sys.executable, "-m", "relayd", "serve"]
     if getattr(options, "config", None):
         command += ["--config", os.path.abspath(options.config)]
-    spec = Spec(tuple(command), environment_of(context)[0], log_path(environ), user=getpass.getuser())
-    address = f"{context.config.host}:{context.config.port}" if getattr(options, "socket", False) else ""
     platform = getattr(options, "platform", None) or sys.platform
+    spec = Spec(tuple(command), environment_of(context)[0], _log_file(platform, context), user=getpass.getuser())
+    address = f"{context.config.host}:{context.config.port}" if getattr(options, "socket", False) else ""
     return managers.for_platform(platform, spec, environ, address, managers.look(platform))
+
+
+def _log_file(platform: str, context: Context) -> str:
+    """Where the log goes: under launchd and the Task Scheduler nobody reads standard error."""
+    if platform == "win32":
+        return os.path.join(context.environ.get("LOCALAPPDATA", ""), "relayd", "relayd.log")
+    return log_path(context.environ)
 
 
 def is_installed(context: Context) -> bool:

@@ -14,19 +14,24 @@ from relayd.claude.capabilities import Capabilities
 from relayd.claude.compose import TranscriptContext
 from relayd.claude.launch import CallbackUrls, LaunchKey
 from relayd.config import Config
-from relayd.core.actions import Mode
+from relayd.core.actions import Action, Mode
 from relayd.core.host import Host
 from relayd.core.mod_trial import ModTrial
+from relayd.core.session import life
+from relayd.core.session.record import Session
 from relayd.core.session.spec import SessionSpec
 from relayd.core.witness_trial import WitnessTrial
 
 
 class Launcher:
-    """`can` is what the `claude` at hand can do; it changes with an update."""
+    """`can` is what the `claude` at hand can do; it changes with an update. `machine` is what it finds its surroundings to be:
+    our own idea of them, until it tells another one.
+    """
 
     def __init__(self, config: Config, host: Host) -> None:
         self.can: Capabilities = host.capabilities
         self.mod_trial = ModTrial()
+        self.machine = host.machine
         self.witness_trial = WitnessTrial()
         self._config = config
         self._host = host
@@ -42,6 +47,11 @@ class Launcher:
         """`claude` has been updated: whether it takes the mod and tells what it sends must be seen anew."""
         self.can, self.mod_trial = capabilities, ModTrial()
         self.witness_trial.updated()
+
+    def launch(self, key: LaunchKey, mode: Mode, streams: bool, now: float) -> tuple[Session, list[Action]]:
+        """A new session, and the orders that bring it to life."""
+        session = Session(self.spec(key, mode, streams), now)
+        return session, life.start(session, now)
 
     def spec(self, key: LaunchKey, mode: Mode, streams: bool) -> SessionSpec:
         """What a new process is made of. `streams`: it shall tell its answers piece by piece, if it can."""
@@ -86,4 +96,4 @@ class Launcher:
 
     def _transcript_context(self, session_id: str, now: float) -> TranscriptContext:
         host = self._host
-        return TranscriptContext(session_id, host.workspace, host.timestamp(now), host.today(now), host.machine)
+        return TranscriptContext(session_id, host.workspace, host.timestamp(now), host.today(now), self.machine)

@@ -31,10 +31,10 @@ from relayd.core.host import Host
 from relayd.core.launch_keys import FAILURES_MAX, Backoff, Kind, RecentKinds
 from relayd.core.launcher import Launcher
 from relayd.core.prefixes import Prefixes
-from relayd.core.session import life
 from relayd.core.session.record import Session
 from relayd.core.session.reuse import distance, is_reusable, mode_of
 from relayd.core.session.states import LEAVING, RESTING, State
+from relayd.core.typing_trial import TypingTrial
 
 LOOK_AGAIN_S = 30.0  # for processes that become too old
 LOOK_SOON_S = 0.05  # when something is missing and may be started at once
@@ -64,9 +64,7 @@ class Pool:
         self._host = host
         self._recent = RecentKinds(keys, LaunchKey(config.warm_model, config.warm_max_tokens))
         self._backoff = Backoff()
-        self._refusals = 0  # typed messages that were not taken, in a row
-        self._rests_until = 0.0  # until then nothing is typed
-        self._types: bool | None = None  # whether this version takes conversations at its prompt; None: not seen yet
+        self._typing = TypingTrial()
         self._refill_at = 0.0
         self._outdated: set[str] = set()  # sessions of the `claude` before the last update
 
@@ -110,6 +108,7 @@ class Pool:
         fits = [s for s in self.sessions.values() if s.is_free and s.spec.key == key]
         fits = [s for s in fits if by_keys or mode_of(s) is not Mode.PROMPT]
         fits = [s for s in fits if s.calls.may_offer(request.tools)]
+        fits = [s for s in fits if self._typing.may_wait_for(s, list(self.sessions.values()))]
         found = min(fits, key=lambda s: (distance(s, request, now), s.born), default=None)
         if by_keys and (found is None or found.state is State.SPAWNING):
             return self._reusable(request, key, now) or found
@@ -133,7 +132,7 @@ class Pool:
 
     def kept(self, key: LaunchKey, messages: int, now: float) -> list[Session]:
         """Sessions that hold an answered conversation of so many messages, of this day: Claude Code tells the model the date."""
-        if not (self._types and self.types(now)):
+        if not (self._typing.is_exact and self.types(now)):
             return []
         today = self._host.today(now)
         found = (s for s in self.sessions.values() if s.state is State.KEPT and s.spec.key == key and s.day == today)
@@ -164,22 +163,13 @@ class Pool:
     # What processes teach
 
     def learn(self, session: Session, now: float) -> list[Action]:
-        """A session has shown its version, or whether what was typed was taken: may more be typed?"""
-        if session.types_exactly is not None:
-            self._types = session.types_exactly
-        accepted, session.typed_accepted = session.typed_accepted, None
-        if accepted is not None:
-            self._refusals = 0 if accepted else self._refusals + 1
-        if self._refusals < self._config.typed_refusals_max:
-            return []
-        self._refusals = 0
-        self._rests_until = now + self._config.typing_rest_s
-        rest = f"for {self._config.typing_rest_s:.0f} s all calls are replayed"
-        return [do.Log("warning", f"messages were not taken at the prompt: {rest} (see relayd doctor)")]
+        """A session has shown its version, its surroundings, or whether what was typed was taken: may more be typed?"""
+        self.launcher.machine = session.reader.machine or self.launcher.machine
+        return self._typing.saw(session, self._config, now)
 
     def types(self, now: float) -> bool:
         """True if messages may be typed, as far as is known."""
-        return self._config.typing and self._types is not False and now >= self._rests_until
+        return self._config.typing and self._typing.allows(now)
 
     def failed_unused(self, key: LaunchKey, reason: str, now: float) -> Action:
         """A process ended before it served anyone: report it, since no call does, and slow its key down."""
@@ -199,7 +189,7 @@ class Pool:
 
     def updated(self) -> list[Session]:
         """`claude` has been updated: the sessions that wait with the old one. Whether it takes typed texts must be seen anew."""
-        self._types = None
+        self._typing = TypingTrial()
         self._backoff = Backoff()
         self._outdated = set(self.sessions)
         return [s for s in self.sessions.values() if s.is_free]
@@ -292,8 +282,7 @@ class Pool:
 
     def spawn(self, kind: Kind, now: float, streams: bool = True) -> tuple[Session, list[Action]]:
         """A new session, and the orders that bring it to life. `streams`: the call that it is for, if there is one, streams."""
-        session = Session(self.launcher.spec(*kind, streams), now)
-        orders = life.start(session, now)
+        session, orders = self.launcher.launch(*kind, streams, now)
         self.spawned += 1
         self.sessions[session.slot] = session
         self.by_secret[session.spec.secret] = session

@@ -88,5 +88,10 @@ def _unix_time() -> Callable[[float], float]:
 
 
 def _machine(environ: Mapping[str, str]) -> reminders.Machine:
+    """As Claude Code finds it. Where this is wrong, the first process that minds tells better (`claude/transcript.py`)."""
+    if sys.platform == "win32":
+        shell = environment.windows_shell(environ, has_git=shutil.which("git", path=environ.get("PATH")) is not None)
+        name = system.product_name() or f"{platform.system()} {platform.release()}"
+        return reminders.Machine(sys.platform, shell, f"{name} {platform.version()}")
     shell = "zsh" if "zsh" in environ.get("SHELL", "") else "bash"
     return reminders.Machine(sys.platform, shell, f"{platform.system()} {platform.release()}")

@@ -23,22 +23,39 @@ OnReady = Callable[[str], None] | None
 Reader = Callable[[], Config] | None
 
 
-def serve(config: Config, environ: Mapping[str, str], on_ready: OnReady = None, read: Reader = None) -> int:
+def serve(config: Config, environ: Mapping[str, str], on_ready: OnReady = None, read: Reader = None, log_file: str = "") -> int:
     """Run the daemon until it is told to end. Returns the exit code. Raises StartError.
 
-    `read` gives the configuration anew when the daemon is told to take it up again.
+    `read` gives the configuration anew when the daemon is told to take it up again. The log goes to `log_file` if there is
+    one, else to standard error.
     """
     claude = find_claude(config, environ)
     os.umask(0o077)
     system.set_limits()
     places = places_in(state_directory(config, environ))
     with contextlib.ExitStack() as held:
+        log = held.enter_context(contextlib.closing(_open_log(config, environ, log_file)))
         try:
-            held.enter_context(system.locked(places.lock))
-        except OSError as error:
-            raise StartError(f"relayd: another daemon uses {places.state}") from error
-        log = held.enter_context(contextlib.closing(open_log(config.log_level, config.log_format, environ)))
-        return _serve_locked(config, environ, claude, places, on_ready, read, log)
+            _hold_lock(held, places)
+            return _serve_locked(config, environ, claude, places, on_ready, read, log)
+        except StartError as error:
+            if log_file:  # nobody may be there to read standard error
+                log("error", str(error))
+            raise
+
+
+def _open_log(config: Config, environ: Mapping[str, str], path: str) -> Log:
+    try:
+        return open_log(config.log_level, config.log_format, environ, path)
+    except OSError as error:
+        raise StartError(f"relayd: {path}: {error.strerror}") from error
+
+
+def _hold_lock(held: contextlib.ExitStack, places: Places) -> None:
+    try:
+        held.enter_context(system.locked(places.lock))
+    except OSError as error:
+        raise StartError(f"relayd: another daemon uses {places.state}") from error
 
 
 def _serve_locked(

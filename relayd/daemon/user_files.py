@@ -16,6 +16,8 @@ from relayd.config import Config
 from relayd.errors import ConfigError, StartError
 from relayd.runtime import system
 
+SHIM_MAX_CHARS = 16 * 1024
+
 
 def config_path(environ: Mapping[str, str]) -> str:
     """Where the configuration file is looked for when none is named."""
@@ -49,7 +51,19 @@ def find_claude(config: Config, environ: Mapping[str, str]) -> str:
     found = _find_claude(config, environ)
     if found is None:
         raise StartError(f"relayd: {config.claude} is not an executable file" if config.claude else environment.INSTALL_HINT)
-    return found
+    return _without_shim(found)
+
+
+def _without_shim(claude: str) -> str:
+    """npm installs a `.cmd` on Windows; the program that it starts, if it is there."""
+    if not claude.lower().endswith(".cmd"):
+        return claude
+    try:
+        with open(claude, encoding="utf-8", errors="replace") as file:
+            program = environment.behind_shim(claude, file.read(SHIM_MAX_CHARS))
+    except OSError:
+        return claude
+    return program if os.path.isfile(program) else claude
 
 
 def _find_claude(config: Config, environ: Mapping[str, str]) -> str | None:

@@ -11,6 +11,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ TYPING_LIMIT_S = 12.0
 LIVE_LIMIT_S = 20.0
 SEEDS = range(1, 6)
 ROUNDS = 5
+AT_ONCE = 3  # calls, of those that do not depend on each other
+REFILL_LIMIT_S = 5.0
 TOOL = {"name": "get", "description": "Gets ✓", "input_schema": {"type": "object", "properties": {"k": {"type": "integer"}}}}
 SYSTEM = "Answer\tbriefly.\r\n  ✓ exactly "
 
@@ -35,14 +38,19 @@ class Missing(Exception):
     """The capability is not there; the message says what was seen instead."""
 
 
+class NoAnswer(Missing):
+    """The call itself failed. That may be this machine's fault, or the terminal's, and says nothing of the capability."""
+
+
 @dataclass(frozen=True)
 class Result:
-    """One capability: is it there, what was seen, how long it took."""
+    """One capability: is it there, what was seen, how long it took. `is_sure`: a call was answered that shows it."""
 
     name: str
     works: bool
     seen: str
     took_s: float
+    is_sure: bool = True
 
 
 def examine(
@@ -55,13 +63,14 @@ def examine(
             continue
         harness.api.clear()
         begun = time.monotonic()
+        works, is_sure = False, True
         try:
             seen, works = check(harness), True
         except Missing as error:
-            seen, works = str(error), False
+            seen, is_sure = str(error), not isinstance(error, NoAnswer)
         except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError) as error:
-            seen, works = f"{type(error).__name__}: {error}", False
-        results.append(Result(name, works, seen, time.monotonic() - begun))
+            seen, is_sure = f"{type(error).__name__}: {error}", False
+        results.append(Result(name, works, seen, time.monotonic() - begun, is_sure))
         told(results[-1])
         if name == "replay" and not works:  # nothing else can work
             break
@@ -87,7 +96,7 @@ def answered(harness: Harness, value: dict[str, Any]) -> dict[str, Any]:
     """The message that answers the call."""
     reply = post(harness, value)
     if reply.status != 200:
-        raise Missing(f"{reply.status}: {reply.value['error']['message'][:300]}")
+        raise NoAnswer(f"{reply.status}: {reply.value['error']['message'][:300]}")
     return reply.value
 
 
@@ -127,7 +136,9 @@ def typing(harness: Harness) -> str:
     deadline = time.monotonic() + TYPING_LIMIT_S
     while post(harness, ask("[[say ok]] please", system=SYSTEM)).road not in TYPED_ROADS:
         if time.monotonic() > deadline:
-            raise Missing("no process takes messages at its prompt: all calls are replayed")
+            raise Missing(
+                "no process takes messages at its prompt: all calls are replayed" + _told(harness, "all calls are replayed")
+            )
         time.sleep(1)
     value = ask("", system=SYSTEM, messages=[{"role": "user", "content": "[[say ok]] please"}])
     for text in ("[[say ok]] and so on", "# by the\teditor @once\r\nmore"):
@@ -137,6 +148,12 @@ def typing(harness: Harness) -> str:
         if road != "warm" or found:
             raise Missing(found[0] if found else f"the next message was not typed but went the road {road}")
     return "messages are typed, byte for byte"
+
+
+def _told(harness: Harness, words: str) -> str:
+    """What the daemon's log says of it."""
+    found = next((line for line in reversed(harness.log) if words in line), "")
+    return f"; {found.partition(': ')[2]}" if found else ""
 
 
 def system_prompt(harness: Harness) -> str:
@@ -265,8 +282,10 @@ def interrupt(harness: Harness) -> str:
 
 def errors(harness: Harness) -> str:
     """The API's errors with their status and text."""
-    for status in (400, 401, 404, 429, 500, 529):
-        reply = post(harness, ask(f"[[error {status} as told]]"))
+    statuses = (400, 401, 404, 429, 500, 529)
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        replies = list(threads.map(lambda status: post(harness, ask(f"[[error {status} as told]]")), statuses))
+    for status, reply in zip(statuses, replies, strict=True):
         if reply.status != status or b"as told" not in reply.body:
             raise Missing(f"{reply.status} instead of {status}: {reply.body[:200]!r}")
     return "come through with status and text"
@@ -276,12 +295,19 @@ def speed(harness: Harness) -> str:
     """From the request to the model, with a process waiting."""
     times = []
     for _ in range(ROUNDS):
-        time.sleep(1.5)  # the pool refills
+        _await(harness, "waiting", "ready", "primed")
         harness.api.clear()
         begun = time.monotonic()
         answered(harness, ask("[[say ok]]"))
         times.append(1000 * (harness.api.messages()[0].arrived - begun))
     return f"{statistics.median(times):.0f} ms from request to model"
+
+
+def _await(harness: Harness, *states: str) -> None:
+    """Until a process is in one of these states; for a while."""
+    deadline = time.monotonic() + REFILL_LIMIT_S
+    while time.monotonic() < deadline and not set(states) & set(health(harness)["pool"]["processes"]):
+        time.sleep(0.05)
 
 
 CHECKS: dict[str, Callable[[Harness], str]] = {

@@ -7,8 +7,21 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 
+# Without these Windows has no network, no shell and no home; they name the system and nobody's login.
+WINDOWS = (
+    "SYSTEMROOT",
+    "SYSTEMDRIVE",
+    "WINDIR",
+    "COMSPEC",
+    "PATHEXT",
+    "PATH",
+    "PROGRAMDATA",
+    "PROGRAMFILES",
+    "PROCESSOR_ARCHITECTURE",
+)
 DUMMY_KEY = "relayd-stand-in-key-0000000000"
 
 
@@ -43,6 +56,17 @@ class Isolation:
 
     def environment(self) -> dict[str, str]:
         """The daemon's whole environment."""
+        return self._of_windows() if sys.platform == "win32" else self._everywhere()
+
+    def _of_windows(self) -> dict[str, str]:
+        system = {name: os.environ[name] for name in WINDOWS if name in os.environ}
+        homes = dict.fromkeys(("USERPROFILE", "APPDATA", "LOCALAPPDATA"), self.home)
+        places = {name: os.path.normpath(path) for name, path in homes.items()}
+        places |= dict.fromkeys(("TEMP", "TMP"), os.path.normpath(f"{self.root}/tmp"))
+        own = {name: value for name, value in self._everywhere().items() if name not in ("PATH", "TMPDIR")}
+        return system | own | places
+
+    def _everywhere(self) -> dict[str, str]:
         return {
             "HOME": self.home,
             "PATH": "/usr/local/bin:/usr/bin:/bin",

@@ -23,6 +23,8 @@ from relayd.runtime.stranger import STRANGERS_MAX, Stranger
 from relayd.runtime.system import is_ours
 from relayd.runtime.timers import ChannelTimer, StrangerTimer
 
+SPARE_SOCKETS = 8  # for the listener, the loop's own, and those of connections that are being refused
+
 ClientOrder = do.Respond | do.StartStream | do.SendChunk | do.EndStream | do.Upgrade | do.SendFrame | do.CloseClient
 
 
@@ -52,7 +54,16 @@ class Clients:
 
     def is_full(self) -> bool:
         """Enough connections, and none of them may give way."""
-        return len(self._channels) >= self._config.connections_max and not self._places.can_give_way
+        return not self._has_place and not self._places.can_give_way
+
+    @property
+    def _has_place(self) -> bool:
+        """True if one more may come: fewer than the limit, and the loop has room for them beside all processes."""
+        is_below = len(self._channels) < self._config.connections_max
+        reserve = (
+            self._config.max + self._config.accepts_per_turn + SPARE_SOCKETS
+        )  # those accepted in this turn count in the next
+        return is_below and self._loop.room > reserve
 
     def accept(self, sock: socket.socket, now: float) -> None:
         """A connection has been accepted; it is non-blocking."""
@@ -60,7 +71,7 @@ class Clients:
         if self._config.same_user and not is_ours(peer_uid(sock)):
             self._refuse(sock, now)
             return
-        if len(self._channels) >= self._config.connections_max:
+        if not self._has_place:
             self._make_room(now)
         channel = Channel(self._numbers, sock, self._config, self._shared, now)
         self._channels[channel.number] = channel

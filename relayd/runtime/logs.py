@@ -1,4 +1,4 @@
-"""The daemon's log: the standard library's `logging`, written to standard error, for a terminal, a file or the journal.
+"""The daemon's log: the standard library's `logging`, to standard error (a terminal, a pipe, the journal) or to a file.
 
 Standard error may be a pipe that nobody reads. The loop must not wait for it: lines go into a bounded queue and from there
 as far as the other end takes them; what does not fit is dropped, counted, and told of. One record is one line, whatever its
@@ -21,6 +21,7 @@ from typing import Any
 
 from relayd.faults import describe
 from relayd.printable import CUT, printable, printable_json
+from relayd.runtime.system import FILE_FLAGS
 
 NUMBERS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}  # of syslog, as the journal reads them
@@ -31,6 +32,8 @@ PIECE_BYTES = getattr(select, "PIPE_BUF", 4096)
 RETRY_S = 0.25  # how often a full pipe is tried again
 LOST = "lines of the log were dropped: nobody read standard error"
 FLUSH_LIMIT_S = 1.0  # at the end, how long the queue may still drain
+FILE_MAX_BYTES = 10 * 1024 * 1024  # a longer file is set aside under another name, in the place of the one before
+SET_ASIDE = ".1"
 
 
 class HumanFormatter(logging.Formatter):
@@ -106,7 +109,7 @@ class StderrHandler(logging.Handler):
             try:
                 if not is_writable(self._fd):
                     return RETRY_S
-                self._took(os.write(self._fd, self._queue[0][:PIECE_BYTES]))
+                self._took(self._write(self._queue[0][:PIECE_BYTES]))
             except BlockingIOError:
                 return RETRY_S
             except OSError:  # nobody will ever read it: a terminal that is gone
@@ -115,6 +118,9 @@ class StderrHandler(logging.Handler):
             if not self._queue and self.dropped:
                 self._tell_of_dropped()
         return None
+
+    def _write(self, data: bytes) -> int:
+        return os.write(self._fd, data)
 
     def _took(self, count: int) -> None:
         line = self._queue.popleft()
@@ -131,6 +137,46 @@ class StderrHandler(logging.Handler):
         deadline = time.monotonic() + FLUSH_LIMIT_S
         while self.drain() is not None and time.monotonic() < deadline:
             time.sleep(RETRY_S / 10)
+
+
+class FileHandler(StderrHandler):
+    """Appends lines to a file that only this user may read, and keeps it within FILE_MAX_BYTES."""
+
+    def __init__(self, path: str) -> None:
+        """Open it. Raises OSError."""
+        self._path = path
+        super().__init__(_open(path), has_priorities=False)
+        self._written = os.fstat(self._fd).st_size
+
+    def __repr__(self) -> str:
+        return f"<FileHandler {self._path} waiting={self._size} dropped={self.dropped}>"
+
+    def _write(self, data: bytes) -> int:
+        if self._written + len(data) > FILE_MAX_BYTES:
+            self._set_aside()
+        if self._fd < 0:  # there was no fd to be had, or no disk
+            self._fd = _open(self._path)
+        count = super()._write(data)
+        self._written += count
+        return count
+
+    def _set_aside(self) -> None:
+        """Begin anew; in the same file, if somebody does not let go of it."""
+        fd, self._fd, self._written = self._fd, -1, 0
+        with contextlib.suppress(OSError):
+            os.close(fd)
+            os.replace(self._path, self._path + SET_ASIDE)
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | FILE_FLAGS, 0o600)
 
 
 class Log:
@@ -161,10 +207,12 @@ class Log:
         self._handler.close()
 
 
-def open_log(level: str, form: str, environ: Mapping[str, str]) -> Log:
-    """The log on standard error. `form` is human or json; lines for systemd's journal begin with their priority."""
-    fd = standard_error()
-    handler = StderrHandler(fd, is_journal(fd, environ))
+def open_log(level: str, form: str, environ: Mapping[str, str], path: str = "") -> Log:
+    """The log on standard error, or in the file `path`. `form` is human or json; lines for systemd's journal begin with
+    their priority. Raises OSError for a file that cannot be written.
+    """
+    fd = standard_error() if not path else -1
+    handler = FileHandler(path) if path else StderrHandler(fd, is_journal(fd, environ))
     handler.setFormatter(JsonFormatter() if form == "json" else HumanFormatter())
     return Log(level, handler)
 

@@ -59,6 +59,7 @@ Who calls whom: `server` owns the loop; handlers call `touch`, `forget` and the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import heapq
 import itertools
 import selectors
@@ -67,6 +68,8 @@ import socket
 import time
 from collections.abc import Callable, Hashable
 from typing import ParamSpec, Protocol
+
+from relayd.runtime.system import POLLED_MAX
 
 Key = Hashable
 Arguments = ParamSpec("Arguments")
@@ -134,6 +137,11 @@ class Loop:
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._selector.register(self._wake_in, READ, None)
+
+    @property
+    def room(self) -> int:
+        """So many handlers more can be driven."""
+        return POLLED_MAX - len(self._selector.get_map())
 
     def __repr__(self) -> str:
         return f"<Loop fds={len(self._registered)} timers={len(self._live)} errors={self.errors}>"
@@ -264,6 +272,8 @@ class Loop:
         known = self._registered.get(fd)
         if known is None:
             if wanted:
+                if self.room <= 0:
+                    raise OSError(errno.EMFILE, "as many sockets as the system watches at once")  # costs this one, not all
                 self._selector.register(fd, wanted, handler)
                 self._registered[fd] = (handler, wanted)
         elif known[1] != wanted:

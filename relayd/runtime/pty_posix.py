@@ -170,9 +170,6 @@ class Pty:
             self._out.append(data)
             self._loop.touch(self)
 
-    def signalled(self) -> None:
-        """The process was told to end. Nothing to do: its terminal closes."""
-
     def flush(self, now: float) -> None:
         """Write what the terminal takes."""
         if not self._out.size or self._process is None:

@@ -1,14 +1,16 @@
 """A process behind a Windows pseudo console: the only owner of pywinpty.
 
 Its reads block and its handles cannot be polled, so a thread reads, and does nothing but feed one end of a
-socket pair; the loop has the other. Windows also has no SIGCHLD: the end of the output is the end of the
-process, and `status` is its exit code. Same interface as `pty_posix.py`; never run on Windows by the tests,
-which put a fake pywinpty below it.
+socket pair; the loop has the other. Windows has no SIGCHLD, and a pseudo console may stay open after its
+process has ended: a second thread waits for the process, gives the reader a moment for what was written
+last, and closes the socket pair. Its end is the end of the process, and `status` is the exit code. Same
+interface as `pty_posix.py`. The tests put a fake pywinpty below it; `scripts/wine-test` runs it under Wine.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import shutil
 import socket
 import subprocess
@@ -22,8 +24,12 @@ import winpty
 from relayd.runtime.command import check
 from relayd.runtime.loop import READ, Loop
 
+_winapi: Any = importlib.import_module("_winapi")  # of CPython for Windows; no type checker elsewhere knows it
+
 UNKNOWN_STATUS = 1
 EMPTY_READ_S = 0.01  # a read that waits should not come back empty; if it does, it must not spin
+LAST_WORDS_S = 0.2  # from the end of a process until its console is given up: what it wrote last is read meanwhile
+READER_LIMIT_S = 2.0  # from then until the reader's thread must have ended; else it is left behind
 
 
 class Pty:
@@ -64,7 +70,9 @@ class Pty:
         ours.setblocking(False)
         self._console, self._socket, self._fd, self._is_open = console, ours, ours.fileno(), True
         self.pid = int(console.pid or 0)
-        threading.Thread(target=_feed, args=(console, theirs), name=f"console-{self.pid}", daemon=True).start()
+        reader = threading.Thread(target=_feed, args=(console, theirs), name=f"console-{self.pid}", daemon=True)
+        reader.start()
+        threading.Thread(target=_watch, args=(self.pid, console, theirs, reader), name=f"end-{self.pid}", daemon=True).start()
         self._loop.touch(self)
         return self.pid
 
@@ -102,11 +110,6 @@ class Pty:
             with contextlib.suppress(OSError, winpty.WinptyError):
                 self._console.write(data.decode("utf-8", "replace"))
 
-    def signalled(self) -> None:
-        """The process was told to end: the reader must not wait for output that will not come."""
-        if self._is_open and hasattr(self._console, "cancel_io"):  # pywinpty 2 has none
-            self._console.cancel_io()
-
     def flush(self, now: float) -> None:
         """Nothing is ever left over."""
 
@@ -129,8 +132,8 @@ class Pty:
 
 
 def _feed(console: Any, sink: socket.socket) -> None:
-    """The reader thread: from the console to the loop, until either ends. A full socket makes the process wait."""
-    with sink, contextlib.suppress(OSError, winpty.WinptyError):
+    """The reader's thread: from the console to the loop, until either ends. A full socket makes the process wait."""
+    with contextlib.suppress(OSError, winpty.WinptyError):
         while True:
             text = console.read(blocking=True)
             if text:
@@ -139,3 +142,28 @@ def _feed(console: Any, sink: socket.socket) -> None:
                 return
             else:
                 time.sleep(EMPTY_READ_S)
+
+
+def _watch(pid: int, console: Any, sink: socket.socket, reader: threading.Thread) -> None:
+    """The other thread: when the process has ended, or the loop has closed its side, nothing more is read."""
+    _wait_for_end(pid)
+    reader.join(LAST_WORDS_S)
+    if reader.is_alive():
+        with contextlib.suppress(OSError, winpty.WinptyError):
+            console.cancel_io()  # microsoft/terminal#4564: a pseudo console does not tell that its process has ended
+        reader.join(READER_LIMIT_S)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_RDWR)  # also under a reader that does not come back
+    sink.close()
+
+
+def _wait_for_end(pid: int) -> None:
+    """Return when there is no such process any more."""
+    try:
+        handle = _winapi.OpenProcess(_winapi.SYNCHRONIZE, False, pid)
+    except OSError:
+        return  # it has ended already
+    try:
+        _winapi.WaitForSingleObject(handle, _winapi.INFINITE)
+    finally:
+        _winapi.CloseHandle(handle)

@@ -242,7 +242,6 @@ class Slot:
             self._emit(ev.ChildExited(self.name, 0))
             return
         self._children.signal(self.name, name)
-        self._pty.signalled()
 
     def exited(self) -> None:
         """The process was reaped: take its last words before the core hears of it."""

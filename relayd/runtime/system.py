@@ -17,9 +17,12 @@ from typing import Any
 # 10,240 (setrlimit(2)), and between fork and exec closes one by one what there could be.
 FDS_WANTED = (10_240, 4096, 1024) if sys.platform == "darwin" else (65_536, 10_240, 4096, 1024)
 PATH_MAX_BYTES = 1024  # on macOS
+FIRST_BUILD_OF_11 = 22000  # whose registry still says 10
 # Windows would translate line ends, and knows no close-on-exec.
 FILE_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 HAS_FIFOS = hasattr(os, "mkfifo")
+# Windows has `select` only, and CPython builds it for so many sockets; more would end every turn of the loop with an error.
+POLLED_MAX = 512 if sys.platform == "win32" else sys.maxsize
 HAS_OWNERS = hasattr(os, "geteuid")  # files have an owner and modes that mean something
 
 
@@ -27,6 +30,17 @@ def terminal() -> Any:
     """The class that runs a process behind a terminal here."""
     name = "pty_windows" if sys.platform == "win32" else "pty_posix"
     return importlib.import_module(f"relayd.runtime.{name}").Pty
+
+
+def product_name() -> str:
+    """Windows's own name, as Node.js tells it: `Windows 11 Home`. Empty elsewhere, or if it does not say."""
+    try:
+        winreg: Any = importlib.import_module("winreg")
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SOFTWARE\Microsoft\Windows NT\CurrentVersion") as key:
+            name, build = str(winreg.QueryValueEx(key, "ProductName")[0]), int(winreg.QueryValueEx(key, "CurrentBuild")[0])
+    except (ImportError, OSError, ValueError):
+        return ""
+    return name.replace("Windows 10", "Windows 11") if build >= FIRST_BUILD_OF_11 else name
 
 
 def set_limits() -> None:

@@ -11,7 +11,7 @@ DOCUMENTATION = "man:relayd(1)"
 
 @dataclass(frozen=True)
 class Spec:
-    """`command` is the whole argv, `environment` what the service needs besides, `log` a file (launchd)."""
+    """`command` is the whole argv, `environment` what the service needs besides, `log` a file (launchd, Windows)."""
 
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)

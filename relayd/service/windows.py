@@ -1,11 +1,13 @@
 """The task of the Windows Task Scheduler, as its XML. Pure.
 
-The scheduler starts relayd when its user logs on, in that user's session, and starts it again when it fails. The elements
-stand in the order that the scheduler's schema asks for.
+The scheduler starts relayd when its user logs on, in that user's session, and starts it again when it fails. It runs
+without a console window, which somebody would close, and so without standard error: the log is a file. The elements stand in
+the order that the scheduler's schema asks for.
 """
 
 from __future__ import annotations
 
+import ntpath
 import subprocess
 from collections.abc import Mapping
 from xml.etree import ElementTree
@@ -28,9 +30,18 @@ def task(spec: Spec) -> str:
     _fill(principal, {"UserId": spec.user, "LogonType": "InteractiveToken", "RunLevel": "LeastPrivilege"})
     _fill(root, {"Settings": SETTINGS})
     actions = SubElement(root, "Actions", {"Context": "Author"})
-    _fill(actions, {"Exec": {"Command": spec.command[0], "Arguments": subprocess.list2cmdline(spec.command[1:])}})
+    program, *arguments = _without_window(spec)
+    _fill(actions, {"Exec": {"Command": program, "Arguments": subprocess.list2cmdline(arguments)}})
     ElementTree.indent(root)
     return DECLARATION + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _without_window(spec: Spec) -> tuple[str, ...]:
+    """The same Python as a program that has no console."""
+    program, *arguments = spec.command
+    if ntpath.basename(program).lower() == "python.exe":
+        program = ntpath.join(ntpath.dirname(program), "pythonw.exe")
+    return program, *arguments, "--log-file", spec.log
 
 
 def _fill(parent: Element, content: Content) -> None:

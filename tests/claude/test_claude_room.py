@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import MessagesRequest, Thinking
 from relayd.claude import compose, environment, hooks, launch, telemetry
+from relayd.claude.capabilities import FLAGS_OF_ALL, NEEDS, is_older
 from relayd.claude.compose import TranscriptContext
 from relayd.claude.launch import CallbackUrls, LaunchKey
 from relayd.claude.reminders import Machine
 from relayd.claude.transcript import AssistantLine, ErrorLine, TranscriptReader, UserLine
+from relayd.doctor.checks import CHECKS
 from relayd.errors import ApiError
-from tests.helpers import splits
+from tests.helpers import lacking, splits
 
 URLS = CallbackUrls("http://127.0.0.1:1/hooks/s", "http://127.0.0.1:1/mcp/s")
 CONTEXT = TranscriptContext("0-1", "/w", "now", "2026-01-01", Machine("linux", "bash", "Linux 6"))
@@ -302,3 +304,73 @@ def test_telemetry_of_side_requests_does_not_count() -> None:
 def test_a_key_is_what_a_request_fixes_at_the_start() -> None:
     request = MessagesRequest("m", 5, (), thinking=Thinking("adaptive"), effort="low")
     assert launch.key_of(request) == LaunchKey("m", 5, Thinking("adaptive"), "low")
+
+
+def test_surroundings_that_claude_code_finds_otherwise_are_taken_from_its_own_words() -> None:
+    """On Windows it finds "PowerShell" and "Windows 11 Home 10.0.22631" where relayd had "bash" and "Windows 11", and every
+    conversation that was typed got a reminder of its environment.
+    """
+    snapshot = {
+        "workingDirectory": "C:\\w",
+        "platform": "win32",
+        "shell": "PowerShell",
+        "osVersion": "Windows 11 Home 10.0.22631",
+    }
+    line = {"type": "attachment", "attachment": {"type": "environment", "snapshot": snapshot}, "isSidechain": False}
+    reader = TranscriptReader()
+    assert reader.feed(json.dumps(line).encode() + b"\n") == []
+    assert reader.machine == Machine("win32", "PowerShell", "Windows 11 Home 10.0.22631")
+    for other in ({"type": "date", "date": "x"}, {"type": "environment"}, {"type": "environment", "snapshot": {"shell": 1}}, 7):
+        reader.feed(json.dumps(line | {"attachment": other}).encode() + b"\n")
+    assert reader.machine == Machine("win32", "PowerShell", "Windows 11 Home 10.0.22631")
+
+
+@pytest.mark.parametrize(
+    ("environ", "has_git", "shell"),
+    [
+        ({}, False, "PowerShell"),
+        ({"SHELL": "/usr/bin/bash"}, False, "PowerShell"),
+        ({"SHELL": "/usr/bin/bash"}, True, "bash"),
+        ({"CLAUDE_CODE_GIT_BASH_PATH": "D:\\bash.exe"}, False, "unknown"),
+    ],
+)
+def test_the_shell_on_windows(environ: dict[str, str], has_git: bool, shell: str) -> None:
+    assert environment.windows_shell(environ, has_git) == shell
+
+
+def test_the_table_of_needs_is_what_processes_are_started_with() -> None:
+    """What relayd needs of Claude Code stood in a manual, in two files of code and in a test, each by hand."""
+    urls = CallbackUrls(hooks="h", mcp="m", telemetry="t", pieces="p")
+    key = LaunchKey("claude-sonnet-5", 1024, Thinking("enabled", 2000), tools=True)
+    paths = launch.slot_paths("/s", "/c", "/w", "a", "b")
+    started = launch.build(key, "/claude", "a", paths, "/w", urls, dict(environment.OURS), "", "/bin/mv", "/mod")
+    flags = {word for word in started.argv if word.startswith("--")}
+    assert flags == {*FLAGS_OF_ALL, *(flag for need in NEEDS for flag in need.flags)}
+    assert {name for need in NEEDS for name in need.variables} <= set(started.env)
+    assert sorted(hook for need in NEEDS for hook in need.hooks) == sorted(launch.HOOK_EVENTS)
+
+
+def test_the_doctor_checks_what_the_table_names() -> None:
+    assert [need.check for need in NEEDS] == [name for name in CHECKS if name != "speed"]
+
+
+@pytest.mark.parametrize(
+    ("version", "than", "is_so"),
+    [
+        ("2.1.9", "2.1.10", True),
+        ("2.1.10", "2.1.9", False),
+        ("2.1.9", "2.1.9", False),
+        ("next", "2.1.9", False),
+        ("2.1.9-rc", "9.9", False),
+        ("2.1", "2.1.162", True),
+    ],
+)
+def test_versions_are_compared_as_numbers(version: str, than: str, is_so: bool) -> None:
+    assert is_older(version, than) is is_so
+
+
+def test_what_old_versions_lack() -> None:
+    assert lacking("2.1.330") == lacking("of unknown version") == set()
+    assert lacking("2.1.290") == {"typing"}
+    assert "tools" in lacking("2.1.279")
+    assert "tools" not in lacking("2.1.280")

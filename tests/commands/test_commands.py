@@ -17,9 +17,11 @@ from relayd import __version__, verdict
 from relayd.claude.capabilities import Capabilities
 from relayd.cli import parser
 from relayd.commands import completion
+from relayd.commands.doctor import verdict_of
 from relayd.config import KEYS
 from relayd.daemon.binary import examined
-from relayd.doctor import under_test
+from relayd.doctor import checks, under_test
+from relayd.doctor.checks import Result
 from relayd.doctor.harness import Harness
 from relayd.runtime.files import fingerprint, write_whole
 from tests.daemon.test_http import children
@@ -206,6 +208,34 @@ def test_a_version_that_takes_no_conversations_is_refused_at_the_start(tmp_path:
     path.write_bytes(verdict.Verdict("another", "1", frozenset({"replay"})).dump())
     assert verdict.read(path.read_bytes(), fingerprint(fake_claude)) is None
     assert verdict.read(b"{nonsense", "x") is None
+
+
+def test_not_one_call_answered_is_no_verdict(tmp_path: pathlib.Path, fake_claude: str) -> None:
+    """A terminal that could not be read made the doctor say that this version takes no conversations, and `serve` would not
+    start from then on.
+    """
+    lost = [Result("replay", False, "504: Claude Code did not start the turn in time", 30.0, is_sure=False)]
+    other = [Result("replay", False, "1 messages instead of 3", 3.0)]
+    kept = {
+        (v, r[0].is_sure): verdict_of(fake_claude, v, r)
+        for v in ("2.1.140", "2.1.330", "of unknown version")
+        for r in (lost, other)
+    }
+    assert {key for key, found in kept.items() if found.is_kept} == {
+        ("2.1.140", False),
+        ("2.1.140", True),
+        ("2.1.330", True),
+        ("of unknown version", True),
+    }
+    assert {key for key, found in kept.items() if found.refusal} == {key for key, found in kept.items() if found.is_kept}
+
+
+def test_the_doctor_names_a_screen_that_it_cannot_read(daemon: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake has no prompt. The doctor said that all calls are replayed, and not why."""
+    monkeypatch.setattr(checks, "TYPING_LIMIT_S", 3.0)
+    harness = daemon(typing=True, idle=1, spawn_limit_s=1, warm_model=checks.MODEL)
+    with pytest.raises(checks.Missing, match="no prompt is seen on Claude Code's screen, which says: nothing"):
+        checks.typing(harness)
 
 
 def test_every_command_has_help(tmp_path: pathlib.Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from relayd.doctor.harness import Harness
 from relayd.runtime import logs
-from relayd.runtime.logs import HumanFormatter, JsonFormatter, Log, StderrHandler
+from relayd.runtime.logs import HumanFormatter, JsonFormatter, Log, StderrHandler, open_log
 from tests.helpers import ask, post, text_of, until
 
 
@@ -196,3 +196,45 @@ def test_what_a_call_says_forges_no_line(daemon: Callable[..., Harness]) -> None
     post(harness.url, ask("echo x"))
     until(lambda: any(line.startswith("info: call") for line in harness.log))
     assert not [line for line in harness.log if line.startswith("error: forged") or not line.isprintable()]
+
+
+def test_a_file_takes_the_log_and_stays_within_its_size(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Task Scheduler gives a program no standard error: its log went nowhere."""
+    monkeypatch.setattr(logs, "FILE_MAX_BYTES", 1000)
+    file, aside = tmp_path / "relayd.log", tmp_path / "relayd.log.1"
+    file.write_text("of an earlier run\n")
+    log = open_log("info", "human", {}, str(file))
+    for number in range(100):
+        log("info", f"line {number:03} {'x' * 20}")
+    log.close()
+    assert file.stat().st_mode & 0o777 in (0o600, 0o644)  # the second: as it was
+    assert max(file.stat().st_size, aside.stat().st_size) <= 1000
+    lines = (aside.read_text() + file.read_text()).splitlines()
+    assert lines[-1].startswith("info: line 099")
+    assert [int(line.split()[2]) for line in lines] == list(range(100 - len(lines), 100))
+
+
+def test_a_log_that_cannot_be_set_aside_goes_on_in_its_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows nobody can rename a file that somebody reads."""
+    monkeypatch.setattr(logs, "FILE_MAX_BYTES", 1000)
+    (tmp_path / "relayd.log.1").mkdir()  # as good as any other refusal
+    log = open_log("info", "human", {}, str(tmp_path / "relayd.log"))
+    for number in range(100):
+        log("info", f"line {number:03} {'x' * 20}")
+    log.close()
+    assert len((tmp_path / "relayd.log").read_text().splitlines()) == 100
+
+
+def test_a_daemon_that_cannot_start_says_so_in_its_log(tmp_path: pathlib.Path, fake_claude: str) -> None:
+    file = tmp_path / "relayd.log"
+    environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "relayd", "serve", "--claude", fake_claude, "--port", port, "--log-file", str(file)]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, "cannot listen on" in file.read_text()) == (111, True)
+    command[-1] = str(tmp_path / "none" / "relayd.log")
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, "relayd.log: No such file" in done.stderr) == (111, True)

@@ -22,6 +22,7 @@ from relayd.service import launchd, manager, systemd, windows
 from relayd.service.spec import Spec
 from tests.helpers import ask, post, text_of, until
 
+ROOT = pathlib.Path(__file__).parents[2]
 COMMAND = ("/opt/with space/python", "-m", "relayd", "serve", "--config", '/etc/a "quoted" $HOME %h.toml')
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "ODD": 'a b"c', "MONEY": "$5%", "LINES": "a\nUser=root"}
 SPEC = Spec(COMMAND, ENVIRONMENT, "/tmp/relayd.log", user="somebody & co")
@@ -79,8 +80,22 @@ def test_the_windows_task_is_well_formed_and_in_order() -> None:
             assert [child.tag.rpartition("}")[2] for child in element] == SCHEMA[name]
     texts = {e.tag.rpartition("}")[2]: e.text for e in root.iter()}
     assert texts["Command"] == COMMAND[0]
-    assert texts["Arguments"] == subprocess.list2cmdline(COMMAND[1:])
+    assert texts["Arguments"] == subprocess.list2cmdline([*COMMAND[1:], "--log-file", SPEC.log])
     assert texts["UserId"] == "somebody & co"
+
+
+def test_the_windows_task_shows_no_window_and_has_a_log_that_can_be_read(tmp_path: pathlib.Path) -> None:
+    """It ran python.exe: a console at each log-on, whose end was the daemon's. `service logs` read a file of macOS."""
+    spec = Spec((r"C:\Program Files\Python\python.exe", *COMMAND[1:]), {}, r"C:\x\relayd.log", user="somebody")
+    assert r"<Command>C:\Program Files\Python\pythonw.exe</Command>" in windows.task(spec)
+    environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "LOCALAPPDATA": r"C:\local"}
+    command = [sys.executable, "-m", "relayd", "service", "print", "--platform", "win32"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, cwd=ROOT)
+    log = manager.for_platform("win32", spec, environ).logs[-1]
+    assert log == spec.log
+    assert "--log-file" in done.stdout
+    assert "relayd.log" in done.stdout
+    assert "Library" not in done.stdout
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from relayd.claude import bodies, compose, screens
 from relayd.claude.compose import TranscriptContext
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.core.actions import Action
+from relayd.core.actions import Action, Mode
 from relayd.core.session.digest import ConversationDigest
-from relayd.core.session.parts import Failed
+from relayd.core.session.parts import Failed, Typed
 from relayd.core.session.record import Session
 from relayd.core.session.turn import Turn
 from relayd.core.timers import SlotDue
@@ -106,6 +106,8 @@ def expired(session: Session, event: ev.DeadlinePassed, now: float) -> list[Acti
     """The process did not boot, or did not begin the turn, in time."""
     limit = "spawn_limit_s" if session.handed_over is None else "start_limit_s"
     seen = screens.shorten(session.screen.frame().text())
+    if session.handed_over is None and session.spec.mode is Mode.PROMPT:
+        session.typed = Typed.NO_PROMPT
     session.parts.append(Failed(timeout(f"Claude Code did not start the turn in time ({limit})", seen), True, True))
     return [do.Log("warning", f"{session!r} passed {limit}"), *terminate(session, event, now)]
 
@@ -141,7 +143,8 @@ NotAccepted = ev.HandOverFailed | ev.PromptRefused | ev.Retired | ev.ScreenBlock
 def not_accepted(session: Session, event: NotAccepted, now: float) -> list[Action]:
     """Claude Code has not taken the text: the call goes elsewhere. The pool counts what speaks against typing itself."""
     session.parts.append(Failed(internal("Claude Code did not take the message"), lost=True))
-    session.typed_accepted = False if isinstance(event, (ev.DeadlinePassed, ev.PromptRefused)) else None
+    if isinstance(event, (ev.DeadlinePassed, ev.PromptRefused)):
+        session.typed = Typed.IGNORED if isinstance(event, ev.DeadlinePassed) else Typed.REFUSED
     log = do.Log("warning", f"{session!r} did not take a typed message: {type(event).__name__}")
     return [log, *terminate(session, event, now)]
 

@@ -65,6 +65,15 @@ Shown = LivePart | BlockShown  # what a client sees of an answer while it is mad
 Part = Witnessed | Shown | Finished | Failed
 
 
+class Typed(Enum):
+    """What a process has shown of the ways by its prompt."""
+
+    TAKEN = "a text was taken"
+    REFUSED = "a text was not taken as it is"
+    IGNORED = "a text was not taken in time"
+    NO_PROMPT = "no prompt was seen in time"
+
+
 class Wait(Enum):
     """What an ended turn still waits for."""
 

@@ -12,7 +12,7 @@ from relayd.core.actions import Action
 from relayd.core.session.deadlines import Deadlines
 from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.display import Display, Screen
-from relayd.core.session.parts import Failed, Part, Verdict, Wait
+from relayd.core.session.parts import Failed, Part, Typed, Verdict, Wait
 from relayd.core.session.prompt_input import PromptInput
 from relayd.core.session.spec import SessionSpec
 from relayd.core.session.states import FREE, LIVE, State
@@ -56,7 +56,7 @@ class Session:
         # The prompt
         self.prompt = PromptInput(spec.slot, spec.config)
         self.types_exactly: bool | None = None  # what the heading on its screen says of its version
-        self.typed_accepted: bool | None = None  # whether Claude Code took what was typed last, until the pool has heard of it
+        self.typed: Typed | None = None  # what became of typing last, until the pool has heard of it
         # What follows from the event at hand
         self.parts: list[Part] = []
         self.follow_ups: list[ev.SessionEvent] = []

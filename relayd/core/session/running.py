@@ -16,7 +16,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.life import timeout
-from relayd.core.session.parts import Failed, Finished, Part, Verdict, Wait
+from relayd.core.session.parts import Failed, Finished, Part, Typed, Verdict, Wait
 from relayd.core.session.record import Session
 from relayd.core.timers import SlotDue
 from relayd.errors import internal
@@ -29,7 +29,7 @@ def seen(session: Session, event: ev.TurnSeen, now: float) -> list[Action]:
     """The first sign of the turn: a typed message has been taken."""
     session.progress = now
     if session.prompt.text is not None:
-        session.typed_accepted = True
+        session.typed = Typed.TAKEN
     return watch(session, now)
 
 

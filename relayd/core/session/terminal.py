@@ -1,6 +1,6 @@
 """Effects of what a process writes to its terminal: the screen is drawn, queries are answered, dialogs are seen.
 
-Before Claude Code sets the terminal's title no conversation is on the screen, so a dialog there is its own and may be
+Before Claude Code sets a title of its own no conversation is on the screen, so a dialog there is its own and may be
 acted on. Afterwards the screen shows the client's texts, and only its title and its prompt are looked at.
 Called by `table.py` only.
 """
@@ -22,7 +22,7 @@ from relayd.errors import internal
 def draw(session: Session, event: ev.PtyOutput, now: float) -> list[Action]:
     """Draw the screen, look for dialogs while there may be any, and answer the terminal's queries."""
     session.display.feed(event.data)
-    if not session.screen.title:
+    if not screens.has_begun(session.screen.title):
         _look_for_dialog(session)
     replies = session.screen.take_replies()
     return [do.WritePty(session.slot, replies)] if replies else []
@@ -32,7 +32,7 @@ def draw_booting(session: Session, event: ev.PtyOutput, now: float) -> list[Acti
     """The same, for a process that may reach its prompt."""
     orders = draw(session, event, now)
     title = session.screen.title
-    if title and session.spec.mode is Mode.PROMPT and not screens.is_busy(title):
+    if screens.has_begun(title) and session.spec.mode is Mode.PROMPT and not screens.is_busy(title):
         _look_for_heading(session)
     return orders
 
@@ -99,7 +99,7 @@ def dialog_settled(session: Session, event: ev.DialogSettled, now: float) -> lis
     session.dialog_since = None
     found = screens.look(session.screen.frame(), session.spec.workspace)
     key = screens.TRUST_KEYS.get(found.view)
-    if key is None or session.screen.title:
+    if key is None or screens.has_begun(session.screen.title):
         return []
     log = do.Log("info", f"{session!r} answers the trust dialog of its own empty workspace")
     return [log, do.WritePty(session.slot, key), *_wait_for_dialog(session, now)]

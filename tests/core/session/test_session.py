@@ -12,7 +12,7 @@ import pytest
 from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import MessagesRequest
 from relayd.anthropic.tools import Tool
-from relayd.claude import mcp, prompt
+from relayd.claude import mcp, prompt, screens
 from relayd.claude.compose import TranscriptContext
 from relayd.claude.hooks import Displayed, Stopped, Submitted
 from relayd.claude.launch import Launch, LaunchKey, SlotPaths
@@ -218,6 +218,33 @@ def test_a_conversation_on_the_screen_is_never_taken_for_a_dialog() -> None:
     orders = feed(s, ev.PtyOutput("slot-1", TRUST.format(WORKSPACE).encode()), ev.DialogSettled())
     assert s.state is State.RUNNING
     assert not of(orders, do.WritePty)
+
+
+PROGRAM_TITLES = [
+    "claude",
+    "C:\\Users\\a b\\.local\\bin\\claude.exe",
+    "Administrator: C:\\claude.exe",
+    r"C:\Windows\system32\cmd.exe - claude",
+    "/usr/bin/claude",
+]
+
+
+@pytest.mark.parametrize("title", PROGRAM_TITLES)
+@pytest.mark.parametrize("mode", [do.Mode.GATE, do.Mode.PROMPT])
+def test_the_trust_dialog_is_answered_under_the_title_that_windows_gives_a_terminal(title: str, mode: do.Mode) -> None:
+    """There a program's name is the title before it has painted anything. It was taken for Claude Code's own, after which
+    no dialog is looked for: on a fresh machine each call failed.
+    """
+    s = session(mode=mode)
+    orders = feed(s, ev.SlotSpawned("slot-1", 7), ev.PtyOutput("slot-1", f"\x1b]0;{title}\x07".encode()))
+    assert s.types_exactly is None
+    orders = feed(s, ev.PtyOutput("slot-1", TRUST.format(WORKSPACE).encode()), ev.DialogSettled())
+    assert [o.data for o in of(orders, do.WritePty)] == [b"\x1b[B"]
+
+
+@pytest.mark.parametrize("title", ["✳ Claude Code", "✳ Ask claude", "◐ claude", "⠂ fix bin/claude", "Claude Code"])
+def test_its_own_title_is_known(title: str) -> None:
+    assert screens.has_begun(title)
 
 
 @pytest.mark.parametrize("first", [ev.ChildExited("slot-1", -9), ev.PtyClosed("slot-1")])
