@@ -84,7 +84,9 @@ class Siege:
         """A daemon at rest."""
         if self.daemon is None:
             self.starts += 1
-            self.daemon = Daemon(self.root / str(self.starts), idle=2, max=5, token_file=self._keys(), binary_check_s=0.05, **LIMITS)
+            self.daemon = Daemon(
+                self.root / str(self.starts), idle=2, max=5, token_file=self._keys(), binary_check_s=0.05, **LIMITS
+            )
             self.daemon.__enter__()
             with Client(self.daemon.harness.url) as client:
                 client.ask(_body("echo warm"))
