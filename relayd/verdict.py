@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relayd import codec
-from relayd.claude.capabilities import GATE, LIVE, REPLAY, SINCE, TOOLS, TYPING, is_older
+from relayd.claude.capabilities import GATE, LIVE, REPLAY, SINCE, TOOLS, TYPING, WITNESS, is_older
 
 FILE_NAME = "doctor.json"
 
@@ -57,6 +57,11 @@ class Verdict:
     def no_live(self) -> bool:
         """True if it does not tell the pieces of its answers, so that text comes line by line."""
         return LIVE in self.lacks
+
+    @property
+    def no_witness(self) -> bool:
+        """True if it does not tell what it sends, or that is not what was asked."""
+        return WITNESS in self.lacks
 
     def dump(self) -> bytes:
         """The file's bytes."""

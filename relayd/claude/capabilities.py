@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from relayd.claude import environment, launch, mod
+from relayd.claude import bodies, environment, launch, mod
 
 Version = tuple[int, ...]
 FLAGS_OF_ALL = ("--resume", "--settings", "--setting-sources", "--permission-mode", "--tools", "--model")
@@ -36,7 +36,7 @@ class Need:
     hooks: tuple[str, ...] = ()
 
 
-REPLAY, GATE, TYPING, TOOLS, LIVE = "replay", "gate", "typing", "tools", "live"  # what the daemon goes by
+REPLAY, GATE, TYPING, TOOLS, LIVE, WITNESS = "replay", "gate", "typing", "tools", "live", "witness"  # what the daemon goes by
 OLDEST = "2.1.162"
 BARE = (  # keep everything of this machine out of a conversation
     "CLAUDE_CODE_DISABLE_ATTACHMENTS",
@@ -65,6 +65,7 @@ NEEDS: tuple[Need, ...] = (
     Need(LIVE, "2.1.290", "text comes line by line", flags=mod.argv("")[:1], variables=tuple(mod.environment(""))),
     Need("thinking", OLDEST, "its blocks are missing", variables=("MAX_THINKING_TOKENS",)),
     Need("exactness", "2.1.290", "not every conversation arrives to the letter", variables=("CLAUDE_CODE_EXTRA_BODY",)),
+    Need(WITNESS, "2.1.290", "what reaches the model is not compared with the call", variables=(bodies.ADDRESS,)),
     Need("interrupt", OLDEST, "a turn goes on when its client has left"),
     Need(
         "errors",
@@ -97,6 +98,7 @@ class Capabilities:
     gated: a process can wait for its conversation; else it starts with it, and none is kept warm.
     typing: a typed message reaches the model as it is; else every call is replayed.
     live: the mod tells the pieces of an answer; else text comes line by line.
+    witness: it tells what it sends, and that is what was asked; else that is not compared.
     """
 
     refusal: str = ""
@@ -104,3 +106,4 @@ class Capabilities:
     gated: bool = True
     typing: bool = True
     live: bool = True
+    witness: bool = True

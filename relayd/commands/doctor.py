@@ -57,7 +57,7 @@ def run_checks(claude: str, is_quiet: bool = False) -> list[Result]:
     """Every check, in an isolated home."""
     with tempfile.TemporaryDirectory(prefix="relayd-doctor-") as root:
         limits = {"spawn_limit_s": 15, "start_limit_s": 15, "submit_limit_s": 15, "refill_delay_s": 0.1}
-        flags: dict[str, object] = {"warm_model": MODEL, "idle": 1, "live": False, **limits}
+        flags: dict[str, object] = {"warm_model": MODEL, "idle": 1, "live": False, "witness": False, **limits}
         with Harness(root, claude, flags) as harness:
             return examine(harness, lambda result: _tell(result, is_quiet))
 

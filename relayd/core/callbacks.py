@@ -14,7 +14,6 @@ from relayd.core.actions import Action
 from relayd.core.engine import Engine
 from relayd.core.replies import json_reply
 from relayd.core.session import typed
-from relayd.core.session.record import Session
 from relayd.core.usage_callbacks import UsageCallbacks, parsed, session_of
 
 
@@ -42,7 +41,11 @@ class Callbacks:
         session = session_of(self._pool, secret)
         fact = parsed("pieces", pieces.read, event.request.body)
         orders = self._driver.drive(session, ev.PiecesArrived(fact), now)
-        return [json_reply(event.client, _answer(session), request_id), *orders]
+        try:
+            reply = json_reply(event.client, pieces.reply(session.wants_pieces), request_id)
+        except Exception:  # a bug here costs the pieces that would follow, not those whose orders are made
+            reply = json_reply(event.client, mod.STOP, request_id)
+        return [reply, *orders]
 
     def mcp(self, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
         """A message to the MCP server."""
@@ -56,11 +59,3 @@ class Callbacks:
                 return self._driver.drive(session, ev.ToolsAsked(event.client, fact), now)
             case fact:
                 return [json_reply(event.client, mcp.answer(fact), request_id)]
-
-
-def _answer(session: Session) -> bytes:
-    """Whether pieces go on to be of use. A bug here costs those that would follow, not those whose orders are made."""
-    try:
-        return pieces.reply(session.wants_pieces)
-    except Exception:
-        return mod.STOP

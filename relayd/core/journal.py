@@ -107,11 +107,14 @@ class Journal:
     def ended(self, record: CallRecord) -> None:
         """A call has ended, or was refused at once."""
         self.recent.append(record)
-        self.timeline.add(record.at, record.road, record.first_s, record.total_s, record.status != 200)
         self.calls[(record.route, record.status)] += 1
         self.tokens.update(record.tokens)
-        if record.key in self.by_key or len(self.by_key) < KEYS_COUNTED_MAX:
-            self.by_key.setdefault(record.key, KeyTotals()).add(record)
+        try:
+            self.timeline.add(record.at, record.road, record.first_s, record.total_s, record.status != 200)
+            if record.key in self.by_key or len(self.by_key) < KEYS_COUNTED_MAX:
+                self.by_key.setdefault(record.key, KeyTotals()).add(record)
+        except Exception:  # what is only shown costs no call its end
+            self.faults += 1
         if not record.road:
             return
         self.roads[record.road] += 1

@@ -81,7 +81,7 @@ class Launcher:
             sources,
             host.mover,
             host.mod_directory,
-            self._config.witness and not self.witness_trial.is_silent,
+            self._config.witness and self.can.witness and not self.witness_trial.is_silent,
         )
         if mode is Mode.PROMPT:
             order.files[paths.prompt] = compose.system_prompt(())

@@ -17,5 +17,5 @@ def examined(claude: str, verdict_path: str) -> ev.ClaudeChanged:
     if found is None:
         return ev.ClaudeChanged(mark, Capabilities(gated=system.HAS_FIFOS))
     gated = system.HAS_FIFOS and not found.no_gate
-    can = Capabilities(found.refusal, found.no_tools, gated, typing=not found.no_typing, live=not found.no_live)
+    can = Capabilities(found.refusal, found.no_tools, gated, not found.no_typing, not found.no_live, not found.no_witness)
     return ev.ClaudeChanged(mark, can)

@@ -253,6 +253,16 @@ def exactness(harness: Harness) -> str:
     return f"{len(SEEDS)} of {len(SEEDS)} generated conversations"
 
 
+def witness(harness: Harness) -> str:
+    """Claude Code tells what it sends, and that is what was asked. A daemon of its own, since others fail where it is not."""
+    with Harness(f"{harness.root}/witness", harness.claude, harness.flags | {"witness": True, "idle": 0}) as own:
+        for number, case in enumerate((ask("[[say ok]]"), ask("", **({"system": SYSTEM} | conversation(SEEDS[0]))))):
+            told = post(own, case).headers.get("x-relayd-witness", "an error")
+            if told != "exact":
+                raise Missing(f"call {number + 1}: {told}")
+    return "what Claude Code sends is what was asked"
+
+
 def pictures(harness: Harness) -> str:
     """An image block."""
     import random
@@ -324,6 +334,7 @@ CHECKS: dict[str, Callable[[Harness], str]] = {
     "live": live,
     "thinking": thinking,
     "exactness": exactness,
+    "witness": witness,
     "interrupt": interrupt,
     "errors": errors,
     "speed": speed,
