@@ -69,13 +69,15 @@ def parser() -> argparse.ArgumentParser:
     service.add_argument("action", choices=SERVICE_ACTIONS)
     service.add_argument("--platform", choices=("linux", "darwin", "win32"), help="the system to print for (default: this one)")
     service.add_argument("--socket", action="store_true", help="with systemd: let the first call start the daemon")
-    add("token", "Make, show or remove the token that clients must send.").add_argument(
-        "action", choices=("new", "show", "remove")
-    )
+    _token(add("token", "Make, list or take back the keys that clients must send."))
+    connect = add("connect", "Set up a client to use this daemon, or show how.")
+    connect.add_argument("client", nargs="?", metavar="CLIENT", help="such as codex; without one: the list of those known")
+    connect.add_argument("--print", action="store_true", help="show what would be written, and write nothing")
+    connect.add_argument("--undo", action="store_true", help="take back what was written")
     add("config", "Check or show the configuration.").add_argument("action", choices=("check", "show", "path"))
     add("completion", "Print a completion script.").add_argument("shell", choices=("bash", "zsh", "fish"))
     add("version", "Print the version.")
-    for command in (doctor, status, sessions, calls, commands.choices["config"]):
+    for command in (doctor, status, sessions, calls, *(commands.choices[name] for name in ("token", "config"))):
         command.add_argument("--json", action="store_true", help="for programs")
     return top
 
@@ -85,6 +87,14 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= COUNT_MAX_DIGITS):
         raise argparse.ArgumentTypeError(f"{text!r} is no count")
     return int(text)
+
+
+def _token(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=("new", "show", "remove", "list", "revoke"))
+    command.add_argument("name", nargs="?", metavar="NAME", help="name of a program's own key; without one: the plain token")
+    command.add_argument("--model", action="append", metavar="PATTERN", help="a model that its calls may ask for (repeat)")
+    command.add_argument("--calls-per-minute", type=_count, default=0, metavar="N", help="how many calls it may make a minute")
+    command.add_argument("--plan-percent", type=_count, default=0, metavar="N", help="how far it may use the plan's windows")
 
 
 def _place(command: argparse.ArgumentParser) -> None:
@@ -150,21 +160,9 @@ def _run(options: Any) -> int:
     context = contexts.load(options, is_lenient=options.command == "service" and options.action in WITHOUT_CONFIGURATION)
     if options.command == "serve":
         return _serve(context)
-    if options.command in ("status", "sessions", "calls"):
-        from relayd.commands import status
+    from relayd.commands import dispatch
 
-        return {"status": status.status, "sessions": status.sessions, "calls": status.calls}[options.command](context)
-    if options.command in ("config", "token"):
-        from relayd.commands import settings
-
-        return {"config": settings.config, "token": settings.token}[options.command](context)
-    if options.command == "service":
-        from relayd.commands import service
-
-        return service.service(context)
-    from relayd.commands import doctor, setup
-
-    return {"doctor": doctor.doctor, "setup": setup.setup}[options.command](context)
+    return dispatch.run(context)
 
 
 def _serve(context: contexts.Context) -> int:

@@ -104,6 +104,18 @@ class Config(Limits):
         at_start=True,
     )
 
+    # What the plan has left
+    plan_warn_percent: int = count(
+        90, "Part of a plan's window, in percent, from which the log and the dashboard warn; 0: never.", low=0, high=100
+    )
+    plan_stop_percent: int = count(
+        0,
+        "Part of the five-hour window from which calls get a 429, so that some is left for you; 0: never.",
+        low=0,
+        high=100,
+    )
+    plan_stop_week_percent: int = count(0, "The same for the weekly window.", low=0, high=100)
+
     # Requests and answers
     body_max_bytes: int = size(
         32 * MIB, "Largest request body, as the API has it; 413 above. Smaller saves memory.", low=64 * KIB, high=1024 * MIB

@@ -33,7 +33,9 @@ class Limits:
     refill_delay_s: float = seconds(
         1.0, "Pause before a used process is replaced: booting one slows the call that is starting.", low=0
     )
-    binary_check_s: float = seconds(5.0, "How often the `claude` binary is looked at; a change replaces the waiting processes.")
+    binary_check_s: float = seconds(
+        5.0, "How often the `claude` binary is looked at, whose change replaces the waiting processes, and the files of the keys."
+    )
 
     # What is kept for clients
     thread_idle_s: float = seconds(

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relayd.claude.capabilities import NEEDS, OLDEST
+from relayd.commands.client_files import content
+from relayd.commands.clients import CLIENTS, Client, Endpoint
 from relayd.config import KEYS
 from relayd.core.session.states import DYING, LIVE, State
 from relayd.core.session.table import LATE, TABLE
@@ -64,6 +66,43 @@ def manual_keys() -> str:
         domain = knob.domain[0].upper() + knob.domain[1:]
         lines.append(mdoc(domain + ("; a change needs a restart." if knob.rules.at_start else ".")))
     return "\n".join([*lines, ".El"]) + "\n"
+
+
+CLIENTS_PAGE = ROOT / "man" / "relayd-clients.7"
+AT = Endpoint("http://127.0.0.1:7421", "unused", "claude-sonnet-5")
+PLACES = {"home": "~", "config": "~/.config", "own": "~/.config/relayd/clients"}
+
+
+def manual_clients() -> str:
+    """The clients of relayd-clients(7), from the table of `relayd connect`."""
+    return "".join(map(_manual_client, CLIENTS))
+
+
+def _manual_client(client: Client) -> str:
+    lines = [f".Ss {client.title}"]
+    if client.changes:
+        lines.append(f".Ic relayd connect {client.name}")
+    for change in client.changes:
+        lines += ["writes" if change is client.changes[0] else "and", f".Pa {change.path.format(**PLACES)} :"]
+        shown = [mdoc_code(line) for line in content(change, AT).rstrip().split("\n")]
+        lines += [".Bd -literal -offset indent", *shown, ".Ed"]
+    told = (("Then: ", client.use), ("", client.by_hand), ("", client.cannot))
+    for label, text in told:
+        if text:
+            words = text.format(url=AT.url, v1=AT.v1, key=AT.key, model=AT.model, **PLACES)
+            lines += [*([".Pp"] if len(lines) > 1 else []), *map(mdoc_words, sentences(label + words))]
+    run = f"Run with version {client.run}." if client.run else "Not run by the makers of relayd."
+    return "\n".join([*lines, ".Pp", run]) + "\n"
+
+
+def mdoc_code(line: str) -> str:
+    """A line of a file, to the letter."""
+    return mdoc(line).replace("-", "\\-").replace("~", "\\(ti").replace("'", "\\(aq")
+
+
+def mdoc_words(text: str) -> str:
+    """A sentence in which options keep their dashes."""
+    return mdoc(text).replace("--", "\\-\\-").replace("~", "\\(ti")
 
 
 def sentences(text: str) -> list[str]:
@@ -214,6 +253,12 @@ SECTIONS = (
     architecture("rooms", rooms),
     Section(ROOT / "man" / "relayd.1", '.\\" begin of needs, made by scripts/generate', '.\\" end of needs', manual_needs),
     Section(ROOT / "man" / "relayd.toml.5", '.\\" begin of keys, made by scripts/generate', '.\\" end of keys', manual_keys),
+    Section(
+        ROOT / "man" / "relayd-clients.7",
+        '.\\" begin of clients, made by scripts/generate',
+        '.\\" end of clients',
+        manual_clients,
+    ),
 )
 
 

@@ -117,12 +117,13 @@ class SlotPaths:
 
 @dataclass(frozen=True)
 class CallbackUrls:
-    """The daemon's URLs for one process; each carries its secret. `telemetry` and `pieces` are empty if not wanted."""
+    """The daemon's URLs for one process; each carries its secret. `telemetry`, `pieces` and `plan` are empty if not wanted."""
 
     hooks: str
     mcp: str
     telemetry: str = ""
     pieces: str = ""
+    plan: str = ""
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ def build(
         env |= environment.telemetry(urls.telemetry)
         env |= bodies.environment(paths.bodies) if tells_bodies else {}
     if urls.pieces:
-        env |= mod.environment(urls.pieces)
+        env |= mod.environment(urls.pieces, urls.plan)
     files = {paths.settings: _settings(key, urls.hooks)}
     if key.tools:
         files[paths.mcp] = _mcp_config(urls.mcp)

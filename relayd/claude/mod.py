@@ -5,8 +5,11 @@ the process's own address; it changes no request and no answer, and reads no log
 the first that fails it stays silent for the rest of the request: text then comes in whole lines, by hooks. One post is
 under way at a time, and what is made meanwhile goes with the next: that keeps the order and costs no latency.
 
+It also passes on what Claude Code knows of the login's usage limits, when that has moved: the figures of its status line,
+by an event that comes after a turn (`plan.py` reads it). A status line's command would be a process for each update.
+
 The files are made once, by `daemon/machine.py`, in a directory of the daemon's own; `launch.py` names it to each process. What
-the mod posts is read by `pieces.py`.
+the mod posts is read by `pieces.py` and `plan.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from relayd import codec
 
 DIRECTORY = "mod"  # in the daemon's state directory
 ADDRESS = "RELAYD_PIECES"
+PLAN_ADDRESS = "RELAYD_PLAN"
 STOP = b'{"stop":true}'  # the answer to a post of pieces that nobody wants
 POSTED_MAX = 500  # pieces in one post
 WAITING_MAX = 20_000  # pieces that wait in Claude Code for a post that does not end: then no more are told
@@ -59,13 +63,26 @@ export function register(on) {
       yield piece
     }
   })
+  try {
+    on("session.measure", ($, e, next) => {
+      if (e.changed.includes("rateLimits")) tell($, e.rateLimits)
+      return next(e)
+    })
+  } catch {} // a version that does not have it
+}
+
+async function tell($, limits) {
+  try {
+    const body = JSON.stringify({ limits })
+    await $.http.fetch(await $.env.get("PLAN_AT"), { method: "POST", headers: { "content-type": "application/json" }, body })
+  } catch {}
 }
 """
 
 
 def files() -> dict[str, bytes]:
     """The plugin's files, by their paths in its directory."""
-    script = SCRIPT.replace("ADDRESS", ADDRESS)
+    script = SCRIPT.replace("ADDRESS", ADDRESS).replace("PLAN_AT", PLAN_ADDRESS)
     script = script.replace("POSTED_MAX", str(POSTED_MAX)).replace("WAITING_MAX", str(WAITING_MAX))
     return {
         ".claude-plugin/plugin.json": codec.dump({"name": "relayd", "version": "1.0.0", "description": "Pieces for relayd."}),
@@ -79,6 +96,6 @@ def argv(directory: str) -> tuple[str, ...]:
     return "--plugin-dir", directory
 
 
-def environment(url: str) -> dict[str, str]:
+def environment(pieces_url: str, plan_url: str = "") -> dict[str, str]:
     """Where it posts to. Claude Code need not watch the directory for changes, nor write its declarations of types there."""
-    return {ADDRESS: url, "CLAUDE_CODE_PLUGIN_DIR_WATCH": "0"}
+    return {ADDRESS: pieces_url, PLAN_ADDRESS: plan_url, "CLAUDE_CODE_PLUGIN_DIR_WATCH": "0"}

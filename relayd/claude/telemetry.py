@@ -14,6 +14,7 @@ from relayd import codec
 from relayd.claude import told
 
 MAIN_SOURCE = "repl_main_thread"
+COST_MAX_USD = 10_000.0  # of one request
 DIGITS_MAX = 15  # of a count: the answer's usage is written with it
 
 
@@ -24,6 +25,7 @@ class RequestDone:
     model: str
     usage: dict[str, Any]
     request_id: str
+    cost_usd: float = 0.0  # by Claude Code's own table of prices
 
 
 @dataclass(frozen=True)
@@ -53,29 +55,29 @@ def _inner(value: Any, name: str) -> list[Any]:
     return told.listing(told.mapping(value, "export").get(name, []), name)
 
 
-def _attributes(record: Any) -> dict[str, str | int]:
+def _attributes(record: Any) -> dict[str, str | int | float]:
     """The attributes that are texts or numbers, which those of the facts are."""
-    found: dict[str, str | int] = {}
+    found: dict[str, str | int | float] = {}
     for item in _inner(record, "attributes"):
         attribute = told.mapping(item, "attribute")
         value = next(iter(told.mapping(attribute.get("value"), "value").values()), None)
-        if isinstance(value, (str, int)):
+        if isinstance(value, (str, int, float)):
             found[told.text(attribute.get("key"), "key")] = value
     return found
 
 
-def _fact(found: dict[str, str | int]) -> WireFact | None:
+def _fact(found: dict[str, str | int | float]) -> WireFact | None:
     if found.get("query_source") != MAIN_SOURCE:
         return None
     request_id = told.any_text(found.get("request_id"))
     if found.get("event.name") == "api_request":
-        return RequestDone(told.any_text(found.get("model")), _usage(found), request_id)
+        return RequestDone(told.any_text(found.get("model")), _usage(found), request_id, _cost(found.get("cost_usd")))
     if found.get("event.name") == "api_error":
         return RequestFailed(_number(found.get("status_code")), told.any_text(found.get("error")), request_id)
     return None
 
 
-def _usage(found: dict[str, str | int]) -> dict[str, Any]:
+def _usage(found: dict[str, str | int | float]) -> dict[str, Any]:
     return {
         "input_tokens": _number(found.get("input_tokens")),
         "output_tokens": _number(found.get("output_tokens")),
@@ -92,3 +94,12 @@ def _number(value: Any) -> int:
     """A count, which protobuf's JSON writes as a text; 0 for what is none."""
     text = str(value) if isinstance(value, (str, int)) else ""
     return int(text) if text.isdecimal() and len(text) <= DIGITS_MAX else 0
+
+
+def _cost(value: Any) -> float:
+    """Dollars; 0 for what is none."""
+    try:
+        found = float(value) if isinstance(value, (str, int, float)) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+    return found if 0 <= found <= COST_MAX_USD else 0.0

@@ -56,3 +56,10 @@ def count(value: Any, name: str, maximum: int = COUNT_MAX) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= maximum:
         raise ValueError(f"{name}: not a number from 0 to {maximum}")
     return value
+
+
+def number(value: Any, name: str, maximum: float) -> float:
+    """A number from 0, whole or not."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= maximum:
+        raise ValueError(f"{name}: not a number from 0 to {maximum:g}")
+    return float(value)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from relayd.claude import environment
 from relayd.commands import doctor as doctors
 from relayd.commands import service as services
-from relayd.commands import settings
+from relayd.commands import tokens
 from relayd.commands.context import Context, paint
 from relayd.daemon import state, user_files
 from relayd.errors import EXIT_OK, EXIT_SYSTEM, StartError
@@ -110,7 +110,7 @@ def offer_token(context: Context) -> None:
     if user_files.read_token(path):
         say(True, "token", f"{path}; clients send it as their API key")
     elif agreed(context, "Make a token that clients must send as their API key?", default=False):
-        settings.make_token(path)
+        tokens.make_token(path)
         say(True, "token", f"wrote {path}; clients send it as their API key")
     else:
         say(True, "token", "none: every program of this user may call; make one with relayd token new")

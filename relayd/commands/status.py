@@ -16,6 +16,7 @@ from relayd.errors import EXIT_OK
 from relayd.printable import printable
 
 WATCH_S = 1.0
+WINDOW_NAMES = {"five_hour": "five-hour window", "seven_day": "week"}
 CLEAR = "\x1b[2J\x1b[H"
 
 
@@ -38,12 +39,35 @@ def _status_text(found: dict[str, Any]) -> str:
     lines = [
         f"relayd {printable(found['version'])} {health}, claude {printable(found['claude'])}",
         f"calls: {found['served']} answered, {pool['running']} running, {pool['queued']} waiting for a process",
-        f"tokens: {tokens['input_tokens']} in, {tokens['cache_read_input_tokens']} from cache, {tokens['output_tokens']} out",
+        f"tokens: {tokens['input_tokens']} in, {tokens['cache_read_input_tokens']} from cache, {tokens['output_tokens']} out"
+        f", {found['statistics']['cost_usd']:.2f} USD by the API's prices",
     ]
     if limit["limited"]:
         lines.append(paint(f"usage limit: resets in {limit['resets_in_s']} s", "33"))
+    lines += _plan_lines(found["plan"])
     rows = [(s["slot"][:8], s["state"], f"{s['state_s']:.0f} s", s["pid"] or "", s["key"]) for s in found["slots"]]
     return "\n".join([*lines, "", table(rows, ("PROCESS", "STATE", "FOR", "PID", "LAUNCH KEY"))])
+
+
+def _plan_lines(plan: dict[str, Any]) -> list[str]:
+    """What the plan has left, one line a window."""
+    if not plan["known"]:
+        return ["plan: unknown (Claude Code tells it after a turn, if the login is a subscription)"]
+    lines = []
+    for window in plan["windows"]:
+        name, used, left = WINDOW_NAMES.get(window["window"], window["window"]), window["used_percent"], window["resets_in_s"]
+        at = time.strftime("%a %H:%M", time.localtime(window["resets_at"]))
+        is_much = plan["warn_percent"] and used >= plan["warn_percent"]
+        text = f"plan: {printable(name)} {used:g} % used, resets {at} (in {_span(left)}), told {_span(window['told_s'])} ago"
+        lines.append(paint(text, "33") if is_much else text)
+    return lines
+
+
+def _span(seconds: float) -> str:
+    """A time in words."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
 def sessions(context: Context) -> int:
@@ -73,7 +97,7 @@ def calls(context: Context) -> int:
     return EXIT_OK
 
 
-CALL_HEAD = ("TIME", "STATUS", "ROUTE", "MODEL", "ROAD", "QUEUE", "FIRST", "TOTAL", "IN", "OUT", "END")
+CALL_HEAD = ("TIME", "STATUS", "KEY", "ROUTE", "MODEL", "ROAD", "QUEUE", "FIRST", "TOTAL", "IN", "OUT", "USD", "END")
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
@@ -91,8 +115,10 @@ def _call_row(record: dict[str, Any]) -> tuple[Any, ...] | None:
         tokens = record["tokens"]
         read = sum(count for kind, count in tokens.items() if kind != "output_tokens")
         at = time.strftime("%m-%d %H:%M:%S", time.localtime(float(record["at"])))
-        call = tuple(record[name] for name in ("status", "route", "model", "road"))
+        key, usd = record.get("key", ""), float(record.get("cost_usd", 0.0))  # records of earlier versions lack them
+        call = (record["status"], key, *(record[name] for name in ("route", "model", "road")))
         times = tuple(f"{record[name]:.2f} s" for name in ("queue_s", "first_s", "total_s"))
-        return (at, *call, *times, read, tokens.get("output_tokens", 0), record["error"] or record["stop_reason"])
+        end = record["error"] or record["stop_reason"]
+        return (at, *call, *times, read, tokens.get("output_tokens", 0), f"{usd:.4f}" if usd else "", end)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
         return None

@@ -47,6 +47,8 @@ class AdminApi:
         match question:
             case Question.METRICS:
                 return self._status.metrics(now), [("content-type", METRICS_TYPE)]
+            case Question.USAGE:
+                return _json(self._status.usage(now))
             case Question.COUNT:
                 tokens = self._counter.count(event.request, Completion.MESSAGES, now)
                 return _json({"input_tokens": tokens}, ESTIMATED)

@@ -13,11 +13,11 @@ from relayd.core import events as ev
 from relayd.core import roads
 from relayd.core.actions import Action
 from relayd.core.call import Call, Road
+from relayd.core.call_limits import CallLimits
 from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations, Waiting
 from relayd.core.driver import Driver
 from relayd.core.pool import Pool
-from relayd.core.rate_limit import RateLimits
 from relayd.errors import internal, invalid, overloaded
 
 RETRY_SOON_S = 5  # after a restart
@@ -34,7 +34,7 @@ class Admission:
         pool: Pool,
         calls: CallTable,
         conversations: Conversations,
-        limits: RateLimits,
+        limits: CallLimits,
         driver: Driver,
     ) -> None:
         self._can = capabilities
@@ -42,7 +42,7 @@ class Admission:
         self._pool = pool
         self._calls = calls
         self._conversations = conversations
-        self._limits = limits
+        self.limits = limits
         self._driver = driver
 
     def __repr__(self) -> str:
@@ -76,7 +76,7 @@ class Admission:
             raise internal(self._can.refusal)
         if request.tools and self._can.no_tools:
             raise invalid(self._can.no_tools)
-        self._limits.admit(request.model, now)
+        self.limits.admit(asked.key, request.model, now, self._calls.unix_time(now))
         choice = roads.choose(request, self._pool, now)
         if isinstance(choice, roads.GetProcess) and len(self._calls.queue) >= self._config.queue_max:
             raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", RETRY_LATER_S)

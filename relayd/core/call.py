@@ -79,6 +79,8 @@ class Call:
         self.status: int | None = None  # none as long as nobody was answered
         self.error = ""
         self.answer: Answer | None = None
+        self.key = ""  # the name of the key that its client has sent
+        self.cost_usd = 0.0  # as far as Claude Code has told it
         self._config = config
         self.route = encoder.route
         self._encoder = encoder

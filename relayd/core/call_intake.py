@@ -50,13 +50,13 @@ class CallIntake:
 
     def ask(self, event: ev.RequestArrived, route: Completion, request_id: str, now: float) -> list[Action]:
         """A request for an answer has come."""
-        client = event.client
+        client, key = event.client, self._admission.limits.key_of(event.request.headers)
         try:
             decoded = request_decoding.read(event.request, route, self._config, self._conversations.responses, now)
-            asked = Waiting(self._calls.next_number(), client, decoded, request_id, now, self._calls.unix_time(now))
+            asked = Waiting(self._calls.next_number(), client, decoded, request_id, now, self._calls.unix_time(now), key)
             return self._admission.admit(asked, now)
         except Exception as error:
-            return self._turn_away(client, error, request_id, route, now)
+            return self._turn_away(client, error, request_id, route, now, key.name if key else "")
 
     def refused(self, event: ev.RequestRefused, request_id: str, now: float) -> list[Action]:
         """A request for an answer was refused before it was complete."""
@@ -71,7 +71,7 @@ class CallIntake:
                 orders += self._admission.start(asked, now)
             except Exception as error:
                 orders.append(do.CancelTimer(asked.timer))
-                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now)
+                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now, asked.key_name)
         return orders
 
     def give_up_waiting(self, number: int, now: float) -> list[Action]:
@@ -80,7 +80,7 @@ class CallIntake:
         if asked is None:
             return []
         error = overloaded("Overloaded: the calls before this one of its session have not ended in time", RETRY_AFTER_S)
-        return self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now)
+        return self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now, asked.key_name)
 
     def client_left(self, client: int) -> list[Action]:
         """A client has left; its call may be waiting."""
@@ -93,12 +93,14 @@ class CallIntake:
         for asked in self._conversations.stop_all_waiting():
             orders.append(do.CancelTimer(asked.timer))
             try:
-                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now)
+                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now, asked.key_name)
             except Exception as bug:  # costs this client its error: its connection is closed instead
                 orders += [do.Log("error", f"{asked.request_id} met a bug: {describe(bug)}"), do.CloseClient(asked.client)]
         return orders
 
-    def _turn_away(self, client: int, error: Exception, request_id: str, route: Completion, now: float) -> list[Action]:
+    def _turn_away(
+        self, client: int, error: Exception, request_id: str, route: Completion, now: float, key: str = ""
+    ) -> list[Action]:
         """End a request with an error: the client's own, or one of ours for a bug. Never raises."""
         call = self._calls.by_client.get(client)
         if call is not None:  # it was admitted, and a bug came after that
@@ -112,6 +114,6 @@ class CallIntake:
         except Exception as second:
             orders += [do.Log("error", f"{request_id} met a bug: {describe(second)}"), do.CloseClient(client)]
         try:
-            return orders + self._calls.refused(request_id, route.value, error, now)
+            return orders + self._calls.refused(request_id, route.value, error, now, key)
         except Exception as second:
             return [*orders, do.Log("error", f"{request_id} could not be written down: {describe(second)}")]

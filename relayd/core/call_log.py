@@ -30,13 +30,15 @@ def ended(journal: Journal, call: Call, unix: float, now: float) -> list[Action]
         total_s=now - call.arrived,
         stop_reason=answer.stop_reason if answer else "",
         tokens=tokens_of(answer.usage.as_json()) if answer else {},
+        cost_usd=call.cost_usd,
+        key=call.key,
     )
     return _write(journal, record)
 
 
-def refused(journal: Journal, request_id: str, route: str, error: ApiError, unix: float) -> list[Action]:
+def refused(journal: Journal, request_id: str, route: str, error: ApiError, unix: float, key: str = "") -> list[Action]:
     """A request was turned away before it became a call."""
-    return _write(journal, CallRecord(unix, request_id, route, status=error.status, error=error.kind))
+    return _write(journal, CallRecord(unix, request_id, route, status=error.status, error=error.kind, key=key))
 
 
 def _write(journal: Journal, record: CallRecord) -> list[Action]:

@@ -50,6 +50,7 @@ class CallTable:
         """The call of a request that has been checked."""
         encoder = encoder_for(asked.decoded, request, asked.created)
         call = Call(asked.number, asked.client, asked.request_id, request, encoder, config, asked.arrived)
+        call.key = asked.key_name
         self.by_number[call.number] = call
         self.by_client[call.client] = call
         return call
@@ -74,9 +75,16 @@ class CallTable:
             call.lease = None
         return call_log.ended(self._journal, call, self._host.unix_time(call.arrived), now)
 
-    def refused(self, request_id: str, route: str, error: ApiError, now: float) -> list[Action]:
+    def refused(self, request_id: str, route: str, error: ApiError, now: float, key: str = "") -> list[Action]:
         """A request was turned away before it became a call: write that down."""
-        return call_log.refused(self._journal, request_id, route, error, self._host.unix_time(now))
+        return call_log.refused(self._journal, request_id, route, error, self._host.unix_time(now), key)
+
+    def cost(self, number: int | None, usd: float) -> None:
+        """An API request of this call has cost so much, by Claude Code's own table of prices."""
+        self._journal.cost_usd += usd
+        call = self.by_number.get(number or 0)
+        if call is not None:
+            call.cost_usd += usd
 
     def unix_time(self, now: float) -> int:
         """Unix seconds."""

@@ -28,6 +28,7 @@ from relayd.core.decoded_request import DecodedRequest
 from relayd.core.stored_responses import StoredResponses
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError, overloaded
+from relayd.http.keys import NamedKey
 
 
 @dataclass
@@ -58,6 +59,12 @@ class Waiting:
     request_id: str
     arrived: float  # monotonic seconds
     created: int  # the same in Unix seconds
+    key: NamedKey | None = None  # whose call it is
+
+    @property
+    def key_name(self) -> str:
+        """Whose call it is, in a word; empty without a named key."""
+        return self.key.name if self.key else ""
 
     @property
     def timer(self) -> CallTimer:

@@ -6,7 +6,7 @@ session takes, which adds what one part of the core tells another. Imports only 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import Held, MessagesRequest
@@ -26,10 +26,7 @@ from relayd.http.routes import Route
 
 @dataclass(frozen=True)
 class RequestArrived:
-    """A client, a hook or a telemetry export has sent a complete request.
-
-    `origin` is the allowed foreign page it comes from, or "".
-    """
+    """A client or Claude Code has sent a complete request. `origin` is the allowed foreign page it comes from, or ""."""
 
     client: int
     request: HttpRequest
@@ -38,10 +35,7 @@ class RequestArrived:
 
 @dataclass(frozen=True)
 class RequestRefused:
-    """A request was wrong in its framing, too large, or not admitted; nobody has looked at its body.
-
-    `route` is known unless the path was wrong, and `origin` the allowed foreign page it comes from.
-    """
+    """A request was wrong in its framing, too large, or not admitted. `route` is known unless the path was wrong."""
 
     client: int
     error: ApiError
@@ -162,6 +156,14 @@ class ClaudeChanged:
 
     fingerprint: str
     capabilities: Capabilities = Capabilities()
+
+
+@dataclass(frozen=True)
+class KeysChanged:
+    """The files of the token and of the named keys have changed. `named` is what `http.keys` has read of the latter."""
+
+    token: str = field(repr=False)
+    named: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -363,6 +365,7 @@ Event = (
     | ViewerCaughtUp
     | TimerFired
     | ClaudeChanged
+    | KeysChanged
     | ShutdownAsked
 )
 SessionEvent = (

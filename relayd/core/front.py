@@ -26,7 +26,7 @@ class Front:
         self.intake = CallIntake(config, calls, conversations, self.admission, driver)
         self.ending = Ending(config, pool, calls, self.intake, driver)
         self._counter = TokenCounter(config, conversations, engine.estimate)
-        callbacks, pages = Callbacks(pool, driver), Pages(host.assets, host.token, pool.sessions)
+        callbacks, pages = Callbacks(engine), Pages(host.assets, host.keys, pool.sessions)
         self.viewers = pages.viewers
         admin = AdminApi(self.status, self._counter, conversations)
         self.http = HttpApi(self.intake, callbacks, admin, pages)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from relayd.claude.capabilities import Capabilities
 from relayd.claude.reminders import Machine
+from relayd.http.keys import Keys
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Host:
     timestamp: Callable[[float], str]
     today: Callable[[float], str]
     unix_time: Callable[[float], float]
-    token: str = ""  # what clients must send, if it is set
+    keys: Keys = field(default_factory=Keys)  # what clients must send, if there are any
     assets: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)  # the dashboard's files: content type and bytes
     mover: str = ""  # the path of `mv`, if there is one: messages may come by the editor
     mod_directory: str = ""  # where the mod is, if it was written

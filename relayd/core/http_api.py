@@ -79,8 +79,10 @@ class HttpApi:
                 return self._callbacks.hook(secret, event, request_id, now)
             case Callback.PIECES:
                 return self._callbacks.pieces(secret, event, request_id, now)
+            case Callback.PLAN:
+                return self._callbacks.usage.plan(secret, event, request_id, now)
             case Callback.TELEMETRY:
-                return self._callbacks.telemetry(secret, event, request_id, now)
+                return self._callbacks.usage.telemetry(secret, event, request_id, now)
             case Callback.MCP:
                 return self._callbacks.mcp(secret, event, request_id, now)
             case unanswered:

@@ -9,8 +9,12 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from relayd.core.timeline import Timeline
+
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 TOKEN_KINDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+KEYS_COUNTED_MAX = 200  # keys come and go while the daemon runs
+TIMES = ("at", "queue_s", "first_s", "total_s")
 CLIENT_LEFT = 499  # what web servers write for a client that did not wait for its answer
 
 
@@ -31,10 +35,31 @@ class CallRecord:
     total_s: float = 0.0
     stop_reason: str = ""
     tokens: dict[str, int] = field(default_factory=dict)
+    cost_usd: float = 0.0  # by Claude Code's table of prices, which a plan does not charge; 0 if it was not told
+    key: str = ""  # the name of the key that the client has sent, if it has one
 
     def as_json(self) -> dict[str, Any]:
         """The record as it is kept and shown. No deep copy: `/v1/status` renders fifty of them each time it is asked."""
-        return vars(self) | {name: round(getattr(self, name), 4) for name in ("at", "queue_s", "first_s", "total_s")}
+        return vars(self) | {name: round(getattr(self, name), 4) for name in TIMES} | {"cost_usd": round(self.cost_usd, 6)}
+
+
+@dataclass
+class KeyTotals:
+    """What the calls of one key have used. The calls are counted by HTTP status."""
+
+    calls: Counter[int] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(TOKEN_KINDS, 0)))
+    cost_usd: float = 0.0
+
+    def add(self, record: CallRecord) -> None:
+        """One call more."""
+        self.calls[record.status] += 1
+        self.tokens.update(record.tokens)
+        self.cost_usd += record.cost_usd
+
+    def as_json(self) -> dict[str, Any]:
+        """For `/v1/usage`."""
+        return {"calls": sum(self.calls.values()), "tokens": dict(self.tokens), "cost_usd": round(self.cost_usd, 6)}
 
 
 class Histogram:
@@ -71,6 +96,9 @@ class Journal:
         self.first = Histogram()
         self.total = Histogram()
         self.own = Histogram()
+        self.by_key: dict[str, KeyTotals] = {}  # the empty name is for calls without a named key
+        self.cost_usd = 0.0
+        self.timeline = Timeline()
         self.faults = 0  # exceptions that cost one connection, one process or one order
 
     def __repr__(self) -> str:
@@ -81,6 +109,12 @@ class Journal:
         self.recent.append(record)
         self.calls[(record.route, record.status)] += 1
         self.tokens.update(record.tokens)
+        try:
+            self.timeline.add(record.at, record.road, record.first_s, record.total_s, record.status != 200)
+            if record.key in self.by_key or len(self.by_key) < KEYS_COUNTED_MAX:
+                self.by_key.setdefault(record.key, KeyTotals()).add(record)
+        except Exception:  # what is only shown costs no call its end
+            self.faults += 1
         if not record.road:
             return
         self.roads[record.road] += 1

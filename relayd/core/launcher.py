@@ -61,11 +61,13 @@ class Launcher:
         slot, secret = str(uuid.uuid4()), secrets.token_urlsafe(16)
         conversation = str(uuid.uuid4()) if mode is Mode.PROMPT else slot
         paths = launch.slot_paths(host.state_dir, host.config_dir, host.workspace, slot, conversation)
+        has_mod = (streams or key.tools) and self._has_mod
         urls = CallbackUrls(
             hooks=f"{host.base_url}/hooks/{secret}",
             mcp=f"{host.base_url}/mcp/{secret}",
             telemetry=f"{host.base_url}/telemetry/{secret}/v1/logs" if host.telemetry else "",
-            pieces=f"{host.base_url}/pieces/{secret}" if (streams or key.tools) and self._has_mod else "",
+            pieces=f"{host.base_url}/pieces/{secret}" if has_mod else "",
+            plan=f"{host.base_url}/plan/{secret}" if has_mod else "",
         )
         sources = self._config.setting_sources
         order = launch.build(

@@ -11,13 +11,14 @@ from relayd.core.session.record import Session
 from relayd.core.viewers import Viewers
 from relayd.errors import ApiError
 from relayd.http import access, websocket
+from relayd.http.keys import Keys
 
 
 class Pages:
     """`assets` are content type and bytes by name; the page itself has none. `viewers` are the dashboards that look on."""
 
-    def __init__(self, assets: Mapping[str, tuple[str, bytes]], token: str, sessions: Mapping[str, Session]) -> None:
-        self.viewers = Viewers(token, sessions)
+    def __init__(self, assets: Mapping[str, tuple[str, bytes]], keys: Keys, sessions: Mapping[str, Session]) -> None:
+        self.viewers = Viewers(keys, sessions)
         self._assets = assets
 
     def __repr__(self) -> str:

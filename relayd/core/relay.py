@@ -41,7 +41,7 @@ class Relay:
         self.front = Front(self._effective(), host, self.engine)
         origins = frozenset(o.strip() for o in config.allowed_origins.split(",") if o.strip())
         names = frozenset(name.strip().lower() for name in config.allowed_hosts.split(",") if name.strip())
-        self.access = Access(port, origins, host.token, names)  # applied by the runtime, before a body comes
+        self.access = Access(port, origins, host.keys, names)  # applied by the runtime, before a body comes
         self.pool = self.engine.pool
         self.calls = self.engine.calls
         self.journal = self.engine.journal
@@ -109,6 +109,9 @@ class Relay:
                 return self._timer(event, now)
             case ev.ClaudeChanged():
                 return self._claude_changed(event, now)
+            case ev.KeysChanged(token, named):
+                self.access.keys.replace(token, named)
+                return [do.Log("info", f"keys have changed: {self.access.keys!r}")]
             case ev.ShutdownAsked():
                 self.engine.scheduler.ask()
                 return self.front.ending.asked(now)
@@ -171,6 +174,10 @@ class Relay:
             case _:
                 assert_never(event.key)
 
+    def _tick(self, now: float) -> list[Action]:
+        status = self.front.status
+        return self.front.viewers.tick(status.dashboard(now), status.earlier, now)
+
     def _call_due(self, number: int, due: CallDue, now: float) -> list[Action]:
         if due is CallDue.TURN:
             return self.front.intake.give_up_waiting(number, now)
@@ -192,7 +199,7 @@ class Relay:
             case RelayDue.EXPIRE:
                 return self.engine.scheduler.expire(now)
             case RelayDue.VIEWERS:
-                return self.front.viewers.tick(self.front.status.full(now), now) if self.front.viewers else []
+                return self._tick(now) if self.front.viewers else []
             case RelayDue.FORCE:
                 self.engine.scheduler.ask()
                 return self.front.ending.force(now)
@@ -261,7 +268,7 @@ def _named(event: ev.Event) -> tuple[int, str]:
             return client, ""
         case ev.TimerFired(SlotTimer(slot)):
             return 0, slot
-        case ev.TimerFired() | ev.ClaudeChanged() | ev.ShutdownAsked():
+        case ev.TimerFired() | ev.ClaudeChanged() | ev.KeysChanged() | ev.ShutdownAsked():
             return 0, ""
         case _:
             return 0, event.slot

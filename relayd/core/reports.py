@@ -46,14 +46,20 @@ def statistics(journal: Journal) -> dict[str, Any]:
     return {
         "calls": dict(by_status),
         "roads": dict(journal.roads),
-        "tokens": dict(journal.tokens),
+        **used(journal),
         "own": {"bounds_s": list(BUCKETS_S), "counts": journal.own.counts, "sum_s": round(journal.own.sum_s, 6)},
     }
 
 
-def recent(journal: Journal) -> list[dict[str, Any]]:
+def used(journal: Journal) -> dict[str, Any]:
+    """Tokens, and what they cost by Claude Code's table of prices, since the daemon's start."""
+    keys = {name: totals.as_json() for name, totals in journal.by_key.items()}
+    return {"tokens": dict(journal.tokens), "cost_usd": round(journal.cost_usd, 6), "keys": keys}
+
+
+def recent(journal: Journal, count: int = RECENT_SHOWN) -> list[dict[str, Any]]:
     """The latest calls, the last one first."""
-    return [record.as_json() for record in list(journal.recent)[: -RECENT_SHOWN - 1 : -1]]
+    return [record.as_json() for record in list(journal.recent)[: -count - 1 : -1]]
 
 
 def metrics(journal: Journal, sessions: list[Session], facts: dict[str, float]) -> str:
@@ -65,6 +71,7 @@ def metrics(journal: Journal, sessions: list[Session], facts: dict[str, float]) 
     lines += [f'relayd_roads_total{{road="{road}"}} {n}' for road, n in sorted(journal.roads.items())]
     lines += _family("relayd_tokens_total", "counter", "Tokens as Claude Code counted them.")
     lines += [f'relayd_tokens_total{{kind="{kind}"}} {n}' for kind, n in journal.tokens.items()]
+    lines += _by_key(journal)
     lines += _family("relayd_processes", "gauge", "Claude Code processes by state.")
     found = processes(sessions)
     lines += [f'relayd_processes{{state="{state.value}"}} {found.get(state.value, 0)}' for state in State]
@@ -79,6 +86,26 @@ def metrics(journal: Journal, sessions: list[Session], facts: dict[str, float]) 
     ):
         lines += _family(name, "histogram", text)
         lines += _histogram(name, histogram)
+    return "\n".join(lines) + "\n"
+
+
+def _by_key(journal: Journal) -> list[str]:
+    """The totals of each named key; the label is empty for calls without one."""
+    totals = sorted(journal.by_key.items())
+    lines = _family("relayd_key_calls_total", "counter", "Calls by the name of their key and HTTP status.")
+    lines += [f'relayd_key_calls_total{{key="{k}",status="{s}"}} {n}' for k, t in totals for s, n in sorted(t.calls.items())]
+    lines += _family("relayd_key_tokens_total", "counter", "Tokens by the name of the key.")
+    lines += [f'relayd_key_tokens_total{{key="{k}",kind="{kind}"}} {n}' for k, t in totals for kind, n in t.tokens.items()]
+    lines += _family("relayd_key_cost_usd_total", "counter", "Cost by Claude Code's table of prices, by the name of the key.")
+    return lines + [f'relayd_key_cost_usd_total{{key="{k}"}} {t.cost_usd!r}' for k, t in totals]
+
+
+def plan_metrics(windows: list[dict[str, Any]]) -> str:
+    """The plan's windows for Prometheus; none is there as long as none is known."""
+    lines = _family("relayd_plan_used_percent", "gauge", "Used part of a window of the plan, as Claude Code has told it.")
+    lines += [f'relayd_plan_used_percent{{window="{w["window"]}"}} {w["used_percent"]}' for w in windows]
+    lines += _family("relayd_plan_resets_in_seconds", "gauge", "Until that window begins anew.")
+    lines += [f'relayd_plan_resets_in_seconds{{window="{w["window"]}"}} {w["resets_in_s"]}' for w in windows]
     return "\n".join(lines) + "\n"
 
 

@@ -10,12 +10,14 @@ from typing import Any
 from relayd import __version__, aliases
 from relayd.config import Config
 from relayd.core import reports
+from relayd.core.call_limits import CallLimits
 from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations
 from relayd.core.journal import Journal
 from relayd.core.pool import Pool
-from relayd.core.rate_limit import RateLimits
 from relayd.core.session.parts import Verdict
+
+CALLS_SHOWN = 1000  # to a dashboard, once: 0.35 MB
 
 
 class Status:
@@ -28,14 +30,14 @@ class Status:
         calls: CallTable,
         conversations: Conversations,
         journal: Journal,
-        limits: RateLimits,
+        limits: CallLimits,
     ) -> None:
         self._config = config
         self._pool = pool
         self._calls = calls
         self._conversations = conversations
         self._journal = journal
-        self._limits = limits
+        self._rates, self._plan = limits.rates, limits.plan
 
     def __repr__(self) -> str:
         return f"<Status {self._journal!r}>"
@@ -57,8 +59,25 @@ class Status:
         """Everything that the dashboard and `relayd status` show."""
         sessions = list(self._pool.sessions.values())
         found = self.health(now) | {"claude": self._pool.claude, "slots": reports.slots(sessions, now)}
-        found["conversations"] = self._conversations.totals()
+        found |= {"conversations": self._conversations.totals(), "plan": self.plan(now)}
         return found | {"statistics": reports.statistics(self._journal), "recent": reports.recent(self._journal)}
+
+    def plan(self, now: float) -> dict[str, Any]:
+        """What is known of the plan's windows, with the line over the last day."""
+        unix = self._calls.unix_time(now)
+        return self._plan.describe(unix) | {"day": self._plan.line(unix)}
+
+    def usage(self, now: float) -> dict[str, Any]:
+        """What the plan has left, and what calls have used since the daemon's start."""
+        return {"plan": self.plan(now), **reports.used(self._journal)}
+
+    def dashboard(self, now: float) -> dict[str, Any]:
+        """What a dashboard is sent every second."""
+        return self.full(now) | {"timeline": self._journal.timeline.as_json()}
+
+    def earlier(self) -> list[dict[str, Any]]:
+        """The calls that a dashboard is sent at its beginning, so that they can be searched."""
+        return reports.recent(self._journal, CALLS_SHOWN)
 
     def health(self, now: float) -> dict[str, Any]:
         """Whether calls can be answered, in a few facts."""
@@ -70,11 +89,11 @@ class Status:
             "running": len(calls.by_number),
         }
         status = {"status": "ending" if calls.is_closed else "ok", "version": __version__, "served": calls.served}
-        return status | {"pool": pool, "rate_limit": self._limits.describe(now)}
+        return status | {"pool": pool, "rate_limit": self._rates.describe(now)}
 
     def metrics(self, now: float) -> bytes:
         """Everything for Prometheus."""
-        limit = self._limits.describe(now)
+        limit = self._rates.describe(now)
         verdicts = self._pool.launcher.witness_trial.verdicts
         facts = {
             "calls_running": len(self._calls.by_number),
@@ -83,6 +102,7 @@ class Status:
             "process_starts_total": self._pool.spawned,
             "process_failures_total": self._pool.failed,
             "stream_mismatches_total": self._pool.differed,
+            "cost_usd_total": self._journal.cost_usd,
             "requests_exact_total": verdicts[Verdict.EXACT],
             "requests_changed_total": verdicts[Verdict.CHANGED],
             "requests_unseen_total": verdicts[Verdict.SILENT] + verdicts[Verdict.LARGE],
@@ -92,4 +112,6 @@ class Status:
             "conversations": self._conversations.totals()["kept"],
             "conversations_bytes": self._conversations.totals()["bytes"],
         }
-        return reports.metrics(self._journal, list(self._pool.sessions.values()), facts).encode()
+        windows = self._plan.describe(self._calls.unix_time(now))["windows"]
+        text = reports.metrics(self._journal, list(self._pool.sessions.values()), facts) + reports.plan_metrics(windows)
+        return text.encode()

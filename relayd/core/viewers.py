@@ -2,6 +2,7 @@
 
 A viewer gets the status every second and the bytes of the terminal it watches as they come. One that is slow
 loses frames, not the daemon's time: when it has caught up it is told so and sees the terminal afresh.
+A terminal shows everybody's calls, so that a named key does not open it: the token does.
 Messages are JSON texts: `{"token": …}` first where there is a token, then `{"watch": slot or null}`.
 Owned by `core/relay.py`.
 """
@@ -9,8 +10,7 @@ Owned by `core/relay.py`.
 from __future__ import annotations
 
 import base64
-import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from relayd.core import actions as do
 from relayd.core.actions import Action
 from relayd.core.session.record import Session
 from relayd.core.timers import RelayDue, RelayTimer
+from relayd.http.keys import Keys
 
 TICK_S = 1.0
 TOKEN_LIMIT_S = 120.0  # a person may have to look for it and type it; the page connects again by itself
@@ -33,13 +34,14 @@ class Viewer:
     admitted: bool
     since: float
     slot: str = ""
+    has_calls: bool = False  # it was sent the earlier ones
 
 
 class Viewers:
     """See the module's text."""
 
-    def __init__(self, token: str, sessions: Mapping[str, Session]) -> None:
-        self._token = token
+    def __init__(self, keys: Keys, sessions: Mapping[str, Session]) -> None:
+        self._keys = keys
         self._sessions = sessions
         self._viewers: dict[int, Viewer] = {}
 
@@ -51,9 +53,9 @@ class Viewers:
 
     def opened(self, client: int, now: float) -> list[Action]:
         """A page has connected."""
-        self._viewers[client] = Viewer(client, not self._token, now)
+        self._viewers[client] = Viewer(client, not self._keys, now)
         orders: list[Action] = [do.Upgrade(client), do.SetTimer(TIMER, now)]
-        return orders if not self._token else [*orders, _frame(client, {"type": "token"})]
+        return orders if not self._keys else [*orders, _frame(client, {"type": "token"})]
 
     def told(self, client: int, text: str, now: float) -> list[Action]:
         """A page has sent a message. One that makes no sense ends the connection."""
@@ -73,7 +75,7 @@ class Viewers:
         return [do.CloseClient(client)]
 
     def _admit(self, viewer: Viewer, token: str, now: float) -> list[Action]:
-        if not hmac.compare_digest(token.encode(), self._token.encode()):
+        if not self._keys.is_token(token):
             return [_frame(viewer.client, {"type": "token", "wrong": True})]
         viewer.admitted = True
         return [do.SetTimer(TIMER, now)]
@@ -95,8 +97,8 @@ class Viewers:
         viewer = self._viewers.get(client)
         return [_frame(client, {"type": "dropped"}), *self._terminal(viewer)] if viewer else []
 
-    def tick(self, status: dict[str, Any], now: float) -> list[Action]:
-        """Time for everybody's status."""
+    def tick(self, status: dict[str, Any], earlier: Callable[[], list[dict[str, Any]]], now: float) -> list[Action]:
+        """Time for everybody's status; for a page's first one with the calls that were `earlier`."""
         if not self._viewers:
             return []
         frame = {"type": "status"} | status
@@ -104,7 +106,11 @@ class Viewers:
         late = [v.client for v in self._viewers.values() if not v.admitted and now - v.since > TOKEN_LIMIT_S]
         for client in late:
             self.left(client)
+        new = [v for v in self._viewers.values() if v.admitted and not v.has_calls]
         orders: list[Action] = [*(_frame(client, frame) for client in admitted), *map(do.CloseClient, late)]
+        for viewer in new:
+            orders.append(_frame(viewer.client, {"type": "calls", "calls": earlier()}))
+            viewer.has_calls = True
         return [*orders, do.SetTimer(TIMER, now + TICK_S)]
 
     def _terminal(self, viewer: Viewer) -> list[Action]:

@@ -11,7 +11,7 @@ from relayd.core import events as ev
 from relayd.core.launch_keys import load_keys
 from relayd.core.relay import Relay
 from relayd.daemon import machine
-from relayd.daemon.reload import Reader, reloader
+from relayd.daemon.reload import Reader, key_reader, reloader
 from relayd.daemon.state import Places, read_small
 from relayd.runtime.logs import Log
 from relayd.runtime.notify import Notifier
@@ -37,5 +37,6 @@ def assemble(
     relay = Relay(config, host, load_keys(read_small(places.keys)), port)
     in_terminal = sys.stderr is not None and sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else reloader(config, read, log)
+    keys = key_reader(config, environ, log)
     files = Files(places.keys, places.records, typed_messages)
-    return Server(config, relay, sock, files, log, Notifier(environ), reload, examine), host.base_url
+    return Server(config, relay, sock, files, log, Notifier(environ), reload, examine, keys), host.base_url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-DASHBOARD = ("app.js", "app.css", "docs.css", "xterm/xterm.js", "xterm/xterm.css")
+DASHBOARD = ("app.js", "calls.js", "try.js", "app.css", "docs.css", "xterm/xterm.js", "xterm/xterm.css")
 MANUAL = ("relayd.1", "relayd.toml.5", "relayd-http.7", "relayd-clients.7", "relayd-security.7")
 ASSET_TYPES = {
     "html": "text/html; charset=utf-8",

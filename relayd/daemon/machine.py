@@ -14,9 +14,8 @@ from relayd.claude import environment, mod, reminders
 from relayd.claude.capabilities import Capabilities
 from relayd.config import Config
 from relayd.core.host import Host
-from relayd.daemon import assets
+from relayd.daemon import assets, key_file
 from relayd.daemon.state import Places
-from relayd.daemon.user_files import read_token, token_path
 from relayd.runtime import system
 from relayd.runtime.files import write_whole
 from relayd.runtime.logs import Log
@@ -47,7 +46,7 @@ def describe(
         timestamp=_clock("%Y-%m-%dT%H:%M:%S.000Z", datetime.UTC),
         today=_clock("%Y-%m-%d", None),
         unix_time=_unix_time(),
-        token=read_token(token_path(config, environ)),
+        keys=key_file.read_all(config, environ),
         assets=assets.load(),
         mod_directory=_write_mod(places.state) if config.live else "",
         mover=shutil.which("mv", path=os.defpath) or "" if system.HAS_FIFOS else "",

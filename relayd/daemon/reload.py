@@ -1,12 +1,15 @@
-"""What SIGHUP does to the configuration."""
+"""What a running daemon takes up anew: the configuration by SIGHUP, and the keys when their files change."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from relayd.config import AT_START, Config
-from relayd.errors import ConfigError
+from relayd.core import events as ev
+from relayd.daemon import key_file
+from relayd.errors import ConfigError, StartError
+from relayd.http import keys
 from relayd.runtime.logs import Log
 
 Reader = Callable[[], Config] | None
@@ -28,3 +31,20 @@ def reloader(config: Config, read: Reader, log: Log) -> Callable[[], Config | No
         return dataclasses.replace(found, **{name: getattr(config, name) for name in AT_START})
 
     return reload
+
+
+def key_reader(config: Config, environ: Mapping[str, str], log: Log) -> Callable[[], ev.KeysChanged]:
+    """The keys as they are now. Files that cannot be read change nothing, and are reported once; at the start: StartError."""
+    found, told = key_file.read_all(config, environ), ""
+
+    def look() -> ev.KeysChanged:
+        nonlocal found, told
+        try:
+            found, told = key_file.read_all(config, environ), ""
+        except StartError as error:
+            if str(error) != told:
+                log("error", f"the keys stay as they were: {error}")
+            told = str(error)
+        return ev.KeysChanged(found.token, keys.dump(found.named))
+
+    return look

@@ -1,6 +1,5 @@
 // The dashboard: one WebSocket in, the page out. Nothing is fetched from anywhere else.
 'use strict';
-const at = (id) => document.getElementById(id);
 const decoder = { bytes: (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)) };
 const RETRY_MS = 1000;
 let socket = null;
@@ -16,7 +15,7 @@ function connect() {
   };
   socket.onmessage = (event) => {
     const message = JSON.parse(event.data);
-    ({ status: showStatus, terminal: showTerminal, token: askToken, dropped: showDropped })[message.type](message);
+    ({ status: showStatus, calls: (told) => takeCalls(told.calls), terminal: showTerminal, token: askToken, dropped: showDropped })[message.type](message);
   };
   socket.onclose = () => {
     at('state').textContent = 'the daemon does not answer; trying again';
@@ -54,8 +53,12 @@ function showStatus(status) {
   at('limit').textContent = `Usage limit reached; resets in ${duration(status.rate_limit.resets_in_s)}.`;
   showNumbers(status);
   showSlots(status.slots);
-  at('calls').replaceChildren(...status.recent.map(callRow));
+  takeCalls(status.recent);
+  showPlan(status.plan);
+  showTimeline(status.timeline);
+  showKeys(status.statistics.keys);
   showOwn(status.statistics.own);
+  loadModels();
 }
 
 function showNumbers(status) {
@@ -66,7 +69,7 @@ function showNumbers(status) {
     ['processes', `${status.slots.length} of ${status.pool.max}`], ['answered', status.served],
     ['conversations', status.conversations.kept], ['input tokens', short(tokens.input_tokens)],
     ['from cache', short(tokens.cache_read_input_tokens)], ['into cache', short(tokens.cache_creation_input_tokens)],
-    ['output tokens', short(tokens.output_tokens)], ['own work, mean', count ? `${(1000 * own.sum_s / count).toFixed(2)} ms` : '–'],
+    ['output tokens', short(tokens.output_tokens)], ['USD, by the API’s prices', dollars(status.statistics.cost_usd) || '–'], ['own work, mean', count ? `${(1000 * own.sum_s / count).toFixed(2)} ms` : '–'],
   ];
   at('numbers').replaceChildren(...numbers.map(([name, value]) => {
     const pair = make('div');
@@ -98,17 +101,75 @@ function slotItem(name) {
   return item;
 }
 
-function callRow(call) {
+function showPlan(plan) {
+  const names = { five_hour: 'Five hours', seven_day: 'Week' };
+  at('plan-unknown').hidden = plan.known;
+  at('plan').replaceChildren(...plan.windows.map((found) => {
+    const item = make('li');
+    const name = names[found.window] ?? found.window;
+    const much = plan.warn_percent && found.used_percent >= plan.warn_percent;
+    const bar = make('div', '', much ? 'meter much' : 'meter');
+    bar.append(make('span'));
+    bar.firstChild.style.width = `${Math.min(100, found.used_percent)}%`;
+    const when = new Date(1000 * found.resets_at).toLocaleString([], { weekday: 'short', hour: '2-digit', minute: '2-digit' });
+    item.append(make('strong', name), bar, make('span', `${found.used_percent} % used, resets ${when} (in ${duration(found.resets_in_s)})`));
+    return item;
+  }));
+  const lines = Object.entries(plan.day).filter(([, points]) => points.length > 1);
+  at('plan-line').hidden = !lines.length;
+  if (!lines.length) return;
+  const now = Date.now() / 1000;
+  const drawing = svg('svg', { viewBox: '0 0 1440 200', preserveAspectRatio: 'none' });
+  for (const level of [0, 50, 100]) drawing.append(svg('line', { x1: 0, x2: 1440, y1: 200 - 2 * level, y2: 200 - 2 * level, class: 'grid' }));
+  for (const [window, points] of lines) {
+    const shape = points.map(([when, percent]) => `${Math.round(1440 - (now - when) / 60)},${200 - 2 * Math.min(100, percent)}`).join(' ');
+    drawing.append(svg('polyline', { points: shape, class: window }));
+  }
+  const words = lines.map(([window, points]) => `${names[window] ?? window}: ${points[0][1]} % to ${points.at(-1)[1]} %`).join('; ');
+  at('plan-line').setAttribute('aria-label', `The windows over the last day. ${words}`);
+  at('plan-line').replaceChildren(drawing, make('small', `The last day: ${words}`));
+}
+
+function showTimeline(timeline) {
+  const last = Math.floor(Date.now() / 60000) * 60;
+  const minutes = new Map(timeline.minutes.map(([when, calls, errors]) => [when, { calls, errors }]));
+  const shown = [...Array(60).keys()].map((n) => minutes.get(last - 60 * (59 - n)) ?? { calls: 0, errors: 0 });
+  const most = Math.max(1, ...shown.map(({ calls }) => calls));
+  const total = shown.reduce((sum, { calls }) => sum + calls, 0);
+  const wrong = shown.reduce((sum, { errors }) => sum + errors, 0);
+  at('minutes').setAttribute('aria-label', `The last hour: ${total} calls, ${wrong} of them errors, at most ${most} a minute`);
+  at('minutes').replaceChildren(...shown.map(({ calls, errors }, n) => {
+    const bar = make('div');
+    bar.style.height = `${100 * calls / most}%`;
+    bar.title = `${calls} calls, ${errors} errors`;
+    const part = make('b');
+    part.style.height = calls ? `${100 * errors / calls}%` : '0';
+    bar.append(part);
+    if (n % 15 === 14) bar.append(make('span', n === 59 ? 'now' : `${n - 59} min`));
+    return bar;
+  }));
+  at('roads').replaceChildren(...Object.entries(timeline.roads).map(([road, found]) => cells([road, found.calls, ...found.first_s.map(plain), ...found.total_s.map(plain)])));
+}
+
+function showKeys(keys) {
+  at('keys').replaceChildren(...Object.entries(keys).map(([name, found]) => {
+    const { tokens } = found;
+    return cells([name || 'without a named key', found.calls, short(tokens.input_tokens), short(tokens.cache_read_input_tokens), short(tokens.output_tokens), dollars(found.cost_usd)]);
+  }));
+}
+
+function cells(values) {
   const row = make('tr');
-  const tokens = call.tokens;
-  const good = call.status === 200;
-  row.append(
-    make('td', new Date(1000 * call.at).toLocaleTimeString()), make('td', call.status, good ? 'good' : 'bad'),
-    make('td', call.model), make('td', call.road), make('td', seconds(call.queue_s), 'n'), make('td', seconds(call.first_s), 'n'),
-    make('td', seconds(call.total_s), 'n'), make('td', tokens.input_tokens ?? '', 'n'), make('td', tokens.cache_read_input_tokens ?? '', 'n'),
-    make('td', tokens.output_tokens ?? '', 'n'), make('td', call.error || call.stop_reason),
-  );
+  const head = make('th', values[0]);
+  head.scope = 'row';
+  row.append(head, ...values.slice(1).map((value) => make('td', value, 'n')));
   return row;
+}
+
+function svg(kind, attributes) {
+  const made = document.createElementNS('http://www.w3.org/2000/svg', kind);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
 }
 
 function showOwn(own) {
@@ -153,13 +214,7 @@ function showDropped() {
   at('notice').textContent = 'This page was too slow: some output was left out.';
 }
 
-function make(kind, text = '', style = '') {
-  const made = document.createElement(kind);
-  made.textContent = text;
-  if (style) made.className = style;
-  return made;
-}
-const seconds = (value) => value ? `${value.toFixed(2)} s` : '';
+const plain = (value) => value.toFixed(value < 10 ? 2 : 1);
 const short = (value) => value >= 1e6 ? `${(value / 1e6).toFixed(1)} M` : value >= 1e4 ? `${Math.round(value / 1e3)} k` : value;
 const duration = (value) => value >= 3600 ? `${Math.round(value / 3600)} h` : value >= 60 ? `${Math.round(value / 60)} min` : `${Math.round(value)} s`;
 

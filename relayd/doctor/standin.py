@@ -44,6 +44,7 @@ class StandIn:
     port: int = 0
     records: list[Recorded] = field(default_factory=list)
     keep: int = 100_000
+    headers: dict[str, str] = field(default_factory=dict)  # sent with every answer of the Messages API
     go_on: threading.Event = field(default_factory=threading.Event)  # what `[[hold]]` waits for
     server: ThreadingHTTPServer | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -160,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif body.get("stream"):
             self._stream(plan, body, record)
         else:
-            self._json(200, message_json(plan, body))
+            self._json(200, message_json(plan, body), self.standin.headers)
 
     def _hang(self) -> None:
         deadline = time.monotonic() + HANG_LIMIT_S
@@ -188,7 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, plan: Plan, body: dict[str, Any], record: Recorded) -> None:
         self.send_response(200)
         self.send_header("content-type", SSE_TYPE)
-        self.send_header("request-id", "req_standin")
+        for name, text in ({"request-id": "req_standin"} | self.standin.headers).items():
+            self.send_header(name, text)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         events = list(stream_events(plan, body))

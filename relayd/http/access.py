@@ -8,7 +8,6 @@ client never gets to send a body. `http1` calls it as soon as the head is comple
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from functools import cached_property
 from relayd import loopback
 from relayd.errors import ApiError
 from relayd.http import routes
+from relayd.http.keys import Keys
 from relayd.http.routes import Callback, Completion, Page, Question, Route
 
 ALLOWED_HEADERS = "*, authorization"
@@ -77,11 +77,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Access:
-    """The policy of one daemon: its port, the foreign origins that may ask, the token if there is one, its other names."""
+    """The policy of one daemon: its port, the foreign origins that may ask, the keys if there are any, its other names."""
 
     port: int
     origins: frozenset[str] = frozenset()
-    token: str = field(default="", repr=False)
+    keys: Keys = field(default_factory=Keys)  # their contents change while the daemon runs
     names: frozenset[str] = frozenset()  # which the user has declared; a port in front of ours may be any
 
     def is_own(self, host: str) -> bool:
@@ -118,8 +118,8 @@ class Access:
             route = routes.match(method, path).route
             if origin is None:
                 _check_site(route, headers)
-            if self.token and route not in routes.OPEN:
-                check_token(headers, self.token)
+            if route not in routes.OPEN:
+                self.keys.check(headers)
             if method == "POST":
                 _check_content_type(headers)
         except ApiError as error:
@@ -161,14 +161,6 @@ def _check_content_type(headers: Mapping[str, str]) -> None:
         return
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "content-type must be application/json")
-
-
-def check_token(headers: Mapping[str, str], token: str) -> None:
-    """Raises ApiError 401 unless the request carries the token, as the API's clients send their key."""
-    scheme, _, bearer = headers.get("authorization", "").partition(" ")
-    given = [headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
-    if not any(hmac.compare_digest(text.encode("utf-8", "replace"), token.encode()) for text in given):
-        raise ApiError(401, "invalid x-api-key" if any(given) else "x-api-key header is required")
 
 
 def page_headers(origin: str) -> list[tuple[str, str]]:

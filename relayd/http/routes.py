@@ -42,6 +42,7 @@ class Question(Enum):
     LICENSE = "license"
     LICENSE_REFRESH = "license refresh"
     HELLO = "hello"
+    USAGE = "usage"
 
 
 class Page(Enum):
@@ -57,6 +58,7 @@ class Callback(Enum):
 
     HOOKS = "hooks"
     PIECES = "pieces"
+    PLAN = "plan"
     MCP = "mcp"
     TELEMETRY = "telemetry"
 
@@ -78,6 +80,7 @@ ROUTES: dict[Route, tuple[tuple[str, ...], str, str]] = {
     Question.MODEL: (("GET",), r"/v1/models/(?P<name>[\w.:-]{1,128})", "One model, by id or alias."),
     Question.HEALTH: (("GET",), r"/v1/health", "Whether calls can be answered, and what the pool does."),
     Question.STATUS: (("GET",), r"/v1/status", "Processes, queue, recent calls, totals, as JSON."),
+    Question.USAGE: (("GET",), r"/v1/usage", "What the plan has left, tokens and cost, in all and for each key."),
     Question.METRICS: (("GET",), r"/metrics", "The same for Prometheus."),
     Question.VERSION: (("GET",), r"/v1/version", "The version of relayd."),
     Question.AVAILABILITY: (("GET",), r"/v1/availability", "Whether a call would be taken now."),
@@ -89,6 +92,7 @@ ROUTES: dict[Route, tuple[tuple[str, ...], str, str]] = {
     Question.HELLO: (("GET",), r"/api/hello", "A sign of life."),
     Callback.HOOKS: (("POST",), r"/hooks/(?P<secret>[\w-]{16,64})", "Internal: what Claude Code tells about a turn."),
     Callback.PIECES: (("POST",), r"/pieces/(?P<secret>[\w-]{16,64})", "Internal: the pieces of an answer, as they are made."),
+    Callback.PLAN: (("POST",), r"/plan/(?P<secret>[\w-]{16,64})", "Internal: the login's usage limits, as Claude Code has them."),
     Callback.MCP: (("POST",), r"/mcp/(?P<secret>[\w-]{16,64})", "Internal: the client's tools, as Claude Code calls them."),
     Callback.TELEMETRY: (("POST",), r"/telemetry/(?P<secret>[\w-]{16,64})/v1/logs", "Internal: usage and API errors."),
 }

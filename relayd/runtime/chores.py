@@ -1,7 +1,7 @@
 """What the daemon does for itself from time to time, by timers of its own. Owned by `server`.
 
-It tells the service manager that it lives, looks whether `claude` was updated, takes typed messages out of Claude Code's
-list of prompts, and removes what could not be removed before. A chore that fails is tried again in a moment.
+It tells the service manager that it lives, looks whether `claude` or the keys have changed, takes typed messages out of
+Claude Code's list of prompts, and removes what could not be removed before. A chore that fails is tried again in a moment.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Chores:
         notifier: Notifier,
         prompt_history: PromptHistory,
         examine: Callable[[], ev.ClaudeChanged],
-        emit: Callable[[ev.ClaudeChanged], None],
+        emit: Callable[[ev.ClaudeChanged | ev.KeysChanged], None],
+        keys: Callable[[], ev.KeysChanged] | None = None,
     ) -> None:
         self._config = config
         self._loop = loop
@@ -41,6 +42,8 @@ class Chores:
         self._examine = examine
         self._emit = emit
         self._found = examine()
+        self._read_keys = keys
+        self._keys = keys() if keys else None
 
     def __repr__(self) -> str:
         return f"<Chores claude={self._found.fingerprint or 'gone'}>"
@@ -52,6 +55,8 @@ class Chores:
     def begin(self, now: float) -> None:
         """The daemon serves: tell the service manager, and set the timers of what comes again and again."""
         self._loop.set_timer(Chore.BINARY, now + self._config.binary_check_s)
+        if self._read_keys:
+            self._loop.set_timer(Chore.KEYS, now + self._config.binary_check_s)
         self._notifier.tell("READY=1")
         self._watch(now)
 
@@ -73,6 +78,8 @@ class Chores:
                 self._watch(now)
             case Chore.BINARY:
                 self._check_binary(now)
+            case Chore.KEYS:
+                self._check_keys(now)
             case Chore.PROMPT_HISTORY:
                 self._clean_prompt_history(now)
             case Chore.REMOVALS:
@@ -89,6 +96,13 @@ class Chores:
     def _clean_prompt_history(self, now: float) -> None:
         if not self._prompt_history.forget():  # somebody writes
             self._loop.set_timer(Chore.PROMPT_HISTORY, now + self._config.forget_after_s)
+
+    def _check_keys(self, now: float) -> None:
+        self._loop.set_timer(Chore.KEYS, now + self._config.binary_check_s)
+        found = self._read_keys() if self._read_keys else None
+        if found is not None and found != self._keys:
+            self._keys = found
+            self._emit(found)
 
     def _check_binary(self, now: float) -> None:
         self._loop.set_timer(Chore.BINARY, now + self._config.binary_check_s)

@@ -51,6 +51,7 @@ class Server:
         notifier: Notifier,
         reload: Callable[[], Config | None] | None,
         examine: Callable[[], ev.ClaudeChanged],  # the `claude` that is there now, as the core is told of it
+        keys: Callable[[], ev.KeysChanged] | None = None,  # the keys that are there now
     ) -> None:
         self.relay = relay
         self.loop = Loop(self._timer, self._signal, self._write_down)
@@ -60,7 +61,8 @@ class Server:
         self._slots = Slots(config, self.loop, self._facts.append)
         self._clients = Clients(config, self.loop, self._facts.append, relay.access)
         self._performer = Performer(self.loop, self._clients, self._slots, files, config.recent_calls_max, log)
-        self._chores = Chores(config, self.loop, self._slots, notifier, files.prompt_history, examine, self._facts.append)
+        emit = self._facts.append
+        self._chores = Chores(config, self.loop, self._slots, notifier, files.prompt_history, examine, emit, keys)
         self._listener = Listener(listener, self.loop, config.accepts_per_turn, self._clients.accept, self._clients.is_full)
         self._owners = TimerOwners(self.loop, self._clients, self._slots, self._listener, self._chores, self._facts.append)
         self.loop.catch(SIGNALS)  # before anybody is told that it runs

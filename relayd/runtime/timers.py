@@ -63,5 +63,6 @@ class Chore(Enum):
 
     WATCHDOG = "watchdog"
     BINARY = "binary"
+    KEYS = "keys"
     PROMPT_HISTORY = "prompt history"
     REMOVALS = "removals"

@@ -343,7 +343,9 @@ def test_the_table_of_needs_is_what_processes_are_started_with() -> None:
     urls = CallbackUrls(hooks="h", mcp="m", telemetry="t", pieces="p")
     key = LaunchKey("claude-sonnet-5", 1024, Thinking("enabled", 2000), tools=True)
     paths = launch.slot_paths("/s", "/c", "/w", "a", "b")
-    started = launch.build(key, "/claude", "a", paths, "/w", urls, dict(environment.OURS), "", "/bin/mv", "/mod", tells_bodies=True)
+    started = launch.build(
+        key, "/claude", "a", paths, "/w", urls, dict(environment.OURS), "", "/bin/mv", "/mod", tells_bodies=True
+    )
     flags = {word for word in started.argv if word.startswith("--")}
     assert flags == {*FLAGS_OF_ALL, *(flag for need in NEEDS for flag in need.flags)}
     assert {name for need in NEEDS for name in need.variables} <= set(started.env)

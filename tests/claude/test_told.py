@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.anthropic.answer import COUNT_MAX, Usage
-from relayd.claude import hooks, mcp, mod, pieces, telemetry
+from relayd.claude import hooks, mcp, mod, pieces, plan, telemetry
 from relayd.claude.transcript import TranscriptReader
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -360,3 +360,52 @@ def test_the_mod_is_told_whether_to_go_on() -> None:
     some, last = {"kind": "text", "index": 0, "text": "x"}, {"kind": "stop", "stopReason": "end_turn"}
     for sent, is_end in (([some], False), ([some, last], True)):
         assert pieces.read(json.dumps({"step": 0, "from": 0, "pieces": sent}).encode()).end_the_answer is is_end
+
+
+def told_windows(*limits: Any) -> bytes:
+    return json.dumps({"limits": limits}).encode()
+
+
+FIVE = {"kind": "five_hour", "percentUsed": 41, "resetsAt": "2026-11-26T20:47:09.000Z"}
+
+
+def test_the_plans_windows_are_read_as_the_mod_tells_them() -> None:
+    found = plan.read(told_windows(FIVE, {"kind": "seven_day", "percentUsed": 17.5, "resetsAt": "2026-12-01T00:00:00+00:00"}))
+    assert found == (plan.Window("five_hour", 41.0, 1795726029.0), plan.Window("seven_day", 17.5, 1796083200.0))
+    assert plan.read(told_windows()) == ()
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {},
+        1,
+        FIVE | {"kind": 'a"} 1\nrelayd_x 1'},
+        FIVE | {"kind": "x" * 41},
+        FIVE | {"percentUsed": "41"},
+        FIVE | {"percentUsed": -1},
+        FIVE | {"percentUsed": True},
+        FIVE | {"resetsAt": "soon"},
+        FIVE | {"resetsAt": 5},
+        FIVE | {"resetsAt": "0001-01-01T00:00:00+00:00"},
+        FIVE | {"resetsAt": "9999-12-31T23:59:59-23:00"},
+    ],
+)
+def test_a_window_of_another_form_is_an_error_of_one_type(limit: Any) -> None:
+    with pytest.raises(ValueError, match="."):
+        plan.read(told_windows(limit))
+
+
+def test_no_more_windows_than_a_handful() -> None:
+    with pytest.raises(ValueError, match="too many"):
+        plan.read(told_windows(*[FIVE] * 9))
+
+
+@pytest.mark.parametrize(
+    ("told", "usd"),
+    [("0.25", 0.25), (0.25, 0.25), (1, 1.0), ("nan", 0.0), ("1e999", 0.0), (-1, 0.0), ("much", 0.0), ("9" * 9, 0.0)],
+)
+def test_the_cost_of_a_request_is_a_number_or_nothing(told: Any, usd: float) -> None:
+    (fact,) = telemetry.read(json.dumps(export(cost_usd=told)).encode())
+    assert isinstance(fact, telemetry.RequestDone)
+    assert fact.cost_usd == usd

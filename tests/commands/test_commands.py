@@ -7,7 +7,9 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -98,6 +100,45 @@ def test_the_configuration_is_shown_and_checked(tmp_path: pathlib.Path) -> None:
     file.write_text("idel = 3\n")
     wrong = relayd(tmp_path, "config", "check")
     assert (wrong.returncode, wrong.stderr) == (100, f"relayd: {file}: unknown key idel; did you mean idle?\n")
+
+
+def test_a_program_has_a_key_of_its_own(daemon: Callable[..., Harness], tmp_path: pathlib.Path) -> None:
+    """Every program shared one token: whose calls they were nobody could say, and one could not be shut out alone."""
+    made = relayd(tmp_path, "token", "new", "batch", "--model", "claude-sonnet-*", "--calls-per-minute", "1")
+    key, directory = made.stdout.strip(), tmp_path / ".config/relayd"
+    assert (made.returncode, "plain token" in made.stderr, len(key) > 40) == (0, True, True)
+    assert (directory / "keys.json").stat().st_mode & 0o777 == 0o600
+    assert key not in (directory / "keys.json").read_text(), "only a digest is kept"
+    assert relayd(tmp_path, "token", "new", "batch").returncode == 100
+    assert relayd(tmp_path, "token", "new", "a b").returncode == 100
+    assert relayd(tmp_path, "token", "remove").returncode == 100, "relayd's own commands need it"
+    (listed,) = json.loads(relayd(tmp_path, "token", "list", "--json").stdout)
+    assert (listed["name"], listed["models"], listed["calls_per_minute"]) == ("batch", ["claude-sonnet-*"], 1)
+    assert "sha256" not in listed
+
+    harness = daemon(token_file=str(directory / "token"), binary_check_s=0.05)
+    token = relayd(tmp_path, "token", "show").stdout.strip()
+    assert [post(harness.url, ask("echo x"), x_api_key=given)[0] for given in (key, key, token, "wrong")] == [200, 429, 200, 401]
+    assert post(harness.url, ask("echo x", model="claude-opus-4-1"), authorization=f"Bearer {key}")[0] == 403
+    usage = relayd_usage(harness, token)["keys"]
+    assert (usage["batch"]["calls"], usage[""]["calls"]) == (3, 2)
+    records = [json.loads(line) for line in (pathlib.Path(harness.state_dir) / "recent-calls.jsonl").read_text().splitlines()]
+    assert [(r["key"], r["status"]) for r in records] == [("batch", 200), ("batch", 429), ("", 200), ("", 401), ("batch", 403)]
+
+    assert relayd(tmp_path, "token", "revoke", "batch").returncode == 0
+    until(lambda: post(harness.url, ask("echo x"), x_api_key=key)[0] == 401)
+    (directory / "keys.json").write_text("{nonsense")
+    until(lambda: any("the keys stay as they were" in line for line in harness.log))
+    assert post(harness.url, ask("echo x"), x_api_key=token)[0] == 200
+    assert relayd(tmp_path, "token", "revoke", "nobody").returncode == 111, "it is not read anew, so that nothing is lost"
+
+
+def relayd_usage(harness: Harness, token: str) -> dict[str, Any]:
+    """What `/v1/usage` says to who has the token."""
+    asked = urllib.request.Request(harness.url + "/v1/usage", headers={"x-api-key": token})
+    with urllib.request.urlopen(asked) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

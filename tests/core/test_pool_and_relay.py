@@ -16,6 +16,7 @@ from relayd.core.relay import Relay
 from relayd.core.session.states import State
 from relayd.core.timers import CallDue, CallTimer, RelayDue, RelayTimer, SlotDue, SlotTimer
 from relayd.core.viewers import TOKEN_LIMIT_S
+from relayd.http.keys import Keys
 from relayd.http.messages import HttpRequest
 from tests.helpers import told_body
 
@@ -373,7 +374,7 @@ def test_late_facts_about_the_dead_change_nothing() -> None:
 
 def test_a_dashboard_that_never_sends_the_token_is_let_go() -> None:
     """It stayed for ever, with a place of its own and a tick every second."""
-    world = World(replace(NEAR, token="sesame"))
+    world = World(replace(NEAR, keys=Keys("sesame")))
     live = HttpRequest("GET", "/v1/live", "", {"host": "127.0.0.1:7421", "upgrade": "websocket"}, b"")
     for client in (1, 2):
         world.tell(ev.RequestArrived(client, live))
@@ -396,3 +397,54 @@ def test_a_process_that_is_dying_is_waited_for_and_no_other_gives_way() -> None:
     assert world.relay.calls.by_client[first].slot
     assert world.relay.calls.by_client[second].slot is None
     assert world.states() == ["killing", "starting"]
+
+
+def question(world: World, path: str) -> Any:
+    """What a small question is answered."""
+    world.clients += 1
+    world.tell(ev.RequestArrived(world.clients, HttpRequest("GET", path, "", HEADERS, b"")))
+    found = next(o for o in world.orders if isinstance(o, do.Respond) and o.client == world.clients)
+    return json.loads(found.body) if path != "/metrics" else found.body.decode()
+
+
+def told_plan(world: World, secret: str, percent: float) -> int:
+    """The mod tells how much of the five-hour window is used, and that it resets an hour after the epoch; the status."""
+    world.clients += 1
+    limits = [{"kind": "five_hour", "percentUsed": percent, "resetsAt": "1970-01-01T01:00:00Z"}]
+    body = json.dumps({"limits": limits}).encode()
+    world.tell(ev.RequestArrived(world.clients, HttpRequest("POST", f"/plan/{secret}", "", HEADERS, body)))
+    return world.answer(world.clients)[0]
+
+
+def test_what_a_process_tells_of_the_plan_stops_calls_before_a_process_is_touched() -> None:
+    world = World(plan_stop_percent=80)
+    world.boot()
+    secret = next(iter(world.relay.pool.sessions.values())).spec.secret
+    assert told_plan(world, "a" * 22, 99) == 404, "only our own processes are believed"
+    assert question(world, "/v1/usage")["plan"]["known"] is False
+    assert told_plan(world, secret, 81) == 200
+    assert question(world, "/v1/status")["plan"]["windows"][0]["used_percent"] == 81
+    assert 'relayd_plan_used_percent{window="five_hour"} 81' in question(world, "/metrics")
+    status, body = world.answer(world.ask())
+    assert (status, body["error"]["type"]) == (429, "rate_limit_error")
+    assert "81 % of the plan's five-hour window is used" in body["error"]["message"]
+    world.now = 3600.0
+    world.ask()
+    assert len(world.relay.calls.by_number) == 1, "the window has begun anew"
+
+
+def test_the_cost_of_a_call_is_in_its_record_and_in_the_totals() -> None:
+    world = World()
+    world.boot()
+    client = world.ask()
+    slot = world.slot_of(client)
+    attributes = {"event.name": "api_request", "query_source": "repl_main_thread", "cost_usd": "0.25", "output_tokens": "3"}
+    record = {"attributes": [{"key": k, "value": {"stringValue": v}} for k, v in attributes.items()]}
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
+    secret = world.relay.pool.sessions[slot].spec.secret
+    world.tell(ev.RequestArrived(99, HttpRequest("POST", f"/telemetry/{secret}/v1/logs", "", HEADERS, body)))
+    world.finish(slot)
+    assert world.answer(client)[0] == 200
+    assert world.relay.journal.recent[-1].cost_usd == 0.25
+    usage = question(world, "/v1/usage")
+    assert (usage["cost_usd"], usage["keys"][""]["cost_usd"]) == (0.25, 0.25)

@@ -81,7 +81,7 @@ def test_the_page_loads_nothing_from_elsewhere(daemon: Make) -> None:
     status, headers, body = raw(url, "GET", "/")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'self'" in headers["content-security-policy"]
-    for name in ("app.js", "app.css", "xterm/xterm.js", "xterm/xterm.css"):
+    for name in ("app.js", "calls.js", "try.js", "app.css", "xterm/xterm.js", "xterm/xterm.css"):
         assert f'"/dashboard/{name}"'.encode() in body
         assert raw(url, "GET", f"/dashboard/{name}")[0] == 200
         assert b"https://" not in raw(url, "GET", f"/dashboard/{name}")[2] or name.startswith("xterm")
@@ -228,3 +228,15 @@ def test_any_bytes_are_messages_or_the_end(pieces: list[bytes]) -> None:
         messages, _ = server.receive(piece)
         assert all(len(m) <= 100 for m in messages)
     assert isinstance(server.send("x"), bytes)
+
+
+def test_a_page_gets_the_earlier_calls_once_so_that_they_can_be_searched(daemon: Make) -> None:
+    """It had the last 50, and found nothing older."""
+    url = daemon().url
+    for number in range(60):
+        post(url, ask(f"echo {number}", messages=[]))
+    with Page(url) as page:
+        assert len(page.message("calls")["calls"]) == 60
+        status = page.message("status")
+        assert len(status["recent"]) == 50
+        assert sum(calls for _, calls, _ in status["timeline"]["minutes"]) == 60

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from relayd.http.access import Access, Admitted, Refusal
 from relayd.http.budget import BodyBudget
 from relayd.http.http1 import EVENTS_PER_CALL, PIPELINED_MAX_BYTES, Connection, Phase
+from relayd.http.keys import Keys
 from relayd.http.messages import HttpRequest
 from tests.helpers import splits
 
@@ -141,7 +142,7 @@ def test_any_bytes_are_a_request_a_refusal_or_a_wait(data: bytes) -> None:
     assert isinstance(http.next_request(), HttpRequest | Refusal | None)
 
 
-GATED = Access(7421, token="sesame")
+GATED = Access(7421, keys=Keys("sesame"))
 ASKED = b"host: 127.0.0.1:7421\r\ncontent-type: application/json\r\nx-api-key: sesame\r\n"
 
 

@@ -7,6 +7,7 @@ import pytest
 from relayd.errors import ApiError
 from relayd.http import routes
 from relayd.http.access import Access, Admitted, Refusal
+from relayd.http.keys import Keys
 from relayd.http.routes import Callback, Completion, Page, Question
 
 GOOD = {"host": "127.0.0.1:7421", "content-type": "application/json"}
@@ -88,7 +89,7 @@ def test_a_link_to_the_dashboard_may_be_followed() -> None:
 
 
 def test_who_is_refused_after_its_origin_was_admitted_may_read_why() -> None:
-    access = Access(7421, frozenset({MINE}), "sesame")
+    access = Access(7421, frozenset({MINE}), Keys("sesame"))
     for path, route, status in (("/v1/chat/completions", Completion.CHAT, 401), ("/v1/nothing", None, 404)):
         found = judge(path=path, access=access, origin=MINE)
         assert isinstance(found, Refusal)
@@ -96,7 +97,7 @@ def test_who_is_refused_after_its_origin_was_admitted_may_read_why() -> None:
 
 
 def test_the_token_is_asked_for_where_there_is_something_to_see() -> None:
-    access = Access(7421, token="sesame")
+    access = Access(7421, keys=Keys("sesame"))
     for path in ("/v1/messages", "/v1/license/refresh"):
         found = judge(path=path, access=access)
         assert isinstance(found, Refusal)

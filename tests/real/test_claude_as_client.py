@@ -6,7 +6,9 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,18 +24,25 @@ SCHEMA = {
     "additionalProperties": False,
 }
 LIMIT_S = 120
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def result(harness: Harness, claude: str, directory: pathlib.Path, prompt: str, *arguments: str) -> dict[str, Any]:
-    """What `claude -p` says in the end, of a prompt, in a home of its own."""
+    """What `claude -p` says in the end, of a prompt, in a home of its own, as `relayd connect claude-code` sets it up."""
     home = Isolation(str(directory), harness.url).prepare()
+    environ = {name: value for name, value in home.environment().items() if not name.startswith("ANTHROPIC_")}
+    port = {"RELAYD_PORT": str(urlsplit(harness.url).port)}
+    connect = [sys.executable, "-m", "relayd", "connect", "claude-code"]
+    subprocess.run(connect, env=environ | port, cwd=ROOT, capture_output=True, check=True, timeout=LIMIT_S)
+    settings = f"{home.home}/.config/relayd/clients/claude-code.json"
     work = directory / "work"
     work.mkdir()
-    command = [claude, "-p", prompt, "--output-format", "json", "--model", "claude-sonnet-4-6", *arguments]
+    shape = ("--output-format", "json", "--model", "claude-sonnet-4-6")
+    command = [claude, "--settings", settings, "-p", prompt, *shape, *arguments]
     run = subprocess.run(
         command,
         cwd=work,
-        env=home.environment(),
+        env=environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

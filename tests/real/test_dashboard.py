@@ -122,3 +122,25 @@ def test_the_manual_can_be_read_and_walked_through(real: Harness, browser: Brows
     assert page.url == f"{real.url}/docs"
     assert not complaints
     context.close()
+
+
+def test_calls_are_found_opened_and_tried(real: Harness, page: Page) -> None:
+    post(real.url, ask("x", messages=[]))
+    page.goto(real.url)
+    page.locator("#model option").first.wait_for(state="attached")
+    page.locator("#prompt").fill("[[say one two]]")
+    page.locator("#ask").click()
+    page.get_by_text("first text after").wait_for()
+    assert page.locator("#answer").inner_text() == "one two"
+    page.locator("#calls tr", has_text="400").first.wait_for()
+    page.locator("#which").select_option("bad")
+    assert page.locator("#calls tr:not([hidden])", has_text="end_turn").count() == 0
+    page.locator("#which").select_option("good")
+    page.locator("#search").fill("END_turn")
+    opened = page.locator("#calls tr:not([hidden]) .link").first
+    opened.focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("until the first part").wait_for()
+    assert opened.get_attribute("aria-expanded") == "true"
+    page.locator("#search").fill("nothing like this")
+    assert page.get_by_text("until the first part").is_hidden(), "what belongs to a row goes with it"

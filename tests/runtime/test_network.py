@@ -24,6 +24,7 @@ from relayd.claude.launch import Launch, SlotPaths
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.http.http1 import EVENTS_PER_CALL, Connection, Phase
+from relayd.http.keys import Keys
 from relayd.runtime import clients, clock, listener, notify, shared
 from relayd.runtime.channel import Channel
 from relayd.runtime.loop import SPIN_LIMIT
@@ -133,7 +134,7 @@ def test_what_is_refused_is_refused_before_its_body(
     rig: Make, line: str, headers: dict[str, str], status: int, expects: bool
 ) -> None:
     """Host, Origin, token and content type were looked at when 32 MB had been read and kept."""
-    server = rig(near=replace(NEAR, token="sesame"))
+    server = rig(near=replace(NEAR, keys=Keys("sesame")))
     fields = {"content_type": "application/json", "content_length": "32000000", "x_api_key": "sesame"} | headers
     if expects:
         fields["expect"] = "100-continue"
@@ -144,7 +145,7 @@ def test_what_is_refused_is_refused_before_its_body(
 
 
 def test_a_page_may_read_why_it_was_refused(rig: Make) -> None:
-    server = rig(near=replace(NEAR, token="sesame"), allowed_origins="https://mine.example")
+    server = rig(near=replace(NEAR, keys=Keys("sesame")), allowed_origins="https://mine.example")
     client = server.connect(server.head(origin="https://mine.example"))
     status, fields, _ = server.answer(client)
     assert (status, fields["access-control-allow-origin"]) == (401, "https://mine.example")
@@ -539,7 +540,7 @@ def _frame(text: str) -> bytes:
 
 def test_a_frame_that_comes_with_the_handshake_is_delivered(rig: Make) -> None:
     """It was read with the request and thrown away: a page that sent its token at once waited for ever."""
-    server = rig(near=replace(NEAR, token="sesame"))
+    server = rig(near=replace(NEAR, keys=Keys("sesame")))
     client = server.connect(_handshake(server) + _frame('{"token":"sesame"}'))
     data = bytearray()
 

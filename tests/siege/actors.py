@@ -49,6 +49,8 @@ class Process:
             url = json.loads(launch.files[paths.mcp])["mcpServers"][mcp.SERVER]["url"]
         elif name == "pieces":
             url = launch.env[mod.ADDRESS]
+        elif name == "plan":
+            url = launch.env[mod.PLAN_ADDRESS]
         else:
             url = launch.env["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"]
         return "/" + str(url).split("/", 3)[3]

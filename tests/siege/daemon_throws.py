@@ -16,9 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from relayd.http.keys import NamedKey, digest_of, dump
+from relayd.runtime.files import write_private
 from tests.siege.daemon import Daemon
 from tests.siege.methods import Method
-from tests.siege.wire import Client, Got
+from tests.siege.wire import KEY, Client, Got
 
 MODEL = "claude-sonnet-5"
 LIMITS = {
@@ -82,13 +84,23 @@ class Siege:
         """A daemon at rest."""
         if self.daemon is None:
             self.starts += 1
-            self.daemon = Daemon(self.root / str(self.starts), idle=2, max=5, **LIMITS)
+            self.daemon = Daemon(
+                self.root / str(self.starts), idle=2, max=5, token_file=self._keys(), binary_check_s=0.05, **LIMITS
+            )
             self.daemon.__enter__()
             with Client(self.daemon.harness.url) as client:
                 client.ask(_body("echo warm"))
             _until(lambda: self._rests())
             self.base = Base(self.daemon.fds(), len(self.daemon.children()))
         return self.daemon
+
+    def _keys(self) -> str:
+        """A token, and the named key that clients send; the path of the first."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        token = self.root / "token"
+        write_private(str(token), b"siege-token\n")
+        write_private(str(self.root / "keys.json"), dump((NamedKey("siege", digest_of(KEY), ("claude-*",)),)))
+        return str(token)
 
     def _rests(self) -> bool:
         assert self.daemon is not None

@@ -199,7 +199,17 @@ def questions(play: Play) -> None:
     """Everything that is answered at once, beside a call."""
     play.ask("slow a\nb\nc\nd\ne\nf", "slow a\nb\nc\nd\ne\nf")
     play.arm()
-    for path in ("health", "version", "availability", "license", "models", "models?limit=3", "models/claude-sonnet-5", "status"):
+    for path in (
+        "health",
+        "version",
+        "availability",
+        "license",
+        "models",
+        "models?limit=3",
+        "models/claude-sonnet-5",
+        "status",
+        "usage",
+    ):
         play.question("GET", f"/v1/{path}")
     for path in ("/metrics", "/", "/dashboard/app.js", "/api/hello"):
         play.question("GET", path)
@@ -281,6 +291,9 @@ def rich(play: Play) -> None:
         "GET", "/v1/live", upgrade="websocket", connection="upgrade", sec_websocket_key="x", sec_websocket_version="13"
     )
     play.sim.tell(ev.FrameArrived(viewer, json.dumps({"token": "token"})))
+    play.ask("echo named", headers={"x_api_key": "named"})
+    play.sim.tell(ev.KeysChanged("token"))
+    play.question("POST", "/v1/messages", b"{}", x_api_key="named")
     play.settle()
     play.wait(12.0)
 
@@ -373,7 +386,7 @@ SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "messages": (messages, {}),
     "chat": (chat, {}),
     "tools": (tools, {}),
-    "live": (live, {"mod_directory": "/state/mod", "live": True}),
+    "live": (live, {"mod_directory": "/state/mod", "live": True, "plan_stop_percent": 99}),
     "sessions": (sessions, {}),
     "failures": (failures, {"max": 2, "queue_max": 6, "idle": 1}),
     "questions": (questions, {"allowed_origins": "https://mine.example", "assets": {"": ("text/html", b"x")}}),

@@ -21,6 +21,7 @@ from relayd.core import events as ev
 from relayd.core.host import Host
 from relayd.core.relay import Relay
 from relayd.core.timers import Timer
+from relayd.http.keys import Keys, NamedKey, digest_of
 from relayd.http.messages import HttpRequest
 from tests.helpers import told_body
 from tests.siege import methods
@@ -57,6 +58,7 @@ LIMITS: dict[str, Any] = {
     "shutdown_limit_s": 10.0,
 }
 STEP_S = 0.01
+KEY = NamedKey("siege", digest_of("named"), ("claude-*",), 1000, 99)  # where there is a token
 TICK_S = 1e-6  # no clock stands still while something is done
 
 
@@ -65,7 +67,8 @@ class Simulation:
 
     def __init__(self, **flags: Any) -> None:
         near = {name: flags.pop(name) for name in NEAR_FLAGS if name in flags}
-        self.token = str(near.get("token", ""))
+        self.token = str(near.pop("token", ""))
+        near["keys"] = Keys(self.token, (KEY,) if self.token else ())
         self.config = Config(**({"typing": False, "kept": 0} | LIMITS | flags))
         self.relay = Relay(self.config, dataclasses.replace(NEAR, **near), [], 7421)
         self.now = 100.0
@@ -408,3 +411,6 @@ class Simulation:
         attributes = {"event.name": name, "query_source": "repl_main_thread", "model": "m", **fields}
         record = {"attributes": [{"key": k, "value": {"stringValue": str(v)}} for k, v in attributes.items()]}
         self._post(process.door("telemetry"), {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]})
+        if process.has_mod:
+            limit = {"kind": "five_hour", "percentUsed": 95, "resetsAt": "2090-01-01T00:00:00Z"}
+            self._post(process.door("plan"), {"limits": [limit]})

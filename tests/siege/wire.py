@@ -32,6 +32,9 @@ class Got:
         return judge(self.status, self.kind, self.body, is_chat, wanted)
 
 
+KEY = "named"  # what every client sends; daemons without keys ignore it
+
+
 class Client:
     """One connection, made anew when the daemon has closed it."""
 
@@ -65,7 +68,12 @@ class Client:
 
     def bytes_of(self, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
         """A request."""
-        fields = {"host": self._address.netloc, "content-type": "application/json", "content-length": str(len(body))}
+        fields = {
+            "host": self._address.netloc,
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            "x-api-key": KEY,
+        }
         fields |= {k.replace("_", "-"): v for k, v in headers.items()}
         head = "".join(f"{k}: {v}\r\n" for k, v in fields.items())
         return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
