@@ -37,7 +37,7 @@ class Driver:
     def drive(self, session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
         """Apply an event to a session; the orders for the runtime. Never raises."""
         call = self._calls.by_number.get(_call_of(session, event))
-        before = (session.state, session.call)
+        before = (session.state, session.call, session.is_settled)
         try:
             orders = table.drive(session, event, now)
         except Exception as error:
@@ -52,7 +52,7 @@ class Driver:
                 self._pool.sessions.pop(session.slot, None)
                 self._pool.by_secret.pop(session.spec.secret, None)
             orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
-        self.has_changes = self.has_changes or before != (session.state, session.call)
+        self.has_changes = self.has_changes or before != (session.state, session.call, session.is_settled)
         return orders
 
     def _take_parts(self, session: Session) -> tuple[list[Part], Exception | None]:

@@ -37,6 +37,7 @@ from relayd.core.session.states import LEAVING, RESTING, State
 from relayd.core.typing_trial import TypingTrial
 
 LOOK_AGAIN_S = 30.0  # for processes that become too old
+SETTLE_LIMIT_S = 1.0  # for a process to put its turn away: 0.1 s when all is well
 LOOK_SOON_S = 0.05  # when something is missing and may be started at once
 
 
@@ -138,14 +139,18 @@ class Pool:
         found = (s for s in self.sessions.values() if s.state is State.KEPT and s.spec.key == key and s.day == today)
         return [s for s in found if s.digest is not None and s.digest.messages == messages]
 
-    def to_make_room(self) -> Session | None:
-        """The session that gives way to a call: see the theory. None if one is leaving already, or all are at work."""
+    def to_make_room(self, now: float) -> Session | None:
+        """The session that gives way to a call: see the theory. None if one is leaving already, or all are at work, or one has
+        just answered and may take up the call in a moment.
+        """
         sessions = list(self.sessions.values())
         if any(s.state in LEAVING for s in sessions):
             return None
         free = [s for s in sessions if s.is_free]
         if free:
             return min(free, key=lambda s: s.born)
+        if any(s.state is State.KEPT and not s.is_settled and now - s.since < SETTLE_LIMIT_S for s in sessions):
+            return None
         for state in (State.KEPT, State.PARKED):
             resting = [s for s in sessions if s.state is state]
             if resting:

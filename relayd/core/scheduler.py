@@ -106,7 +106,7 @@ class Scheduler:
             return found, []
         if self._pool.has_room:
             return self._pool.spawn((key, Mode.GATE), now, call.request.stream)
-        victim = self._pool.to_make_room()
+        victim = self._pool.to_make_room(now)
         return None, self._driver.drive(victim, ev.Retired("room for a call"), now) if victim is not None else []
 
     def _assign(self, call: Call, session: Session, now: float) -> list[Action]:

@@ -21,6 +21,7 @@ from relayd.http.messages import HttpRequest
 from tests.helpers import told_body
 
 HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
+IDLE = "\x1b]0;✳ Claude Code\x07".encode()
 HEADING = "Claude Code v2.1.330\x1b]0;✳ Claude Code\x07".encode()
 MACHINE = Machine("linux", "bash", "Linux 6")
 NEAR = Host(
@@ -116,6 +117,8 @@ class World:
             },
         }
         self.tell(ev.TranscriptGrew(slot, json.dumps(line).encode() + b"\n"))
+        if slot in self.relay.pool.sessions:
+            self.tell(ev.PtyOutput(slot, IDLE))
 
     def answer(self, client: int) -> tuple[int, Any]:
         found = [o for o in self.orders if isinstance(o, do.Respond) and o.client == client]

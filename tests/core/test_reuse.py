@@ -25,6 +25,7 @@ from tests.core.test_pool_and_relay import World
 from tests.core.test_typing import world_of
 
 BRIEF = {"system": "Be brief."}
+BUSY, IDLE = "\x1b]0;◐ Claude Code\x07".encode(), "\x1b]0;✳ Claude Code\x07".encode()
 
 
 def sessions(world: World, *states: State) -> list[Session]:
@@ -82,6 +83,24 @@ def test_the_next_conversation_is_taken_up_by_a_process_that_has_answered() -> N
     assert all(json.loads(line)["sessionId"] == third.conversation for line in order.transcript.splitlines())
     answer(world, third, "to three")
     assert [o.status for o in world.orders if isinstance(o, do.Respond) and b'"type":"message"' in o.body] == [200, 200, 200]
+
+
+def test_a_process_that_has_not_put_its_turn_away_is_waited_for() -> None:
+    """With four clients the answers were given while Claude Code was still busy: `/resume` came too early, nothing was loaded.
+    After three calls that waited for five seconds nothing was typed for ten minutes: 1.1 calls a second instead of 3.2.
+    """
+    world = world_of(idle=0, kept=1, max=1, refill_delay_s=60)
+    world.boot()
+    session = call(world, "one")
+    carry(world, session)
+    world.finish(session.slot)
+    assert session.state is State.KEPT
+    world.tell(ev.PtyOutput(session.slot, BUSY))  # or still
+    client = world.ask("two")
+    assert (session.call, session.state) == (None, State.KEPT)
+    world.tell(ev.PtyOutput(session.slot, IDLE))
+    assert world.slot_of(client) == session.slot
+    assert session.state is State.LOADING
 
 
 def test_a_prompt_in_the_wrong_conversation_is_blocked() -> None:

@@ -5,6 +5,7 @@ Past the limit the bytes start anew with the text on the screen, without its col
 
 from __future__ import annotations
 
+from relayd.claude import screens
 from relayd.config import Config
 from relayd.terminal.screen import Screen
 
@@ -22,6 +23,11 @@ class Display:
 
     def __repr__(self) -> str:
         return f"<Display {len(self._drawn)} bytes>"
+
+    @property
+    def is_idle(self) -> bool:
+        """True unless its title says that it works."""
+        return not screens.is_busy(self.screen.title)
 
     def feed(self, data: bytes) -> None:
         """Draw output of the process."""

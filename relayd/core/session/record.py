@@ -82,6 +82,11 @@ class Session:
         return self.state in FREE and self.call is None
 
     @property
+    def is_settled(self) -> bool:
+        """True if its title says that it works on nothing: an answer is given before Claude Code has put its turn away."""
+        return self.display.is_idle
+
+    @property
     def is_live(self) -> bool:
         """False once it has begun to end."""
         return self.state in LIVE

@@ -31,6 +31,8 @@ def is_reusable(session: Session) -> bool:
     """True if it may take up another conversation: nothing of the last turn is open, and nothing went wrong in it."""
     if session.state is not State.KEPT or session.turn is None:
         return False
+    if not session.is_settled:  # a command that is typed now would wait, and be taken for a text
+        return False
     is_proven = session.witness is not None and session.witness.verdict is Verdict.EXACT
     return is_proven and session.turn.can_be_followed and session.served < session.spec.config.reuse
 
