@@ -20,7 +20,10 @@ from relayd.http.keys import Keys
 from relayd.http.routes import Callback, Completion, Page, Question, Route
 
 ALLOWED_HEADERS = "*, authorization"
-OWN_HEADERS = ("x-relayd-ignored", "x-relayd-emulated", "x-relayd-inexact", "x-relayd-output-format")
+OWN_HEADERS = (
+    *("x-relayd-ignored", "x-relayd-emulated", "x-relayd-inexact", "x-relayd-witness"),
+    "x-relayd-output-format",
+)
 # The dashboard loads nothing from elsewhere; the terminal sets styles of its own.
 PAGE_POLICY = (
     (

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import socket
 from enum import Enum
+from typing import assert_never
 
 from relayd.config import Config
 from relayd.core import events as ev
@@ -30,7 +31,6 @@ from relayd.runtime.shared import Shared
 from relayd.runtime.timers import ChannelTimer, Deadline
 
 HEAD_READ_BYTES = 16 * 1024  # of lines of three bytes, the shortest, 15 ms of work for h11
-PHASE_LIMITS = {Phase.IDLE: "idle_limit_s", Phase.HEAD: "header_limit_s", Phase.BODY: "body_limit_s"}
 
 
 class Stage(Enum):
@@ -301,8 +301,9 @@ class Channel:
         if phase is self._phase:
             return
         self._phase = phase
-        if phase in PHASE_LIMITS:
-            self._loop.set_timer(self._phase_timer, now + getattr(self._config, PHASE_LIMITS[phase]))
+        limit_s = _limit_s(phase, self._config)
+        if limit_s is not None:
+            self._loop.set_timer(self._phase_timer, now + limit_s)
         else:
             self._loop.cancel_timer(self._phase_timer)
         self._take_place(now)
@@ -373,3 +374,18 @@ class Channel:
     def close(self) -> None:
         """Close the socket. Called by the loop."""
         self._socket.close()
+
+
+def _limit_s(phase: Phase, config: Config) -> float | None:
+    """How long a client may take in this phase; None where it is our turn."""
+    match phase:
+        case Phase.IDLE:
+            return config.idle_limit_s
+        case Phase.HEAD:
+            return config.header_limit_s
+        case Phase.BODY:
+            return config.body_limit_s
+        case Phase.ANSWERING | Phase.CLOSING:
+            return None
+        case _:
+            assert_never(phase)
