@@ -184,7 +184,8 @@ class Call:
             headers = [*self._headers(JSON_TYPE, now), *answers.error_headers(error)]
             self._orders.append(do.Respond(self.client, error.status, headers, body))
         self.stage = Stage.DONE  # whatever goes wrong from here on, the client has its error
-        return self._take() + self.close()
+        self._orders += self.close()
+        return self._take()
 
     def close(self) -> list[Action]:
         """Nothing more will be sent."""

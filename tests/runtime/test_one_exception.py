@@ -113,6 +113,7 @@ def traffic(server: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     drips = server.head("POST /v1/messages", content_type="application/json", transfer_encoding="chunked")
     sent = [
         server.head() * 3,
+        server.head(origin="http://elsewhere.example"),
         server.head("POST /v1/messages", content_type="application/json", content_length="1", expect="100-continue"),
         server.post(b"x" * 70_000, "/v1/license/refresh"),
         server.post(b"{")[:-1],
@@ -179,7 +180,7 @@ def test_most_methods_were_called(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
         traffic(server, monkeypatch)
         server.health()
     expected = {f"{owner.__name__}.{name}" for owner, name in methods() if owner not in DAEMONS_OWN}
-    assert expected - reached == NOT_REACHED
+    assert expected - reached <= NOT_REACHED  # whether bytes of the queue are merged hangs on the kernel
 
 
 def test_a_loop_that_never_turns_ends_the_daemon(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -357,6 +357,42 @@ def reused(play: Play) -> None:
     play.wait(5.0)
 
 
+def responses(play: Play) -> None:
+    """OpenAI's newer shape: whole, streamed, stored, with tools of several kinds."""
+
+    def ask(said: Any, **fields: Any) -> int:
+        return play.question("POST", "/v1/responses", {"model": MODEL, "input": said, **fields})
+
+    picture = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+    function = {"type": "function", "name": "get", "description": "Gets", "parameters": TOOL["input_schema"]}
+    ask("slow a\nb\nc", stream=True)
+    play.arm()
+    said = [{"type": "input_text", "text": "echo look"}, {"type": "input_image", "image_url": picture}]
+    schema = {"type": "json_schema", "name": "n", "schema": {"type": "object"}}
+    ask([{"role": "user", "content": said}], instructions="Be brief.", reasoning={"effort": "low", "summary": "auto"})
+    ask('echo {"a":1}', text={"format": schema}, stream=True)
+    ask("hang", stream=True)
+    ask("fail rate_limit API Error: Request rejected (429) · slow", stream=True)
+    for is_stream in (False, True):
+        asked = ask("tool r", tools=[function, {"type": "custom", "name": "free"}, {"type": "local_shell"}], stream=is_stream)
+    first = ask("tool r", tools=[function])
+    play.settle()
+    value = play.value(first)
+    for call in (item for item in value.get("output", ()) if item["type"] == "function_call"):
+        brought = {"type": "function_call_output", "call_id": call["call_id"], "output": "a result"}
+        ask([brought], previous_response_id=value["id"], tools=[function], stream=True)
+        thought = {"type": "reasoning", "summary": [], "encrypted_content": "nonsense"}
+        ask([{"role": "user", "content": "tool r"}, thought, call, brought], tools=[function], store=False)
+    play.settle()
+    for method, tail in (("GET", ""), ("GET", "/input_items"), ("DELETE", ""), ("GET", "")):
+        play.question(method, f"/v1/responses/{value.get('id', 'resp_none')}{tail}")
+    play.question("POST", "/v1/responses/input_tokens", {"model": MODEL, "input": "hi"})
+    ask("echo on", previous_response_id="resp_none")
+    ask(5)
+    play.sim.leave(asked)
+    play.settle()
+
+
 def updates(play: Play) -> None:
     """Another binary, another configuration, under a call."""
     play.ask("slow a\nb\nc", "slow a\nb\nc", stream=True)
@@ -391,6 +427,7 @@ SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "failures": (failures, {"max": 2, "queue_max": 6, "idle": 1}),
     "questions": (questions, {"allowed_origins": "https://mine.example", "assets": {"": ("text/html", b"x")}}),
     "typed": (typed, {"typing": True, "kept": 2, "mover": "/bin/mv"}),
+    "responses": (responses, {}),
     "reused": (reused, {"typing": True, "kept": 1, "idle": 1, "max": 2}),
     "rich": (rich, {"token": "token"}),
     "strays": (strays, {"idle": 1}),
