@@ -30,11 +30,15 @@ def run(real: Harness, command: list[str], cwd: pathlib.Path) -> subprocess.Comp
     return subprocess.run(command, env=environ, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
+# Over twenty launch keys, so as many starts: half a minute alone, two on a machine that is in use.
+LONG = pytest.mark.skipif(not os.environ.get("TEST_LONG"), reason="TEST_LONG is not set")
+
+
 @pytest.mark.parametrize(
     ("venv", "script"),
     [
         ("agents", "openai_sdk"),
-        ("agents", "openai_responses"),
+        pytest.param("agents", "openai_responses", marks=LONG),
         ("openai-agents", "openai_agents"),
         ("agents", "pydantic_ai_agent"),
         ("litellm", "litellm_calls"),
