@@ -57,9 +57,18 @@ class Expected:
         )
 
     def is_continued_by(self, body: dict[str, Any]) -> bool:
-        """True if a body goes on after this conversation: Claude Code has an answer to it, and asks for more by itself."""
-        messages = _list(body, "messages")
-        return len(messages) > len(self._messages) and not self._conversation(messages[: len(self._messages)])
+        """True if a body goes on after this conversation: Claude Code has an answer to it, and asks for more by itself. After an
+        answer without a word its request is added to the last message.
+        """
+        messages, count = _list(body, "messages"), len(self._messages)
+        if len(messages) < count:
+            return False
+        last = _dict(messages[count - 1])
+        own = len(self._messages[-1]["content"])
+        content = last.get("content")
+        is_longer = len(messages) > count or (isinstance(content, list) and len(content) > own)
+        begin = [*messages[: count - 1], last | {"content": content[:own]} if isinstance(content, list) else last]
+        return is_longer and not self._conversation(begin)
 
     def _tools(self, body: dict[str, Any]) -> str:
         wanted = sorted((mcp.on_the_wire(tool) for tool in self._request.tools), key=lambda tool: str(tool["name"]))

@@ -171,6 +171,17 @@ def test_a_continuation_is_told_from_a_change() -> None:
     assert not expected(TALK).is_continued_by(more)
 
 
+def test_a_request_after_an_answer_without_a_word_is_a_continuation() -> None:
+    """Claude Code adds to the last message that nothing was said. The client's answer is the empty one."""
+    more = body_of(TALK)
+    more["messages"][-1]["content"].append({"type": "text", "text": "Nothing was said: go on."})
+    assert expected(TALK).is_continued_by(more)
+    del more["messages"][-1]["content"][0]
+    assert not expected(TALK).is_continued_by(more)
+    del more["messages"][-1]
+    assert not expected(TALK).is_continued_by(more)
+
+
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"a": 1} {'])
 def test_what_is_no_body_is_said_to_be_none(data: bytes) -> None:
     with pytest.raises(ValueError, match="JSON|object|unexpected|characters|zero-length|EOF"):
