@@ -67,8 +67,12 @@ class Expected:
         own = len(self._messages[-1]["content"])
         content = last.get("content")
         is_longer = len(messages) > count or (isinstance(content, list) and len(content) > own)
-        begin = [*messages[: count - 1], last | {"content": content[:own]} if isinstance(content, list) else last]
-        return is_longer and not self._conversation(begin)
+        begin = last | {"content": [_unjoined(block) for block in content[:own]]} if isinstance(content, list) else last
+        wanted = self._messages[-1] | {"content": [_unjoined(block) for block in self._messages[-1]["content"]]}
+        is_same = (
+            _content(begin.get("content"), wanted["content"], self._is_inexact) is None and begin.get("role") == wanted["role"]
+        )
+        return is_longer and is_same and self._conversation(messages[: count - 1]) == f"messages.{count - 1}"
 
     def _tools(self, body: dict[str, Any]) -> str:
         wanted = sorted((mcp.on_the_wire(tool) for tool in self._request.tools), key=lambda tool: str(tool["name"]))
@@ -129,6 +133,12 @@ def _plain(block: Block) -> Block:
     if isinstance(inner, str):
         return block | {"content": [{"type": "text", "text": inner}]}
     return block | {"content": [_bare(each) for each in inner]}
+
+
+def _unjoined(block: Any) -> Block:
+    """A text without the line break that joins it to what Claude Code has added behind it."""
+    found = _dict(block)
+    return found | {"text": found["text"].removesuffix("\n")} if isinstance(found.get("text"), str) else found
 
 
 def _calls_last(blocks: list[Block]) -> list[Block]:

@@ -174,6 +174,7 @@ def test_a_continuation_is_told_from_a_change() -> None:
 def test_a_request_after_an_answer_without_a_word_is_a_continuation() -> None:
     """Claude Code adds to the last message that nothing was said. The client's answer is the empty one."""
     more = body_of(TALK)
+    more["messages"][-1]["content"][-1]["text"] += "\n"
     more["messages"][-1]["content"].append({"type": "text", "text": "Nothing was said: go on."})
     assert expected(TALK).is_continued_by(more)
     del more["messages"][-1]["content"][0]
