@@ -33,7 +33,7 @@ from relayd.core.launcher import Launcher
 from relayd.core.prefixes import Prefixes
 from relayd.core.session.record import Session
 from relayd.core.session.reuse import distance, is_reusable, mode_of
-from relayd.core.session.states import LEAVING, RESTING, State
+from relayd.core.session.states import AT_WORK, LEAVING, RESTING, State
 from relayd.core.typing_trial import TypingTrial
 
 LOOK_AGAIN_S = 30.0  # for processes that become too old
@@ -263,6 +263,7 @@ class Pool:
         """The kinds of which too few are free. `coming`: sessions that are about to be."""
         sessions = [s for s in self.sessions.values() if s.slot not in going]
         free = [(s.spec.key, mode_of(s)) for s in sessions if s.is_free or s.slot in coming]
+        free += self._soon_free(sessions, now)
         missing = []
         for kind in self._wanted(now):
             if kind in free:
@@ -270,6 +271,17 @@ class Pool:
             else:
                 missing.append(kind)
         return missing
+
+    def _soon_free(self, sessions: list[Session], now: float) -> list[Kind]:
+        """Of the sessions at work, those that will be more than are kept, and free for another conversation: a start in the place
+        of one of them would slow the calls, and be one too many when these have ended.
+        """
+        if not self.types(now):
+            return []
+        at_work = [s for s in sessions if s.state in AT_WORK and s.served < self._config.reuse]
+        kept = sum(s.state is State.KEPT for s in sessions)
+        spare = kept + len(at_work) - self._config.keeps
+        return [(s.spec.key, Mode.PROMPT) for s in at_work[: max(0, spare)]]
 
     def _surplus(self, now: float, going: set[str]) -> list[Session]:
         """Free sessions that are not wanted any more, or more than are."""

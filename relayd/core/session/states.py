@@ -28,7 +28,8 @@ class State(Enum):
 
 
 FREE = frozenset((State.SPAWNING, State.WAITING, State.READY, State.PRIMING, State.PRIMED))
+AT_WORK = frozenset((State.LOADING, State.STARTING, State.RUNNING, State.TYPING))
 RESTING = frozenset((State.PARKED, State.KEPT))  # it has answered, and holds the conversation for the next call
-LIVE = FREE | RESTING | frozenset((State.LOADING, State.STARTING, State.RUNNING, State.TYPING))
+LIVE = FREE | RESTING | AT_WORK
 DYING = frozenset(State) - LIVE
 LEAVING = frozenset((State.KILLING, State.REAPING, State.DRAINING))  # its place in the pool comes free by itself
