@@ -207,6 +207,7 @@ class Pool:
         extra = self._kept_too_many()
         prime = self._prime(now, {s.slot for s, _ in retire}, extra)
         taken = {s.slot for s, _ in prime}
+        taken |= self._spared(extra, self._missing(now, {s.slot for s, _ in retire}, taken), now)
         extra = [s for s in extra if s.slot not in taken]
         if now < self._refill_at:
             return Plan(retire + [(s, "it cannot be used again") for s in extra if not self._may_go_on(s, now)], [], prime)
@@ -217,6 +218,16 @@ class Pool:
         if len(missing) > room:
             return Plan(retire + [(s, "room for what is needed") for s in surplus[:1]], missing[: max(0, room)], prime)
         return Plan(retire + [(s, "not needed any more") for s in surplus], missing, prime)
+
+    def _spared(self, extra: list[Session], missing: list[Kind], now: float) -> set[str]:
+        """Of the sessions that are more than are kept, those that stand for a free process: the next call takes them up."""
+        found = set()
+        for session in extra:
+            kind = (session.spec.key, Mode.PROMPT)
+            if kind in missing and self._may_go_on(session, now):
+                missing.remove(kind)
+                found.add(session.slot)
+        return found
 
     def _kept_too_many(self) -> list[Session]:
         """The sessions that rest with a conversation and are more than are kept, the one that has rested longest first."""
@@ -245,7 +256,9 @@ class Pool:
 
     def next_look(self, now: float) -> float:
         """When `plan` is worth asking again."""
-        return max(self._refill_at, now + LOOK_SOON_S) if self._missing(now, set()) else now + LOOK_AGAIN_S
+        spared = self._spared(self._kept_too_many(), self._missing(now, set()), now)
+        missing = self._missing(now, set(), spared)
+        return max(self._refill_at, now + LOOK_SOON_S) if missing else now + LOOK_AGAIN_S
 
     def _is_too_old(self, session: Session, now: float) -> bool:
         waits = session.is_free and session.state in (State.WAITING, State.READY, State.PRIMED)
