@@ -198,8 +198,10 @@ class Call:
         return orders
 
     def _whole(self, answer: Answer, now: float) -> list[Action]:
-        response = do.Respond(self.client, 200, self._headers(JSON_TYPE, now), self._encoder.whole(answer))
-        return [response, *self.close()]
+        self._orders.append(do.Respond(self.client, 200, self._headers(JSON_TYPE, now), self._encoder.whole(answer)))
+        self.stage = Stage.DONE  # whatever goes wrong from here on, the client has its answer
+        self._orders += self.close()
+        return self._take()
 
     def _stream(self, part: Part, now: float) -> None:
         if self.stage is not Stage.STREAMING:

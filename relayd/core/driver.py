@@ -98,11 +98,12 @@ class Driver:
 
     def end_call(self, call: Call, error: ApiError, now: float) -> list[Action]:
         """End a call with an error, and its process, if it has one. Never raises."""
+        orders: list[Action] = []
         try:
-            orders = call.fail(error, now)
+            orders += call.fail(error, now)
             orders += self._calls.remove(call, now)
         except Exception as bug:
-            return self.fail_call(call, bug, now)
+            return orders + self.fail_call(call, bug, now)
         try:
             orders += self._abandon_process(call, now)
         except Exception as bug:  # costs the process its time to tidy up; the client has its error in any case
