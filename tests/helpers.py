@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from relayd.anthropic.request import MessagesRequest
 from relayd.claude import mcp
 from relayd.claude.capabilities import NEEDS, is_older
@@ -42,6 +44,19 @@ def told_body(request: MessagesRequest) -> bytes:
         "stream": True,
     }
     return json.dumps(body | extra_body(key_of(request))).encode()
+
+
+@contextlib.contextmanager
+def connected(family: int, host: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection at this address: the client's and the server's. Skips where the machine does not have it."""
+    with socket.socket(family) as listener:
+        try:
+            listener.bind((host, 0))
+        except OSError:
+            pytest.skip("no such address on this machine")
+        listener.listen()
+        with socket.create_connection(listener.getsockname()[:2]) as client, listener.accept()[0] as accepted:
+            yield client, accepted
 
 
 def connect(url: str) -> socket.socket:

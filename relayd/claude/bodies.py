@@ -17,8 +17,9 @@ from typing import Any
 from relayd import codec
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.conversation_rules import Message
-from relayd.anthropic.request import MessagesRequest
+from relayd.anthropic.request import CACHE, MessagesRequest
 from relayd.claude import mcp
+from relayd.claude.reminders import is_reminder
 
 DIRECTORY = "bodies"  # in the slot's directory
 ADDRESS = "OTEL_LOG_RAW_API_BODIES"
@@ -26,7 +27,6 @@ REQUEST_END = ".request.json"
 OWN_SYSTEM_BLOCKS = 2
 REDACTED_KINDS = ("thinking", "redacted_thinking")
 IN_ORDER = ("input", "input_schema")  # the order of keys counts inside
-CACHE = "cache_control"
 BODY_MAX_BYTES = 2 * 1024 * 1024  # a larger one is not compared: reading its JSON would hold the loop for over 5 ms
 
 
@@ -53,7 +53,7 @@ class Expected:
             _parameters(self._parameters, body)
             or _system(self._request.system, body)
             or self._tools(body)
-            or self._conversation(_list(body, "messages"))
+            or self._conversation(_list(body, "messages"), self._messages)
         )
 
     def is_continued_by(self, body: dict[str, Any]) -> bool:
@@ -61,18 +61,13 @@ class Expected:
         answer without a word its request is added to the last message.
         """
         messages, count = _list(body, "messages"), len(self._messages)
-        if len(messages) < count:
+        *before, last = self._messages
+        content = _blocks(_dict(messages[count - 1]).get("content")) if len(messages) >= count else []
+        if len(messages) < count or (len(messages) == count and len(content) <= len(last["content"])):
             return False
-        last = _dict(messages[count - 1])
-        own = len(self._messages[-1]["content"])
-        content = last.get("content")
-        is_longer = len(messages) > count or (isinstance(content, list) and len(content) > own)
-        begin = last | {"content": [_unjoined(block) for block in content[:own]]} if isinstance(content, list) else last
-        wanted = self._messages[-1] | {"content": [_unjoined(block) for block in self._messages[-1]["content"]]}
-        is_same = (
-            _content(begin.get("content"), wanted["content"], self._is_inexact) is None and begin.get("role") == wanted["role"]
-        )
-        return is_longer and is_same and self._conversation(messages[: count - 1]) == f"messages.{count - 1}"
+        own = messages[count - 1] | {"content": [_unjoined(block) for block in content[: len(last["content"])]]}
+        wanted = last | {"content": [_unjoined(block) for block in last["content"]]}
+        return not self._conversation([*messages[: count - 1], own], [*before, wanted])
 
     def _tools(self, body: dict[str, Any]) -> str:
         wanted = sorted((mcp.on_the_wire(tool) for tool in self._request.tools), key=lambda tool: str(tool["name"]))
@@ -83,17 +78,14 @@ class Expected:
         differ = (n for n, (got, want) in enumerate(zip(found, wanted, strict=True)) if not _same(got, want, is_inexact))
         return next((f"tools.{number}" for number in differ), "")
 
-    def _conversation(self, messages: list[Any]) -> str:
-        for number, want in enumerate(self._messages):
-            if number >= len(messages):
-                return f"messages.{number}"
-            got = _dict(messages[number])
+    def _conversation(self, messages: list[Any], wanted: list[dict[str, Any]]) -> str:
+        for number, (got, want) in enumerate(zip(map(_dict, messages), wanted, strict=False)):
             if got.get("role") != want["role"]:
                 return f"messages.{number}.role"
             place = _content(got.get("content"), want["content"], self._is_inexact)
             if place is not None:
                 return f"messages.{number}.content.{place}"
-        return f"messages.{len(self._messages)}" if len(messages) > len(self._messages) else ""
+        return f"messages.{min(len(messages), len(wanted))}" if len(messages) != len(wanted) else ""
 
 
 def read(data: bytes) -> dict[str, Any]:
@@ -107,8 +99,8 @@ def _expected(message: Message) -> dict[str, Any]:
 
 def _content(value: Any, wanted: list[Block], is_inexact: bool) -> int | None:
     """The number of the first block that differs; None if none does."""
-    found = [{"type": "text", "text": value}] if isinstance(value, str) else [_plain(_bare(block)) for block in value or []]
-    while len(found) > len(wanted) and _is_reminder(found[0]) and not _same(found[0], wanted[0], False):
+    found = [_plain(_bare(block)) for block in _blocks(value)]
+    while len(found) > len(wanted) and is_reminder(str(found[0].get("text", ""))) and not _same(found[0], wanted[0], False):
         del found[0]
     if is_inexact:
         found, wanted = _calls_last(found), _calls_last(wanted)
@@ -118,9 +110,9 @@ def _content(value: Any, wanted: list[Block], is_inexact: bool) -> int | None:
     return None if len(found) == len(wanted) else min(len(found), len(wanted))
 
 
-def _is_reminder(block: Block) -> bool:
-    text = block.get("text")
-    return isinstance(text, str) and text.startswith("<system-reminder>\n") and text.rstrip("\n").endswith("</system-reminder>")
+def _blocks(value: Any) -> list[Any]:
+    """The content of a message; a text counts as one block."""
+    return [{"type": "text", "text": value}] if isinstance(value, str) else value or []
 
 
 def _plain(block: Block) -> Block:

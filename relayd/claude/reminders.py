@@ -29,6 +29,11 @@ class Machine:
     os_version: str
 
 
+def is_reminder(text: str) -> bool:
+    """True for a text block that Claude Code adds around a conversation, not the client."""
+    return text.startswith("<system-reminder>\n") and text.rstrip("\n").endswith("</system-reminder>")
+
+
 def takes_system_role(model: str) -> bool:
     """True if the model takes messages of the role `system`."""
     return Does.SYSTEM in models.facts(model).does

@@ -11,7 +11,7 @@ import os
 from relayd.commands import client_files
 from relayd.commands.clients import CLIENTS, Client, Endpoint, find
 from relayd.commands.context import Context, table
-from relayd.daemon import key_file, user_files
+from relayd.daemon import key_file, machine, user_files
 from relayd.errors import EXIT_OK, ConfigError
 
 NO_KEY = "unused"
@@ -45,8 +45,7 @@ def places(context: Context) -> dict[str, str]:
 
 
 def _endpoint(context: Context, key: str) -> Endpoint:
-    host = f"[{context.config.host}]" if ":" in context.config.host else context.config.host
-    return Endpoint(f"http://{host}:{context.config.port}", key, context.config.warm_model)
+    return Endpoint(machine.base_url(context.config.host, context.config.port), key, context.config.warm_model)
 
 
 def _filled(text: str, context: Context, at: Endpoint) -> str:

@@ -7,7 +7,6 @@ import os
 import secrets
 import sys
 import time
-from typing import Any
 
 from relayd.commands.context import Context, table
 from relayd.daemon import key_file, user_files
@@ -51,7 +50,7 @@ def _new_key(context: Context, token_path: str) -> str:
 
 
 def _list(context: Context) -> None:
-    found: list[dict[str, Any]] = key_file.listed(key_file.path_of(context.config, context.environ))
+    found = key_file.listed(key_file.path_of(context.config, context.environ))
     rows = [
         (
             key["name"],
@@ -62,7 +61,7 @@ def _list(context: Context) -> None:
         )
         for key in found
     ]
-    context.show([{k: v for k, v in key.items() if k != "sha256"} for key in found], table(rows, LIST_HEAD))
+    context.show(found, table(rows, LIST_HEAD))
 
 
 def _remove(context: Context, path: str) -> None:

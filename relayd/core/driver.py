@@ -42,9 +42,9 @@ class Driver:
             orders = table.drive(session, event, now)
         except Exception as error:
             orders = self._fail(session, error, now)
-        parts, bug = self._take_parts(session)
+        parts, session.parts = session.parts, []
         if call is not None and call.slot == session.slot:
-            orders += self._deliver(call, parts, now) if bug is None else self.fail_call(call, bug, now)
+            orders += self._deliver(call, parts, now)
         try:
             orders += self._keep_books(session, parts, now)
         except Exception as error:  # costs the pool what it would have learned, not the place, nor what the event has led to
@@ -54,14 +54,6 @@ class Driver:
             orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
         self.has_changes = self.has_changes or before != (session.state, session.call, session.is_settled)
         return orders
-
-    def _take_parts(self, session: Session) -> tuple[list[Part], Exception | None]:
-        """What the event has brought for the call, or the bug by which it is lost."""
-        try:
-            return session.take_parts(), None
-        except Exception as error:
-            session.parts = []
-            return [], error
 
     def _deliver(self, call: Call, parts: list[Part], now: float) -> list[Action]:
         orders: list[Action] = []

@@ -106,10 +106,11 @@ class Pool:
 
     def free(self, request: MessagesRequest, key: LaunchKey, now: float, by_keys: bool) -> Session | None:
         """The process that serves this call best. `by_keys`: the message may be typed, so one at its prompt will do."""
-        fits = [s for s in self.sessions.values() if s.is_free and s.spec.key == key]
+        others = list(self.sessions.values())
+        fits = [s for s in others if s.is_free and s.spec.key == key]
         fits = [s for s in fits if by_keys or mode_of(s) is not Mode.PROMPT]
         fits = [s for s in fits if s.calls.may_offer(request.tools)]
-        fits = [s for s in fits if self._typing.may_wait_for(s, list(self.sessions.values()))]
+        fits = [s for s in fits if self._typing.may_wait_for(s, others)]
         found = min(fits, key=lambda s: (distance(s, request, now), s.born), default=None)
         if by_keys and (found is None or found.state is State.SPAWNING):
             return self._reusable(request, key, now) or found
@@ -204,10 +205,11 @@ class Pool:
     def plan(self, now: float) -> Plan:
         """What to retire because it is too old or too much, and what to start."""
         retire = [(s, "too old") for s in self.sessions.values() if self._is_too_old(s, now)]
+        going = {s.slot for s, _ in retire}
         extra = self._kept_too_many()
-        prime = self._prime(now, {s.slot for s, _ in retire}, extra)
-        taken = {s.slot for s, _ in prime}
-        taken |= self._spared(extra, self._missing(now, {s.slot for s, _ in retire}, taken), now)
+        spared = self._spared(extra, going, now)
+        prime = self._prime(spared, going, now)
+        taken = {s.slot for s in spared}
         extra = [s for s in extra if s.slot not in taken]
         if now < self._refill_at:
             return Plan(retire + [(s, "it cannot be used again") for s in extra if not self._may_go_on(s, now)], [], prime)
@@ -219,14 +221,16 @@ class Pool:
             return Plan(retire + [(s, "room for what is needed") for s in surplus[:1]], missing[: max(0, room)], prime)
         return Plan(retire + [(s, "not needed any more") for s in surplus], missing, prime)
 
-    def _spared(self, extra: list[Session], missing: list[Kind], now: float) -> set[str]:
-        """Of the sessions that are more than are kept, those that stand for a free process: the next call takes them up."""
-        found = set()
+    def _spared(self, extra: list[Session], going: set[str], now: float) -> list[Session]:
+        """Of the sessions that are more than are kept, those that stand for a free process that is missing: the next call takes
+        them up.
+        """
+        found, missing = [], self._missing(now, going)
         for session in extra:
             kind = (session.spec.key, Mode.PROMPT)
             if kind in missing and self._may_go_on(session, now):
                 missing.remove(kind)
-                found.add(session.slot)
+                found.append(session)
         return found
 
     def _kept_too_many(self) -> list[Session]:
@@ -234,30 +238,22 @@ class Pool:
         kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
         return kept[: max(0, len(kept) - self._config.keeps)]
 
-    def _prime(self, now: float, going: set[str], extra: list[Session]) -> list[tuple[Session, Held]]:
-        """Which prefixes to load into which processes: those that wait at their prompt, and of `extra`, those that rest with a
-        conversation and are more than are kept, as many as free processes of their kind are missing.
-        """
+    def _prime(self, spared: list[Session], going: set[str], now: float) -> list[tuple[Session, Held]]:
+        """Which prefixes to load into which processes: those that wait at their prompt, and those that stand for one."""
         if not self.types(now):
             return []
         found: list[tuple[Session, Held]] = []
-        missing = self._missing(now, going)
-        ready = [s for s in self.sessions.values() if s.state is State.READY and s.is_free]
-        for session in ready + [s for s in extra if self._may_go_on(s, now)]:
+        ready = [s for s in self.sessions.values() if s.state is State.READY and s.is_free and s.slot not in going]
+        for session in ready + spared:
             prefix = self.prefixes.best(session.spec.key, now, self._config.key_memory_s)
-            if prefix is None or session.slot in going or not session.calls.may_offer(prefix.tools):
-                continue
-            if session.state is State.KEPT:
-                if (session.spec.key, Mode.PROMPT) not in missing:
-                    continue
-                missing.remove((session.spec.key, Mode.PROMPT))
-            found.append((session, prefix))
+            if prefix is not None and session.calls.may_offer(prefix.tools):
+                found.append((session, prefix))
         return found
 
     def next_look(self, now: float) -> float:
         """When `plan` is worth asking again."""
-        spared = self._spared(self._kept_too_many(), self._missing(now, set()), now)
-        missing = self._missing(now, set(), spared)
+        spared = self._spared(self._kept_too_many(), set(), now)
+        missing = self._missing(now, set(), {s.slot for s in spared})
         return max(self._refill_at, now + LOOK_SOON_S) if missing else now + LOOK_AGAIN_S
 
     def _is_too_old(self, session: Session, now: float) -> bool:

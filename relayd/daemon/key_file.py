@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import Any
 
 from relayd.config import Config
 from relayd.daemon.user_files import read_token, token_path
@@ -74,9 +74,9 @@ def revoke(path: str, name: str) -> None:
     _write(path, left)
 
 
-def listed(path: str) -> list[dict[str, object]]:
+def listed(path: str) -> list[dict[str, Any]]:
     """Each key without its digest."""
-    return [replace(key, sha256="").as_json() for key in read(path)]
+    return [{name: value for name, value in key.as_json().items() if name != "sha256"} for key in read(path)]
 
 
 def _write(path: str, named: tuple[NamedKey, ...]) -> None:

@@ -39,7 +39,7 @@ def describe(
         state_dir=places.state,
         config_dir=claude_directory(environ),
         workspace=places.workspace,
-        base_url=f"http://{_bracket(config.host)}:{port}",
+        base_url=base_url(config.host, port),
         environment=child_environment,
         telemetry=config.telemetry and not environment.has_own_telemetry(environ),
         machine=_machine(environ),
@@ -72,8 +72,9 @@ def _write_mod(state: str) -> str:
     return root
 
 
-def _bracket(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def base_url(host: str, port: int) -> str:
+    """Where the daemon is reached."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _clock(form: str, zone: datetime.timezone | None) -> Callable[[float], str]:

@@ -16,11 +16,10 @@ from typing import Any
 
 from relayd.anthropic import blocks
 from relayd.claude import mcp
-from relayd.doctor.script import is_envelope
+from relayd.claude.bodies import IN_ORDER, OWN_SYSTEM_BLOCKS
+from relayd.claude.reminders import is_reminder
 
-OWN_SYSTEM_BLOCKS = 2
 UNSEEN = ("cache_control",)
-IN_ORDER = ("input", "input_schema")
 
 
 def differences(sent: dict[str, Any], received: dict[str, Any], named: str = "") -> list[str]:
@@ -58,7 +57,7 @@ def without_reminders(sent: dict[str, Any], received: dict[str, Any]) -> dict[st
     for number, message in enumerate(received["messages"]):
         mine = _blocks(expected_messages(sent["messages"])[number]["content"]) if number < len(sent["messages"]) else []
         content = _blocks(message["content"])
-        while content and content[0] not in mine and is_envelope(str(content[0].get("text", ""))):
+        while content and content[0] not in mine and is_reminder(str(content[0].get("text", ""))):
             content = content[1:]
         kept.append(message | {"content": content})
     return received | {"messages": kept}

@@ -36,6 +36,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from relayd.claude.reminders import is_reminder
 from relayd.doctor import improvise
 
 DIRECTIVE = re.compile(r"\[\[(?P<name>[a-z-]+)(?:[ =:](?P<argument>.*?))?\]\]", re.DOTALL)
@@ -85,15 +86,10 @@ def last_user_text(messages: list[dict[str, Any]]) -> str:
         if isinstance(content, str):
             return content
         texts = [b.get("text", "") for b in content or [] if b.get("type") == "text"]
-        mine = [t for t in texts if not is_envelope(t)]
+        mine = [t for t in texts if not is_reminder(t)]
         if mine:
             return "\n".join(mine)
     return ""
-
-
-def is_envelope(text: str) -> bool:
-    """True for a text block that Claude Code adds around the conversation, not the client."""
-    return text.startswith("<system-reminder>\n") and text.rstrip("\n").endswith("</system-reminder>")
 
 
 def results_since_prompt(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -197,7 +193,7 @@ def _results_text(messages: list[dict[str, Any]]) -> str:
     for result in results_since_prompt(messages):
         content = result.get("content")
         if isinstance(content, list):
-            content = "".join(b.get("text", f"<{b.get('type')}>") for b in content if not is_envelope(b.get("text", "")))
+            content = "".join(b.get("text", f"<{b.get('type')}>") for b in content if not is_reminder(b.get("text", "")))
         parts.append(f"{content}"[:200])
     return " | ".join(parts)
 

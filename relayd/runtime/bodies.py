@@ -35,11 +35,12 @@ class Bodies:
         self._changed, self._is_growing = changed, False
         bodies = []
         for _, path in found:
-            body = self._take(path) if path.endswith(self._files.ending) else b""
-            if path.endswith(self._files.ending) and body is not None:
+            if path.endswith(self._files.ending):
+                body = self._take(path)
+                if body is None:
+                    continue
                 bodies.append(body)
-            if body is not None:
-                self._delete(path)
+            self._delete(path)
         return bodies
 
     def _take(self, path: str) -> bytes | None:

@@ -21,7 +21,7 @@ from relayd.runtime.files import write_private
 from relayd.runtime.loop import Loop
 from relayd.runtime.prompt_history import PromptHistory
 from relayd.runtime.records import Records
-from relayd.runtime.slots import Slots
+from relayd.runtime.slots import SlotOrder, Slots
 from relayd.runtime.timers import Chore
 
 
@@ -101,17 +101,10 @@ class Performer:
         if isinstance(order, ClientOrder):
             self._clients.end(order.client)
             return
+        if isinstance(order, SlotOrder | do.SpawnSlot) and not isinstance(order, do.SignalChild):
+            self._slots.broke(order.slot, order, error)
+            return
         match order:
-            case (
-                do.HurryGate()
-                | do.HandOver()
-                | do.WritePty()
-                | do.OpenEditor()
-                | do.ForgetTranscript()
-                | do.ReadBodies()
-                | do.SpawnSlot()
-            ):
-                self._slots.broke(order.slot, order, error)
             case do.RemoveSlot(name):
                 self._slots.remove(name, now)
             case do.SetTimer(key, at):
@@ -125,22 +118,15 @@ class Performer:
         if isinstance(order, ClientOrder):
             self._clients.perform(order, now)
             return
+        if isinstance(order, SlotOrder):
+            self._start_first(order.slot)
+            self._slots.perform(order, now)
+            return
         match order:
             case do.SetTimer(key, at):
                 self._loop.set_timer(key, at)
             case do.CancelTimer(key):
                 self._loop.cancel_timer(key)
-            case (
-                do.HurryGate()
-                | do.HandOver()
-                | do.WritePty()
-                | do.OpenEditor()
-                | do.SignalChild()
-                | do.ForgetTranscript()
-                | do.ReadBodies()
-            ):
-                self._start_first(order.slot)
-                self._slots.perform(order, now)
             case do.SpawnSlot():
                 self._starts.append(order)
             case do.RemoveSlot(name):

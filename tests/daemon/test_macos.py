@@ -20,7 +20,7 @@ from relayd.doctor.harness import Harness
 from relayd.runtime import orphans, peer, peer_macos, system
 from relayd.runtime.notify import Notifier
 from tests.daemon.test_http import children
-from tests.helpers import ask, connect, events_of, post, request_bytes, text_of, until
+from tests.helpers import ask, connect, connected, events_of, post, request_bytes, text_of, until
 
 PROGRAM = ("-P", str(pathlib.Path(__file__).parents[1] / "as_macos.py"))
 
@@ -183,24 +183,17 @@ def test_macos_says_who_has_connected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with socket.socket(family) as listener:
-        try:
-            listener.bind((host, 0))
-        except OSError:
-            pytest.skip("no such address on this machine")
-        listener.listen()
-        near = listener.getsockname()[:2]
-        with socket.create_connection(near) as client, listener.accept()[0] as accepted:
-            far = client.getsockname()[:2]
-            table = HEAD + records(family, (host, 1), near, 99) + records(family, near, far, our_uid)
-            if uid_of_peer is not None:
-                table += records(family, far, near, uid_of_peer, state)
-            monkeypatch.setattr(peer_macos, "_read_list", lambda: table + HEAD)
-            assert peer.peer_uid(accepted) == expected
-            assert peer.is_held(accepted) == (expected not in (None, peer.NOBODY))
-            for cut in range(0, len(table), 7):  # whatever comes, it is an answer and no exception
-                monkeypatch.setattr(peer_macos, "_read_list", lambda cut=cut: table[:cut])
-                peer.peer_uid(accepted)
+    with connected(family, host) as (client, accepted):
+        near, far = accepted.getsockname()[:2], client.getsockname()[:2]
+        table = HEAD + records(family, (host, 1), near, 99) + records(family, near, far, our_uid)
+        if uid_of_peer is not None:
+            table += records(family, far, near, uid_of_peer, state)
+        monkeypatch.setattr(peer_macos, "_read_list", lambda: table + HEAD)
+        assert peer.peer_uid(accepted) == expected
+        assert peer.is_held(accepted) == (expected not in (None, peer.NOBODY))
+        for cut in range(0, len(table), 7):  # whatever comes, it is an answer and no exception
+            monkeypatch.setattr(peer_macos, "_read_list", lambda cut=cut: table[:cut])
+            peer.peer_uid(accepted)
 
 
 def test_without_the_list_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from relayd.doctor.harness import Harness
 from relayd.doctor.isolation import Isolation
 from relayd.runtime import peer
 from tests.daemon.test_http import children, raw
-from tests.helpers import ask, connect, files_holding, post, text_of, until
+from tests.helpers import ask, connect, connected, files_holding, post, text_of, until
 
 Make = Callable[..., Harness]
 NOBODY = 65534
@@ -74,23 +74,16 @@ def test_another_user_who_closes_at_once_does_not_pass_for_root(daemon: Make, sa
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells whose socket it is")
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 def test_both_ways_to_ask_the_kernel_agree(family: socket.AddressFamily, host: str) -> None:
-    with socket.socket(family) as listener:
-        try:
-            listener.bind((host, 0))
-        except OSError:
-            pytest.skip("no such address on this machine")
-        listener.listen()
-        near = listener.getsockname()[:2]
-        with socket.create_connection(near) as client, listener.accept()[0] as accepted:
-            far = client.getsockname()[:2]
-            assert peer.peer_uid(accepted) == os.geteuid()
-            found = (os.geteuid(), os.fstat(client.fileno()).st_ino)
-            assert peer._look_up(family, far, near) == peer._ask(family, far, near) == found
-            client.shutdown(socket.SHUT_WR)
-            assert peer.peer_uid(accepted) == os.geteuid()
-            assert peer._look_up(family, (host, 1), near) is None
-            client.close()
-            assert peer.peer_uid(accepted) == peer.NOBODY
+    with connected(family, host) as (client, accepted):
+        near, far = accepted.getsockname()[:2], client.getsockname()[:2]
+        assert peer.peer_uid(accepted) == os.geteuid()
+        found = (os.geteuid(), os.fstat(client.fileno()).st_ino)
+        assert peer._look_up(family, far, near) == peer._ask(family, far, near) == found
+        client.shutdown(socket.SHUT_WR)
+        assert peer.peer_uid(accepted) == os.geteuid()
+        assert peer._look_up(family, (host, 1), near) is None
+        client.close()
+        assert peer.peer_uid(accepted) == peer.NOBODY
 
 
 def test_a_token_is_asked_for_where_there_is_one(daemon: Make, tmp_path: pathlib.Path) -> None:

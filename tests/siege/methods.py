@@ -104,7 +104,7 @@ class Recorder:
     """Counts the uses of all methods below `relayd/`."""
 
     def __init__(self) -> None:
-        self._codes: Counter[CodeType] = Counter()
+        self._codes: Counter[tuple[str, str, int]] = Counter()  # not code objects: those of two files can be equal
 
     def __repr__(self) -> str:
         return f"<Recorder {len(self._codes)}>"
@@ -112,15 +112,13 @@ class Recorder:
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         """The profiling hook."""
         if event == "call" and frame.f_code.co_filename.startswith(ROOT) and not _goes_on(frame):
-            self._codes[frame.f_code] += 1
+            code = frame.f_code
+            self._codes[code.co_filename, code.co_qualname, code.co_firstlineno] += 1
 
     @property
     def uses(self) -> Counter[Method]:
         """What was used, how often."""
-        found: Counter[Method] = Counter()
-        for code, count in self._codes.items():
-            found[Method.of(code)] += count
-        return found
+        return Counter({Method(*place): count for place, count in self._codes.items()})
 
 
 def _goes_on(frame: FrameType) -> bool:

@@ -48,7 +48,6 @@ class Session:
         self.turn: Turn | None = None
         self.witness: Witness | None = None  # of the turn
         self.held: list[Part] = []  # parts of the answer, until it is known what the model was asked
-        self.is_witness_due = False  # the deadline for that is set
         self.reader = spec.reader()
         self.calls = ToolCalls()
         self.progress = now  # the last sign of life of the turn
@@ -109,12 +108,7 @@ class Session:
         """Another turn of the process begins."""
         self.turn, self.progress, self.wait = turn, now, Wait.NOTHING
         turn.has_media = turn.has_media or witness.request.has_media
-        self.witness, self.held, self.is_witness_due = witness, [], False
-
-    def take_parts(self) -> list[Part]:
-        """The parts so far, and none after that."""
-        parts, self.parts = self.parts, []
-        return parts
+        self.witness, self.held = witness, []
 
     def add_last(self, parts: list[Part]) -> None:
         """Parts of a process that is lost: nothing more will be known of what the model was asked. What was held back comes with

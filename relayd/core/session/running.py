@@ -109,7 +109,8 @@ def late(session: Session, event: ev.DeadlinePassed, now: float) -> list[Action]
 
 def advance(session: Session, parts: list[Part], now: float) -> list[Action]:
     """Collect parts of the turn, once it is known what the model was asked; its end decides what becomes of the process."""
-    parts, session.held = [*session.held, *parts], []
+    held, session.held = session.held, []
+    parts = [*held, *parts]
     failures: list[Part] = [part for part in parts if isinstance(part, Failed)]
     witness = session.current_witness()
     refused = session.current_turn().refused_before if witness.verdict is Verdict.CHANGED else None
@@ -117,8 +118,9 @@ def advance(session: Session, parts: list[Part], now: float) -> list[Action]:
         failures = [Failed(refused)]  # why Claude Code has asked for something else
     if witness.holds_back and not failures:
         session.held = parts
-        return [*(_ask_for_request(session, now) if parts else []), *watch(session, now)]
-    parts = list(failures) or parts  # what was held back of an answer that fails is not shown
+        is_first = bool(parts) and not held and witness.is_awaited
+        return [*(_ask_for_request(session, now) if is_first else []), *watch(session, now)]
+    parts = failures or parts  # what was held back of an answer that fails is not shown
     session.parts += [*witness.report(), *parts]
     for part in parts:
         match part:
@@ -135,9 +137,6 @@ def advance(session: Session, parts: list[Part], now: float) -> list[Action]:
 
 def _ask_for_request(session: Session, now: float) -> list[Action]:
     """Parts of the answer wait for it."""
-    if session.is_witness_due:
-        return []
-    session.is_witness_due = True
     return [do.ReadBodies(session.slot), session.deadlines.set(SlotDue.WITNESS, now + WITNESS_S)]
 
 

@@ -36,14 +36,17 @@ class Witness:
         return self.verdict is Verdict.AWAITED
 
     @property
+    def is_open(self) -> bool:
+        """True as long as a request that is told counts: what comes after another verdict is too late, or no news."""
+        return self.verdict in (Verdict.AWAITED, Verdict.EXACT)
+
+    @property
     def holds_back(self) -> bool:
         """True if no part of the answer may be given: nothing is known, or that the answer is to another question."""
         return self.verdict in (Verdict.AWAITED, Verdict.CHANGED)
 
     def judge(self, data: bytes) -> Verdict:
-        """A request that was sent in this turn; `data` is empty if it is too large. What was told too late counts no more."""
-        if self.verdict in (Verdict.CHANGED, Verdict.SILENT):
-            return self.verdict
+        """A request that was sent in this turn; `data` is empty if it is too large. Only while it is open."""
         if not data or sum(len(message.content) for message in self.request.messages) > BLOCKS_MAX:
             self.verdict = Verdict.LARGE
             return self.verdict
@@ -70,5 +73,4 @@ class Witness:
 
     def give_up(self) -> None:
         """The request was not told in time."""
-        if self.is_awaited:
-            self.verdict = Verdict.SILENT
+        self.verdict = Verdict.SILENT

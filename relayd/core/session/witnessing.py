@@ -18,7 +18,7 @@ from relayd.errors import internal
 def told(session: Session, event: ev.RequestTold, now: float) -> list[Action]:
     """The turn's request, in most cases. One that is not the client's costs the process, and nobody gets its answer."""
     witness = session.current_witness()
-    if not witness.is_awaited and witness.verdict is not Verdict.EXACT:
+    if not witness.is_open:
         return []
     if witness.judge(event.body) is not Verdict.CHANGED:
         return running.advance(session, [], now)

@@ -42,6 +42,12 @@ def at_work(mode: do.Mode = do.Mode.GATE) -> Session:
     return s
 
 
+def taken(s: Session) -> list[Part]:
+    """The parts so far, as the driver takes them."""
+    parts, s.parts = s.parts, []
+    return parts
+
+
 def kinds(parts: list[Part]) -> list[str]:
     return [type(part).__name__ for part in parts]
 
@@ -49,31 +55,31 @@ def kinds(parts: list[Part]) -> list[str]:
 def test_nothing_is_given_before_the_request_was_seen() -> None:
     s = at_work()
     orders = feed(s, SHOWN)
-    assert s.take_parts() == []
+    assert taken(s) == []
     assert do.ReadBodies("slot-1") in orders
     assert OVERDUE in [order.key for order in of(orders, do.SetTimer)]
     assert not of(feed(s, END[0]), do.ReadBodies)  # it was asked for already
     feed(s, EXACT)
-    assert kinds(s.take_parts()) == ["Witnessed", "TextShown"]
+    assert kinds(taken(s)) == ["Witnessed", "TextShown"]
     feed(s, END[1])
-    assert kinds(s.take_parts()) == ["Finished"]
+    assert kinds(taken(s)) == ["Finished"]
 
 
 def test_a_request_that_was_seen_first_holds_nothing_back() -> None:
     s = at_work()
     feed(s, EXACT)
-    assert s.take_parts() == [Witnessed(Verdict.EXACT)]
+    assert taken(s) == [Witnessed(Verdict.EXACT)]
     orders = feed(s, SHOWN)
-    assert kinds(s.take_parts()) == ["TextShown"]
+    assert kinds(taken(s)) == ["TextShown"]
     assert not of(orders, do.ReadBodies)
 
 
 def test_the_end_of_an_answer_waits_too() -> None:
     s = at_work()
     feed(s, SHOWN, *END)
-    assert (s.state, s.take_parts()) == (State.RUNNING, [])
+    assert (s.state, taken(s)) == (State.RUNNING, [])
     feed(s, EXACT)
-    assert kinds(s.take_parts()) == ["Witnessed", "TextShown", "Finished"]
+    assert kinds(taken(s)) == ["Witnessed", "TextShown", "Finished"]
     assert s.state is State.KILLING
 
 
@@ -81,10 +87,10 @@ def test_an_answer_to_another_question_is_never_given() -> None:
     """Claude Code had repaired a conversation in silence, and the client got an answer to a question that nobody asked."""
     s = at_work()
     feed(s, SHOWN, *END, CHANGED, EXACT)
-    assert s.take_parts() == []
+    assert taken(s) == []
     s = at_work()
     feed(s, SHOWN, *END, CHANGED, ev.WitnessOverdue())
-    witnessed, failed = s.take_parts()
+    witnessed, failed = taken(s)
     assert witnessed == Witnessed(Verdict.CHANGED)
     assert isinstance(failed, Failed)
     assert (failed.lost, failed.unseen, s.state) == (True, True, State.KILLING)
@@ -96,9 +102,9 @@ def test_a_request_that_was_sent_again_is_compared_too() -> None:
     """The API had refused pictures, and Claude Code asked again without them."""
     s = at_work()
     feed(s, EXACT, CHANGED, SHOWN)
-    assert kinds(s.take_parts()) == ["Witnessed"]
+    assert kinds(taken(s)) == ["Witnessed"]
     feed(s, ev.WitnessOverdue())  # and nobody has said why
-    assert kinds(s.take_parts()) == ["Witnessed", "Failed"]
+    assert kinds(taken(s)) == ["Witnessed", "Failed"]
     assert s.state is State.KILLING
 
 
@@ -108,7 +114,7 @@ def test_where_the_api_refused_the_clients_request_its_own_words_are_the_answer(
     s = at_work()
     refusal = ev.WireArrived(RequestFailed(400, "Invalid `signature` in `thinking` block", "r"))
     feed(s, *((EXACT, CHANGED, refusal)[n] for n in order))  # two files may have the same time
-    (failed,) = (part for part in s.take_parts() if isinstance(part, Failed))
+    (failed,) = (part for part in taken(s) if isinstance(part, Failed))
     assert (failed.error.status, failed.error.message, failed.lost) == (400, "Invalid `signature` in `thinking` block", False)
 
 
@@ -118,20 +124,20 @@ def test_what_goes_on_after_the_answer_is_no_change() -> None:
     more = json.loads(EXACT.body)
     more["messages"] += [{"role": "assistant", "content": "cut"}, {"role": "user", "content": "Continue."}]
     feed(s, EXACT, ev.RequestTold("slot-1", json.dumps(more).encode()))
-    assert s.take_parts() == [Witnessed(Verdict.EXACT)]
+    assert taken(s) == [Witnessed(Verdict.EXACT)]
     assert s.state is State.RUNNING
 
 
 def test_an_error_waits_for_nothing() -> None:
     s = at_work()
     feed(s, SHOWN, ev.DeadlinePassed(SlotDue.STATE))
-    assert kinds(s.take_parts()) == ["Failed"]
+    assert kinds(taken(s)) == ["Failed"]
 
 
 def test_a_request_that_is_not_told_in_time_is_done_without() -> None:
     s = at_work()
     feed(s, SHOWN, ev.WitnessOverdue())
-    verdict, shown = s.take_parts()
+    verdict, shown = taken(s)
     assert (verdict, type(shown).__name__) == (Witnessed(Verdict.SILENT), "TextShown")
     feed(s, CHANGED)  # too late: the client has the text
     assert s.state is State.RUNNING
@@ -140,13 +146,13 @@ def test_a_request_that_is_not_told_in_time_is_done_without() -> None:
 def test_a_process_that_is_lost_gives_what_it_had_finished() -> None:
     s = at_work()
     feed(s, SHOWN, *END, ev.ChildExited("slot-1", 1))
-    assert kinds(s.take_parts()) == ["TextShown", "Finished"]
+    assert kinds(taken(s)) == ["TextShown", "Finished"]
 
 
 def test_a_process_that_is_lost_in_the_middle_gives_nothing() -> None:
     s = at_work()
     feed(s, SHOWN, ev.ChildExited("slot-1", 1))
-    assert kinds(s.take_parts()) == ["Failed"]
+    assert kinds(taken(s)) == ["Failed"]
 
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b'{"messages": 5}', b'{"messages": [{"role": "user", "content": 5}]}'])
@@ -155,7 +161,7 @@ def test_a_body_that_cannot_be_compared_proves_nothing_and_costs_nothing(body: b
     if body.startswith(b"{"):
         body = json.dumps(json.loads(EXACT.body) | json.loads(body)).encode()
     feed(s, SHOWN, ev.RequestTold("slot-1", body))
-    (verdict, *_) = s.take_parts()
+    (verdict, *_) = taken(s)
     assert verdict in (Witnessed(Verdict.SILENT), Witnessed(Verdict.LARGE))
 
 
