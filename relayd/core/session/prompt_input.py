@@ -20,6 +20,8 @@ from relayd.core.actions import Action
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.terminal.screen import Screen
 
+SHOWN_S_PER_CHAR = 15e-6  # a text of 63,000 characters is in the prompt after 0.2 s, and after a multiple on a busy machine
+
 
 class Stage(Enum):
     """How far an editor's text is."""
@@ -61,7 +63,7 @@ class PromptInput:
         if self._draft.way is Way.KEYS:
             return [do.WritePty(self._slot, prompt.keys(self._draft.text))]
         self._stage, self._since, self._rest = Stage.EDITING, now, b""
-        return [self._open(), self._look(now + self._config.editor_limit_s)]
+        return [self._open(), self._look(now + self._limit_s)]
 
     def _open(self) -> Action:
         assert self._draft is not None
@@ -79,18 +81,18 @@ class PromptInput:
             self._stage = Stage.SENT  # it waits until the conversation is loaded
         if self._stage is Stage.BACK:
             return [self._look(now + self._config.editor_settle_s)]
-        return [self._look(now + self._config.editor_lost_s)] if self._stage in (Stage.EARLY, Stage.AGAIN) else []
+        return [self._look(now + self._lost_s)] if self._stage in (Stage.EARLY, Stage.AGAIN) else []
 
     def look(self, screen: Screen, now: float) -> list[Action] | None:
         """The terminal is silent: send the text if it is in the prompt, or must be by now. None if it is lost."""
         if self._stage is Stage.NONE:
             return []
-        due, silent = self._since + self._config.editor_limit_s, self._painted_at + self._config.editor_lost_s
+        due, silent = self._since + self._limit_s, self._painted_at + self._lost_s
         has_text, is_busy = screens.holds_text(screen.column), screens.is_busy(screen.title)
         may_be_lost = not has_text and not is_busy
         if self._stage in (Stage.BACK, Stage.EARLY) and may_be_lost and now >= silent:
             self._stage, self._since = Stage.AGAIN, now
-            return [self._open(), self._look(now + self._config.editor_limit_s)]
+            return [self._open(), self._look(now + self._limit_s)]
         if self._stage is Stage.AGAIN and is_busy:  # it was not lost: a second Enter would send it twice
             return []
         if now < due and (self._stage in (Stage.EARLY, Stage.SENT) or not has_text):
@@ -100,11 +102,19 @@ class PromptInput:
     def _press(self, is_busy: bool, now: float) -> list[Action]:
         self._stage = Stage.EARLY if self._stage is Stage.BACK and is_busy else Stage.SENT
         self._since = now
-        return [do.WritePty(self._slot, prompt.ENTER), self._look(now + self._config.editor_limit_s)]
+        return [do.WritePty(self._slot, prompt.ENTER), self._look(now + self._limit_s)]
 
     def forget(self, now: float) -> list[Action]:
         """Claude Code lists what is typed; its list must lose that again."""
         return [do.ForgetPrompts(now + self._config.forget_after_s)] if self._draft else []
+
+    @property
+    def _limit_s(self) -> float:
+        return self._config.editor_limit_s + SHOWN_S_PER_CHAR * len(self.text or "")
+
+    @property
+    def _lost_s(self) -> float:
+        return self._config.editor_lost_s + SHOWN_S_PER_CHAR * len(self.text or "")
 
     def _look(self, at: float) -> Action:
         return do.SetTimer(SlotTimer(self._slot, SlotDue.PROMPT), at)
