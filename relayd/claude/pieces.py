@@ -78,6 +78,11 @@ class Pieces:
         """True if the last piece of an answer is among them."""
         return any(isinstance(piece, StopPiece) for piece in self.pieces)
 
+    @property
+    def is_end_alone(self) -> bool:
+        """True for the last piece alone, which does not wait for those before it."""
+        return len(self.pieces) == 1 and self.end_the_answer
+
 
 def reply(are_wanted: bool) -> bytes:
     """The answer to a post: whether the mod shall tell more of this answer."""

@@ -208,7 +208,7 @@ class Turn:
         if self._ended:
             return []
         parts = self._through(self._live.take(fact, len(self._sent))) or self._go_on(is_behind=False)
-        return parts + (self._settle() if fact.end_the_answer else [])
+        return parts + (self._settle() if self._live.has_end else [])
 
     def answered(self, line: AssistantLine) -> list[Part]:
         """The raw answer."""

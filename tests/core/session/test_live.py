@@ -97,11 +97,13 @@ def answer_of(chance: random.Random, asked: bool) -> list[dict[str, Any]]:
 def posts_of(told_pieces: list[Piece], chance: random.Random) -> list[Pieces]:
     """The pieces in posts."""
     posts, first = [], 0
+    *told_pieces, end = told_pieces
     while first < len(told_pieces):
         count = chance.randint(1, 4)
         posts.append(told(first, *told_pieces[first : first + count]))
         first += count
-    return posts
+    place = chance.randint(max(0, len(posts) - 2), len(posts))  # the last one does not wait for those before it
+    return [*posts[:place], told(first, end), *posts[place:]]
 
 
 def spoil(posts: list[Pieces], chance: random.Random) -> list[Pieces]:
@@ -279,12 +281,18 @@ def test_a_text_ends_with_its_last_piece_where_the_hook_shows_the_same() -> None
         [told(0, TextPiece(0, "yes"), StopPiece("end_turn")), show(0, "yes", final=True)],  # without counts
         [told(0, TextPiece(0, "yes"), StopPiece("refusal", "m", COUNTS)), show(0, "yes", final=True)],
         [told(0, TextPiece(1, "yes"), STOP), show(0, "yes", final=True)],  # something that pieces do not tell came before it
-        [told(0, TextPiece(0, "y")), told(2, STOP), show(0, "yes", final=True)],  # one was lost
+        [told(0, TextPiece(0, "y")), told(2, STOP), show(0, "yes", final=True)],  # one is lost, or late
         [told(0, TextPiece(0, "yes"), STOP), show(0, "yes")],  # Claude Code shows more
     ],
 )
 def test_a_last_piece_that_does_not_say_all_ends_nothing(facts: list[Any]) -> None:
     assert not [p for p in run(living(OFF), *facts) if isinstance(p, Finished | Failed)]
+
+
+def test_the_last_piece_may_come_before_the_last_but_one() -> None:
+    turn = living(OFF)
+    assert run(turn, told(0, TextPiece(0, "y")), told(2, STOP), show(0, "yes", final=True)) == [TextShown("y")]
+    assert isinstance(run(turn, told(1, TextPiece(0, "es")))[-1], Finished)
 
 
 def test_the_raw_answer_ends_a_turn_whose_text_is_shown_and_whose_thinking_is_known() -> None:
