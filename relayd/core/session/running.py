@@ -79,7 +79,11 @@ def grew(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]
 
 
 def answered(session: Session, event: ev.AnswerTold, now: float) -> list[Action]:
-    """The API's answer, whole. Its lines follow in the transcript, where it cannot be used."""
+    """The API's answer, whole. It counts if it answers the client's own question; else the transcript says what has become of
+    that, as where an answer cannot be used.
+    """
+    if session.current_witness().verdict is not Verdict.EXACT:
+        return []
     try:
         line = transcript.read_answer(event.body)
     except ValueError:

@@ -199,7 +199,7 @@ class Turn:
         """The turn after the tools that this one asks for, with their results."""
         owed = 0 if self._done else self._owed + 1
         turn = Turn(self._key, streams, self._shown.message_ids, owed, step=self._live.step + 1)
-        turn._brought = frozenset(b["tool_use_id"] for b in results)
+        turn._brought = self._brought | {b["tool_use_id"] for b in results}
         turn.has_media = self.has_media
         turn._past = self._past | {self._told.message_id}
         return turn

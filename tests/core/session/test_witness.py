@@ -13,6 +13,7 @@ from relayd.claude import bodies
 from relayd.claude.hooks import Displayed, Stopped
 from relayd.claude.launch import Launch
 from relayd.claude.telemetry import RequestDone, RequestFailed
+from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.session.parts import Failed, Finished, Part, Verdict, Witnessed
@@ -254,3 +255,39 @@ def test_a_witness_tells_itself_in_a_line() -> None:
     assert repr(Witness(REQUEST, is_told=True)) == "<Witness awaited >"
     assert isinstance(DONE, RequestDone)
     assert Finished
+
+
+def told_answer(text: str) -> ev.AnswerTold:
+    message = {"id": "msg_9", "model": "m", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": {}}
+    return ev.AnswerTold("slot-1", json.dumps(message).encode())
+
+
+def test_the_raw_answer_counts_if_the_question_is_the_clients() -> None:
+    """The API had refused a picture, Claude Code asked again without it, and the answer to that hid what the API had said."""
+    s = at_work()
+    s.spec = dataclasses.replace(s.spec, config=Config(kept=1))
+    s.current_turn().lives_on = True
+    feed(s, EXACT, SHOWN, told_answer("yo"))
+    assert kinds(taken(s)) == ["Witnessed", "TextShown", "Finished"]
+    s = at_work()
+    s.current_turn().lives_on = True
+    feed(s, EXACT, CHANGED, SHOWN, told_answer("yo"))
+    assert s.state is State.RUNNING
+    line = {
+        "type": "assistant",
+        "isApiErrorMessage": True,
+        "apiError": "media_removed",
+        "errorDetails": "400 too large",
+        "error": "e",
+    }
+    line["message"] = {"id": "m", "model": "<synthetic>", "content": [{"type": "text", "text": "API error"}]}
+    feed(s, ev.TranscriptGrew("slot-1", json.dumps(line).encode() + b"\n"))
+    assert "too large" in str([part.error for part in taken(s) if isinstance(part, Failed)])
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"content": 3}', b'{"id": "m", "model": "<synthetic>", "content": []}'])
+def test_what_is_no_answer_ends_nothing(body: bytes) -> None:
+    s = at_work()
+    s.current_turn().lives_on = True
+    feed(s, EXACT, SHOWN, ev.AnswerTold("slot-1", body))
+    assert s.state is State.RUNNING

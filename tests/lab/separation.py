@@ -1,6 +1,6 @@
 """`scripts/isolation`: nothing of one conversation reaches the model in another, and no changed request is answered.
 
-python -m tests.lab.isolation --claude PATH [--count 2000] [--clients 4] [--meddle 0]
+python -m tests.lab.separation --claude PATH [--count 2000] [--clients 4] [--meddle 0]
 
 Conversations of all kinds go through processes that serve many: each has a secret in all that it says, in its tools' inputs and
 results, and in its answers. No body that reaches the model may hold secrets of two, no client may see another's. With
