@@ -49,11 +49,9 @@ def resume(session: Session, event: ev.ResultsBrought, now: float) -> list[Actio
 
 
 def overheard(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]:
-    """A result in the transcript that the client has not brought: Claude Code has answered a call by itself and goes on. Results
-    of rounds before may come late: an answer need not wait for its lines.
-    """
+    """A result in the transcript that the client has not brought: Claude Code has answered a call by itself and goes on."""
     lines = [entry for entry in session.reader.feed(event.data) if isinstance(entry, UserLine)]
-    if any(not line.results or not session.calls.handed.issuperset(line.results) for line in lines):
+    if session.current_turn().goes_on(lines, session.calls.handed):
         session.then(ev.TurnEnded())
     return []
 

@@ -201,7 +201,7 @@ class Turn:
         turn = Turn(self._key, streams, self._shown.message_ids, owed, step=self._live.step + 1)
         turn._brought = self._brought | {b["tool_use_id"] for b in results}
         turn.has_media = self.has_media
-        turn._past = self._past | {self._told.message_id}
+        turn._past, turn._behind = self._past | {self._told.message_id}, self._behind
         return turn
 
     @property
@@ -247,10 +247,10 @@ class Turn:
         """New lines of the transcript."""
         parts: list[Part] = []
         for entry in entries:
-            if self._ended:
-                break
             if self._behind:
                 self._behind -= isinstance(entry, UserLine) and not entry.results
+            elif self._ended:
+                break
             elif isinstance(entry, AssistantLine):
                 parts += self._line(entry)
             elif isinstance(entry, ErrorLine):
@@ -261,6 +261,15 @@ class Turn:
             elif not self._brought.issuperset(entry.results):
                 self._answered_itself = True
         return parts + self._settle()
+
+    def goes_on(self, lines: list[UserLine], handed: set[str]) -> bool:
+        """True if Claude Code goes on by itself after an answer that asks for tools: one of these lines is of nothing it was given."""
+        for line in lines:
+            if self._behind:
+                self._behind -= not line.results
+            elif not line.results or not handed.issuperset(line.results):
+                return True
+        return False
 
     def was_forestalled(self, line: UserLine, handed: set[str]) -> bool:
         """True if the line holds a result that the client has brought, but not from us: Claude Code had refused the call."""
@@ -369,9 +378,8 @@ class Turn:
         text, end = self._shown.text if self._shown.is_complete and says_all else "", self._live.end_of_text
         if text and self._stopped and self._done and trimmed(text) == trimmed(self._stopped.text):
             return self._finish(self._shown.answer(self._done.model, self._done.usage))
-        if trimmed(text) and end and end.reason == "end_turn" and end.usage and text == self._sent.text and self.lives_on:
-            return self._finish(self._shown.answer(end.model, end.usage))
-        return []
+        is_told = end and end.reason == "end_turn" and end.usage and text == self._sent.text and self.lives_on
+        return self._finish(self._shown.answer(end.model, end.usage)) if trimmed(text) and end and is_told else []
 
     def _finish_as_written(self) -> list[Part]:
         return self._finish(self._written.answer(self._key, self._done, self._live.raw.proven))

@@ -363,12 +363,16 @@ def test_an_answer_that_asks_for_tools_is_whole_before_it_is_given() -> None:
 
 
 def test_late_lines_of_a_round_before_do_not_end_a_parked_process() -> None:
-    """An answer need not wait for its lines. Those of the results before it came when its process was parked, and ended it."""
+    """An answer need not wait for its lines. Those of the text or the results before it came when its process was parked, and
+    ended it.
+    """
     s = session()
     feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy())
     s.state, s.calls.handed = State.PARKED, {"toolu_1"}
     late = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "r"}
     feed(s, line("user", content=[late]), line("assistant", id="m1", model="m", content=[], stop_reason=None, usage={}))
+    s.turn = s.current_turn().loaded(True)
+    feed(s, said("user", "what was typed"))
     assert s.state is State.PARKED
     feed(s, line("user", content=[late | {"tool_use_id": "toolu_2"}]))  # Claude Code has answered by itself
     assert s.state is State.KILLING

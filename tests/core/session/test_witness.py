@@ -282,7 +282,7 @@ def test_the_raw_answer_counts_if_the_question_is_the_clients() -> None:
     }
     line["message"] = {"id": "m", "model": "<synthetic>", "content": [{"type": "text", "text": "API error"}]}
     feed(s, ev.TranscriptGrew("slot-1", json.dumps(line).encode() + b"\n"))
-    assert "too large" in str([part.error for part in taken(s) if isinstance(part, Failed)])
+    assert [part.error.message for part in taken(s) if isinstance(part, Failed)] == ["API error"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"content": 3}', b'{"id": "m", "model": "<synthetic>", "content": []}'])
