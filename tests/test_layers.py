@@ -18,7 +18,8 @@ ROOMS = {
     "knobs": {"errors"},
     "limits": {"knobs"},
     "aliases": {"errors"},
-    "config": {"aliases", "errors", "knobs", "limits", "loopback"},
+    "fallback_url": {"errors", "loopback"},
+    "config": {"aliases", "errors", "fallback_url", "knobs", "limits", "loopback"},
     "printable": set(),
     "anthropic": {"config", *BASE},
     "terminal": {"errors"},
@@ -26,11 +27,11 @@ ROOMS = {
     "http": {"config", "loopback", *BASE},
     "openai": {"anthropic", *BASE},
     "core": {"aliases", "config", "anthropic", "openai", "claude", "terminal", "http", *BASE, "__init__"},
-    "runtime": {"core", "http", "config", *BASE},
+    "runtime": {"core", "http", "config", "fallback_url", *BASE},
     "service": {"config"},
     "verdict": {"claude", "codec"},
     "commands": {"knobs", "daemon", "service", "doctor", "verdict", "claude", "runtime", "config", *BASE, "__init__"},
-    "daemon": {"verdict", "runtime", "core", "claude", "config", "http", *BASE, "__init__"},
+    "daemon": {"verdict", "runtime", "core", "claude", "config", "fallback_url", "http", *BASE, "__init__"},
     "cli": {"commands", "daemon", "doctor", *BASE, "__init__"},
     "doctor": {
         "daemon",
@@ -52,7 +53,7 @@ ROOMS = {
 SYSTEM = {"os", "socket", "select", "selectors", "time", "threading", "subprocess", "signal", "shutil", "resource", "fcntl"}
 SYSTEM_ROOMS = {"commands", "runtime", "service", "doctor", "daemon", "cli", "__main__"}
 OWNERS: dict[str, set[str]] = {
-    "h11": {"http/http1.py"},
+    "h11": {"http/http1.py", "http/exchange.py"},
     "wsproto": {"http/websocket.py"},
     "ptyprocess": {"runtime/pty_posix.py"},
     "winpty": {"runtime/pty_windows.py"},

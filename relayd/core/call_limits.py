@@ -1,4 +1,4 @@
-"""What may refuse a call before a process is touched: its key's limits, the plan's windows, known rate limits. Pure.
+"""What may refuse a call before a process is touched: what `claude` cannot do, its key's limits, the plan, rate limits. Pure.
 
 A named key has models, calls a minute (a sliding one) and a part of the plan. Owned by `core/engine.py`, asked by
 `core/admission.py`; `core/status.py` shows the parts.
@@ -9,19 +9,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+from relayd.anthropic.request import MessagesRequest
+from relayd.claude.capabilities import Capabilities
 from relayd.config import Config
 from relayd.core.plan_usage import PlanUsage
 from relayd.core.rate_limit import RateLimits
-from relayd.errors import ApiError
+from relayd.errors import ApiError, internal, invalid
 from relayd.http.keys import KEYS_MAX, Keys, NamedKey
 
 MINUTE_S = 60.0
+ANYTHING = Capabilities()
 
 
 class CallLimits:
     """See the module's text."""
 
-    def __init__(self, config: Config, keys: Keys) -> None:
+    def __init__(self, config: Config, keys: Keys, capabilities: Capabilities = ANYTHING) -> None:
+        self._can = capabilities
         self.rates = RateLimits(config.rate_probe_s)
         self.plan = PlanUsage(config)
         self._keys = keys
@@ -34,9 +38,21 @@ class CallLimits:
         """Use another configuration from now on."""
         self.plan.reconfigure(config)
 
+    def updated(self, capabilities: Capabilities) -> None:
+        """`claude` has been updated."""
+        self._can = capabilities
+
     def key_of(self, headers: Mapping[str, str]) -> NamedKey | None:
         """Whose call it is; None if it came without a named key."""
         return self._keys.of(headers)
+
+    def check(self, key: NamedKey | None, request: MessagesRequest, now: float, unix: float) -> None:
+        """One call. Raises ApiError for one that this `claude` cannot answer, and as `admit` does."""
+        if self._can.refusal:
+            raise internal(self._can.refusal)
+        if request.tools and self._can.no_tools:
+            raise invalid(self._can.no_tools)
+        self.admit(key, request.model, now, unix)
 
     def admit(self, key: NamedKey | None, model: str, now: float, unix: float) -> None:
         """One call. Raises ApiError: 403 for a model that is not the key's, 429 for too much."""

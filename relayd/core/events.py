@@ -1,21 +1,39 @@
 """Facts, in the past tense: everything that can happen to the core.
 
 `Event` is what the runtime tells the hub; `SlotEvent` the part of it that is about one process; `SessionEvent` what a
-session takes, which adds what one part of the core tells another. Imports only the values that they carry.
+session takes, which adds what one part of the core tells another. Imports only the values that they carry, and
+`runtime_events.py`, in which the facts are that no client has caused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude import mcp
-from relayd.claude.capabilities import Capabilities
 from relayd.claude.hooks import HookFact
 from relayd.claude.pieces import Pieces
 from relayd.claude.prompt import Draft
 from relayd.claude.telemetry import WireFact
+from relayd.core.runtime_events import ChildExited as ChildExited
+from relayd.core.runtime_events import ClaudeChanged as ClaudeChanged
+from relayd.core.runtime_events import GateOpened as GateOpened
+from relayd.core.runtime_events import HandOverFailed as HandOverFailed
+from relayd.core.runtime_events import KeysChanged as KeysChanged
+from relayd.core.runtime_events import PtyClosed as PtyClosed
+from relayd.core.runtime_events import PtyOutput as PtyOutput
+from relayd.core.runtime_events import RequestTold as RequestTold
+from relayd.core.runtime_events import SlotBroke as SlotBroke
+from relayd.core.runtime_events import SlotEvent as SlotEvent
+from relayd.core.runtime_events import SlotSpawned as SlotSpawned
+from relayd.core.runtime_events import SpawnFailed as SpawnFailed
+from relayd.core.runtime_events import TranscriptGrew as TranscriptGrew
+from relayd.core.runtime_events import UpstreamAnswered as UpstreamAnswered
+from relayd.core.runtime_events import UpstreamEnded as UpstreamEnded
+from relayd.core.runtime_events import UpstreamFact as UpstreamFact
+from relayd.core.runtime_events import UpstreamFailed as UpstreamFailed
+from relayd.core.runtime_events import UpstreamSent as UpstreamSent
 from relayd.core.timers import SlotDue, Timer
 from relayd.errors import ApiError
 from relayd.http.messages import HttpRequest
@@ -66,104 +84,10 @@ class ViewerCaughtUp:
 
 
 @dataclass(frozen=True)
-class SlotSpawned:
-    """The process runs."""
-
-    slot: str
-    pid: int
-
-
-@dataclass(frozen=True)
-class SpawnFailed:
-    """The process could not be started."""
-
-    slot: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class GateOpened:
-    """The process waits at its FIFO."""
-
-    slot: str
-
-
-@dataclass(frozen=True)
-class PtyOutput:
-    """The process has written to its terminal."""
-
-    slot: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class PtyClosed:
-    """The terminal's other end is closed; nothing more can be read."""
-
-    slot: str
-
-
-@dataclass(frozen=True)
-class ChildExited:
-    """The process has ended and was reaped. `status` is its exit code, or minus the signal."""
-
-    slot: str
-    status: int
-
-
-@dataclass(frozen=True)
-class TranscriptGrew:
-    """Bytes that Claude Code has appended to the transcript."""
-
-    slot: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class RequestTold:
-    """Claude Code has told the body of an API request that it sends; empty if it is too large to be looked at."""
-
-    slot: str
-    body: bytes
-
-
-@dataclass(frozen=True)
-class HandOverFailed:
-    """The conversation could not be written (disk full, FIFO broken), or is not what was written any more."""
-
-    slot: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class SlotBroke:
-    """The runtime met an error on behalf of this process, which may still run: its gate is gone, an order failed."""
-
-    slot: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class TimerFired:
     """A timer set with `SetTimer` is due."""
 
     key: Timer
-
-
-@dataclass(frozen=True)
-class ClaudeChanged:
-    """The `claude` binary on disk is another one (or is gone: empty fingerprint), or the doctor's verdict about it is."""
-
-    fingerprint: str
-    capabilities: Capabilities = Capabilities()
-
-
-@dataclass(frozen=True)
-class KeysChanged:
-    """The files of the token and of the named keys have changed. `named` is what `http.keys` has read of the latter."""
-
-    token: str = field(repr=False)
-    named: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -344,20 +268,9 @@ class Retired:
     reason: str
 
 
-SlotEvent = (
-    SlotSpawned
-    | SpawnFailed
-    | SlotBroke
-    | GateOpened
-    | PtyOutput
-    | PtyClosed
-    | ChildExited
-    | TranscriptGrew
-    | RequestTold
-    | HandOverFailed
-)
 Event = (
     SlotEvent
+    | UpstreamFact
     | RequestArrived
     | RequestRefused
     | ClientLeft

@@ -80,7 +80,7 @@ class Scheduler:
         for session in self._pool.without_call():
             orders += self._driver.drive(session, ev.Retired("shutdown"), now)
         self._driver.has_changes = False
-        return orders if self._pool.sessions else [*orders, do.Finish()]
+        return orders if self._pool.sessions or self._calls.forwarded else [*orders, do.Finish()]
 
     def _carry_out(self, plan: Plan, now: float) -> list[Action]:
         orders: list[Action] = []

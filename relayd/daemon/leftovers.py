@@ -8,6 +8,7 @@ from relayd.claude import launch, prompt_history
 from relayd.daemon.state import Places
 from relayd.runtime import orphans
 from relayd.runtime.logs import Log
+from relayd.runtime.performer import Files
 from relayd.runtime.prompt_history import PromptHistory
 from relayd.runtime.slot import RECORD_NAME, SESSIONS_NAME
 
@@ -20,12 +21,12 @@ def sweep(places: Places, config_dir: str, log: Log) -> None:
         log("warning", f"ended {ended} process(es) that an earlier daemon had left")
 
 
-def typed_messages(places: Places, config_dir: str) -> PromptHistory:
-    """Claude Code's list of prompts, cleared of what relayd has typed."""
+def files(places: Places, config_dir: str) -> Files:
+    """The daemon's files; with Claude Code's list of prompts, cleared of what relayd has typed."""
     found = PromptHistory(
         f"{config_dir}/{prompt_history.FILE_NAME}",
         prompt_history.LOCK_SUFFIX,
         lambda data: prompt_history.without(data, places.workspace),
     )
     found.forget_all()
-    return found
+    return Files(places.keys, places.records, found)

@@ -31,7 +31,8 @@ def describe(
     log: Log,
 ) -> Host:
     """The host. `claude` can do what `can` says. Raises StartError for a token that others can read."""
-    child_environment, notes = environment.child_environment(environ, port)
+    for_claude = {name: value for name, value in environ.items() if name != config.fallback_key_variable}
+    child_environment, notes = environment.child_environment(for_claude, port)
     for note in notes:
         log("warning", note)
     return Host(

@@ -1,0 +1,158 @@
+"""Facts from the runtime that no client has caused: about one process, about `claude` and the keys on disk, about another
+API's answer. Part of `events.py`, which the core imports them from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from relayd.claude.capabilities import Capabilities
+
+# About one process
+
+
+@dataclass(frozen=True)
+class SlotSpawned:
+    """The process runs."""
+
+    slot: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class SpawnFailed:
+    """The process could not be started."""
+
+    slot: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class GateOpened:
+    """The process waits at its FIFO."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class PtyOutput:
+    """The process has written to its terminal."""
+
+    slot: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class PtyClosed:
+    """The terminal's other end is closed; nothing more can be read."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class ChildExited:
+    """The process has ended and was reaped. `status` is its exit code, or minus the signal."""
+
+    slot: str
+    status: int
+
+
+@dataclass(frozen=True)
+class TranscriptGrew:
+    """Bytes that Claude Code has appended to the transcript."""
+
+    slot: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class RequestTold:
+    """Claude Code has told the body of an API request that it sends; empty if it is too large to be looked at."""
+
+    slot: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class HandOverFailed:
+    """The conversation could not be written (disk full, FIFO broken), or is not what was written any more."""
+
+    slot: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SlotBroke:
+    """The runtime met an error on behalf of this process, which may still run: its gate is gone, an order failed."""
+
+    slot: str
+    reason: str
+
+
+# About what is on disk
+
+
+@dataclass(frozen=True)
+class ClaudeChanged:
+    """The `claude` binary on disk is another one (or is gone: empty fingerprint), or the doctor's verdict about it is."""
+
+    fingerprint: str
+    capabilities: Capabilities = Capabilities()
+
+
+@dataclass(frozen=True)
+class KeysChanged:
+    """The files of the token and of the named keys have changed. `named` is what `http.keys` has read of the latter."""
+
+    token: str = field(repr=False)
+    named: bytes = field(default=b"", repr=False)
+
+
+# About the answer that another API gives to a call instead of Claude Code; the call may have ended meanwhile
+
+
+@dataclass(frozen=True)
+class UpstreamAnswered:
+    """The head of its answer has come. Header names are in lower case."""
+
+    call: int
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UpstreamSent:
+    """A piece of its answer's body has come."""
+
+    call: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class UpstreamEnded:
+    """Its answer is complete, as HTTP counts."""
+
+    call: int
+
+
+@dataclass(frozen=True)
+class UpstreamFailed:
+    """It could not be reached, does not speak HTTP or has broken off. `reason` is for the client: no content, no address."""
+
+    call: int
+    reason: str
+
+
+SlotEvent = (
+    SlotSpawned
+    | SpawnFailed
+    | SlotBroke
+    | GateOpened
+    | PtyOutput
+    | PtyClosed
+    | ChildExited
+    | TranscriptGrew
+    | RequestTold
+    | HandOverFailed
+)
+UpstreamFact = UpstreamAnswered | UpstreamSent | UpstreamEnded | UpstreamFailed
