@@ -422,7 +422,7 @@ def ending(play: Play) -> None:
 def fallback(play: Play) -> None:
     """Calls that Claude Code cannot answer, and another API that does, refuses, breaks off or says nothing."""
     limit = "fail rate_limit API Error: Request rejected (429) · {} of 4 {}"
-    play.ask("slow a\nb\nc\nd", "slow a\nb\nc\nd", stream=True)
+    play.ask("slow a\nb\nc\nd", "slow a\nb\nc\nd", True, stream=True)  # not forwarded, whatever its process meets
     play.arm()
     for stream in (False, True):
         for word in ("answers", "silent", "down", "refuses", "wrong", "breaks", "errs"):
