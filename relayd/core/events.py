@@ -1,8 +1,7 @@
 """Facts, in the past tense: everything that can happen to the core.
 
-`Event` is what the runtime tells the hub; `SlotEvent` the part of it that is about one process; `SessionEvent` what a
-session takes, which adds what one part of the core tells another. Imports only the values that they carry, and
-`runtime_events.py`, in which the facts are that no client has caused.
+`Event` is what the runtime tells the relay, and `SlotEvent` the part of it that is about one process (`runtime_events.py`; they
+go by this module's name). Here are those that one part of the core tells a session; `SessionEvent` is all that a session takes.
 """
 
 from __future__ import annotations
@@ -16,84 +15,67 @@ from relayd.claude.hooks import HookFact
 from relayd.claude.pieces import Pieces
 from relayd.claude.prompt import Draft
 from relayd.claude.telemetry import WireFact
-from relayd.core.runtime_events import ChildExited as ChildExited
-from relayd.core.runtime_events import ClaudeChanged as ClaudeChanged
-from relayd.core.runtime_events import GateOpened as GateOpened
-from relayd.core.runtime_events import HandOverFailed as HandOverFailed
-from relayd.core.runtime_events import KeysChanged as KeysChanged
-from relayd.core.runtime_events import PtyClosed as PtyClosed
-from relayd.core.runtime_events import PtyOutput as PtyOutput
-from relayd.core.runtime_events import RequestTold as RequestTold
-from relayd.core.runtime_events import SlotBroke as SlotBroke
-from relayd.core.runtime_events import SlotEvent as SlotEvent
-from relayd.core.runtime_events import SlotSpawned as SlotSpawned
-from relayd.core.runtime_events import SpawnFailed as SpawnFailed
-from relayd.core.runtime_events import TranscriptGrew as TranscriptGrew
-from relayd.core.runtime_events import UpstreamAnswered as UpstreamAnswered
-from relayd.core.runtime_events import UpstreamEnded as UpstreamEnded
-from relayd.core.runtime_events import UpstreamFact as UpstreamFact
-from relayd.core.runtime_events import UpstreamFailed as UpstreamFailed
-from relayd.core.runtime_events import UpstreamSent as UpstreamSent
-from relayd.core.timers import SlotDue, Timer
+from relayd.core.runtime_events import (
+    AnswerTold,
+    ChildExited,
+    ClaudeChanged,
+    ClientLeft,
+    Event,
+    FrameArrived,
+    GateOpened,
+    HandOverFailed,
+    KeysChanged,
+    PtyClosed,
+    PtyOutput,
+    RequestArrived,
+    RequestRefused,
+    RequestTold,
+    ShutdownAsked,
+    SlotBroke,
+    SlotEvent,
+    SlotSpawned,
+    SpawnFailed,
+    TimerFired,
+    TranscriptGrew,
+    UpstreamAnswered,
+    UpstreamEnded,
+    UpstreamFact,
+    UpstreamFailed,
+    UpstreamSent,
+    ViewerCaughtUp,
+)
+from relayd.core.timers import SlotDue
 from relayd.errors import ApiError
-from relayd.http.messages import HttpRequest
-from relayd.http.routes import Route
 
-# From the runtime
-
-
-@dataclass(frozen=True)
-class RequestArrived:
-    """A client or Claude Code has sent a complete request. `origin` is the allowed foreign page it comes from, or ""."""
-
-    client: int
-    request: HttpRequest
-    origin: str = ""
-
-
-@dataclass(frozen=True)
-class RequestRefused:
-    """A request was wrong in its framing, too large, or not admitted. `route` is known unless the path was wrong."""
-
-    client: int
-    error: ApiError
-    route: Route | None = None
-    origin: str = ""
-
-
-@dataclass(frozen=True)
-class ClientLeft:
-    """The connection of a client has ended; a request of it may be running."""
-
-    client: int
-
-
-@dataclass(frozen=True)
-class FrameArrived:
-    """A dashboard has sent a message."""
-
-    client: int
-    text: str
-
-
-@dataclass(frozen=True)
-class ViewerCaughtUp:
-    """A dashboard that was too slow has taken all that was waiting; frames were dropped meanwhile."""
-
-    client: int
-
-
-@dataclass(frozen=True)
-class TimerFired:
-    """A timer set with `SetTimer` is due."""
-
-    key: Timer
-
-
-@dataclass(frozen=True)
-class ShutdownAsked:
-    """The daemon was told to end."""
-
+__all__ = (  # what goes by this module's name
+    "AnswerTold",
+    "ChildExited",
+    "ClaudeChanged",
+    "ClientLeft",
+    "Event",
+    "FrameArrived",
+    "GateOpened",
+    "HandOverFailed",
+    "KeysChanged",
+    "PtyClosed",
+    "PtyOutput",
+    "RequestArrived",
+    "RequestRefused",
+    "RequestTold",
+    "ShutdownAsked",
+    "SlotBroke",
+    "SlotEvent",
+    "SlotSpawned",
+    "SpawnFailed",
+    "TimerFired",
+    "TranscriptGrew",
+    "UpstreamAnswered",
+    "UpstreamEnded",
+    "UpstreamFact",
+    "UpstreamFailed",
+    "UpstreamSent",
+    "ViewerCaughtUp",
+)
 
 # From one part of the core to a session
 
@@ -268,19 +250,6 @@ class Retired:
     reason: str
 
 
-Event = (
-    SlotEvent
-    | UpstreamFact
-    | RequestArrived
-    | RequestRefused
-    | ClientLeft
-    | FrameArrived
-    | ViewerCaughtUp
-    | TimerFired
-    | ClaudeChanged
-    | KeysChanged
-    | ShutdownAsked
-)
 SessionEvent = (
     SlotEvent
     | TurnAssigned

@@ -1,5 +1,5 @@
-"""Facts from the runtime that no client has caused: about one process, about `claude` and the keys on disk, about another
-API's answer. Part of `events.py`, which the core imports them from.
+"""Facts that the runtime tells the core, in the past tense: about clients, one process, another API's answer, the daemon. They
+carry values only. Used by the name of `events.py`.
 """
 
 from __future__ import annotations
@@ -7,8 +7,56 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from relayd.claude.capabilities import Capabilities
+from relayd.core.timers import Timer
+from relayd.errors import ApiError
+from relayd.http.messages import HttpRequest
+from relayd.http.routes import Route
 
-# About one process
+# About a client
+
+
+@dataclass(frozen=True)
+class RequestArrived:
+    """A client or Claude Code has sent a complete request. `origin` is the allowed foreign page it comes from, or ""."""
+
+    client: int
+    request: HttpRequest
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class RequestRefused:
+    """A request was wrong in its framing, too large, or not admitted. `route` is known unless the path was wrong."""
+
+    client: int
+    error: ApiError
+    route: Route | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class ClientLeft:
+    """The connection of a client has ended; a request of it may be running."""
+
+    client: int
+
+
+@dataclass(frozen=True)
+class FrameArrived:
+    """A dashboard has sent a message."""
+
+    client: int
+    text: str
+
+
+@dataclass(frozen=True)
+class ViewerCaughtUp:
+    """A dashboard that was too slow has taken all that was waiting; frames were dropped meanwhile."""
+
+    client: int
+
+
+# About a process of Claude Code
 
 
 @dataclass(frozen=True)
@@ -74,6 +122,14 @@ class RequestTold:
 
 
 @dataclass(frozen=True)
+class AnswerTold:
+    """Claude Code has told the body of an API answer that is complete."""
+
+    slot: str
+    body: bytes
+
+
+@dataclass(frozen=True)
 class HandOverFailed:
     """The conversation could not be written (disk full, FIFO broken), or is not what was written any more."""
 
@@ -87,25 +143,6 @@ class SlotBroke:
 
     slot: str
     reason: str
-
-
-# About what is on disk
-
-
-@dataclass(frozen=True)
-class ClaudeChanged:
-    """The `claude` binary on disk is another one (or is gone: empty fingerprint), or the doctor's verdict about it is."""
-
-    fingerprint: str
-    capabilities: Capabilities = Capabilities()
-
-
-@dataclass(frozen=True)
-class KeysChanged:
-    """The files of the token and of the named keys have changed. `named` is what `http.keys` has read of the latter."""
-
-    token: str = field(repr=False)
-    named: bytes = field(default=b"", repr=False)
 
 
 # About the answer that another API gives to a call instead of Claude Code; the call may have ended meanwhile
@@ -143,6 +180,37 @@ class UpstreamFailed:
     reason: str
 
 
+# About the daemon
+
+
+@dataclass(frozen=True)
+class TimerFired:
+    """A timer set with `SetTimer` is due."""
+
+    key: Timer
+
+
+@dataclass(frozen=True)
+class ClaudeChanged:
+    """The `claude` binary on disk is another one (or is gone: empty fingerprint), or the doctor's verdict about it is."""
+
+    fingerprint: str
+    capabilities: Capabilities = Capabilities()
+
+
+@dataclass(frozen=True)
+class KeysChanged:
+    """The files of the token and of the named keys have changed. `named` is what `http.keys` has read of the latter."""
+
+    token: str = field(repr=False)
+    named: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class ShutdownAsked:
+    """The daemon was told to end."""
+
+
 SlotEvent = (
     SlotSpawned
     | SpawnFailed
@@ -153,6 +221,20 @@ SlotEvent = (
     | ChildExited
     | TranscriptGrew
     | RequestTold
+    | AnswerTold
     | HandOverFailed
 )
 UpstreamFact = UpstreamAnswered | UpstreamSent | UpstreamEnded | UpstreamFailed
+Event = (
+    SlotEvent
+    | UpstreamFact
+    | RequestArrived
+    | RequestRefused
+    | ClientLeft
+    | FrameArrived
+    | ViewerCaughtUp
+    | TimerFired
+    | ClaudeChanged
+    | KeysChanged
+    | ShutdownAsked
+)
