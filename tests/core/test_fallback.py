@@ -23,6 +23,7 @@ from relayd.errors import KIND_BY_STATUS, ApiError, ConfigError
 from relayd.http.messages import HttpRequest
 from tests.core.test_http_api import value
 from tests.core.test_pool_and_relay import HEADERS, World
+from tests.core.test_roads import TOOL, asks_for_a_tool, result
 from tests.other_side import event, events, message
 
 JSON, SSE = {"content-type": "application/json"}, {"content-type": "text/event-stream; charset=utf-8"}
@@ -349,3 +350,34 @@ def test_other_keys_that_are_wrong() -> None:
         with pytest.raises(ConfigError, match=key):
             load("", {}, flags)
     assert load("", {}, {"fallback_url": "http://8.8.8.8", "fallback_plain": True}).fallback_plain
+
+
+# Results of tools belong to the process that waits for them
+
+
+def test_results_go_to_the_process_that_waits_for_them_even_while_a_limit_is_known() -> None:
+    world = world_of()
+    asks_for_a_tool(world)
+    world.relay.engine.limits.rates.failed("claude-sonnet-5", ApiError(429, "used up", retry_after_s=3600), world.now)
+    client = world.ask(messages=result(), tools=[TOOL])
+    assert forwards(world.orders) == []
+    assert world.answer(client)[0] == 429
+    other = world.ask("not a result")
+    assert [order.client for order in forwards(world.orders)] == [other]
+
+
+def test_a_parked_turn_that_fails_is_taken_only_if_its_process_is_lost() -> None:
+    world = world_of()
+    slot, _ = asks_for_a_tool(world)
+    client = world.ask(messages=result(), tools=[TOOL])
+    fail(world, slot)
+    assert forwards(world.orders) == []
+    assert world.answer(client)[0] == 429
+    world = world_of()
+    slot, _ = asks_for_a_tool(world)
+    client = world.ask(messages=result(), tools=[TOOL])
+    world.die(slot)
+    world.boot()
+    fail(world, world.slot_of(client))  # another process was given the whole conversation, and is limited
+    (order,) = forwards(world.orders)
+    assert json.loads(order.body)["messages"] == result()
