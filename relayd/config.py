@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relayd import aliases, fallback_url, loopback
+from relayd import aliases, fallback_url, loopback, profiles
 from relayd.errors import ConfigError
 from relayd.knobs import Knob, count, knobs_of, seconds, shown, size, switch, word
 from relayd.limits import DAY_S, KIB, MIB, Limits
@@ -40,6 +40,12 @@ class Config(Limits):
     setting_sources: str = word(
         "",
         "Claude Code settings to load: `user`, if a login is set up there (`env`, `apiKeyHelper`); brings your hooks along.",
+    )
+
+    profiles: str = word(
+        "",
+        "Other logins, chosen by `x-relayd-profile` or by key, with the directories that hold them: `work=~/.claude-work`.",
+        at_start=True,
     )
 
     # Processes
@@ -201,6 +207,7 @@ class Config(Limits):
             knob.judged(getattr(self, name))
         tables = {"model_aliases": self.model_aliases, "fallback_models": self.fallback_models}
         aliases.check(tables, self.default_model)
+        profiles.table(self.profiles)
         fallback_url.check(self.fallback_url, self.fallback_key_file, self.fallback_key_variable, self.fallback_plain, self.port)
         if self.idle + self.keeps > self.max:
             together = "idle and kept together" if self.keeps else "idle"

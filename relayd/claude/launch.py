@@ -47,6 +47,7 @@ class LaunchKey:
     tools: bool = False
     choice: Choice = Choice()
     schema: str = ""  # JSON
+    profile: str = ""  # the login's name
 
     def __post_init__(self) -> None:
         if not edge.is_model(self.model):
@@ -61,7 +62,8 @@ class LaunchKey:
         extra += "/tools" if self.tools else ""
         extra += "/" + self.choice.kind if self.choice != Choice() else ""
         extra += "/schema" if self.schema else ""
-        return f"{self.model}/{self.max_tokens}/{thinking}" + (f"/{self.effort}" if self.effort else "") + extra
+        profile = f"{self.profile}: " if self.profile else ""
+        return f"{profile}{self.model}/{self.max_tokens}/{thinking}" + (f"/{self.effort}" if self.effort else "") + extra
 
     @property
     def text_says_all(self) -> bool:
@@ -70,8 +72,9 @@ class LaunchKey:
 
     @property
     def is_plain(self) -> bool:
-        """True if it holds model names and numbers only, nothing of a call's own words, and may be wanted again."""
-        return bool(self.max_tokens) and not (self.stop_sequences or self.sampling or self.schema) and self.choice == Choice()
+        """True if it holds model names and numbers only, no words of a call or of the user, and may be wanted again."""
+        has_words = self.stop_sequences or self.sampling or self.schema or self.profile
+        return bool(self.max_tokens) and not has_words and self.choice == Choice()
 
     @property
     def thinking_off(self) -> bool:
@@ -148,6 +151,7 @@ def key_of(request: MessagesRequest) -> LaunchKey:
         tools=bool(request.tools),
         choice=request.choice,
         schema=codec.dump(request.schema).decode() if request.schema is not None else "",
+        profile=request.profile,
     )
 
 

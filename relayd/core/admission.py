@@ -67,7 +67,7 @@ class Admission:
         if self._calls.is_closed:
             raise overloaded("relayd is shutting down", RETRY_SOON_S)
         decoded = asked.decoded
-        request = decoded.request(self._conversations.held(decoded.name, now), self._config)
+        request = decoded.request(self._conversations.held(decoded.name, now), self._config, asked.profile)
         choice = roads.choose(request, self._pool, now)
         try:
             self.limits.check(asked.key, request, now, self._calls.unix_time(now))

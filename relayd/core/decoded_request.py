@@ -49,21 +49,22 @@ class DecodedRequest:
         """The same, with the request as its client has sent it; `model` is what it names."""
         return replace(self, original=original.of(request, body, self.value, model))
 
-    def request(self, held: Held, config: Config) -> MessagesRequest:
-        """The checked request. Raises ApiError."""
+    def request(self, held: Held, config: Config, profile: str = "") -> MessagesRequest:
+        """The checked request of that profile. Raises ApiError."""
         try:
-            return self._checked(held, config)
+            return self._checked(held, config, profile)
         except ApiError as error:
             error.message = RENAMED[self.route](error.message) if self.route in RENAMED else error.message
             raise
 
-    def _checked(self, held: Held, config: Config) -> MessagesRequest:
+    def _checked(self, held: Held, config: Config, profile: str) -> MessagesRequest:
         request = requests.parse(self.value, self.version, held)
         request = replace(
             request,
             ignored=(*request.ignored, *self.ignored),
             emulated=self.emulated,
             inexact=(*request.inexact, *self.inexact),
+            profile=profile,
         )
         compose.check(request)
         launch.check(request)

@@ -61,13 +61,13 @@ class Delivery:
             return self._replay(call, now)
         if part.error.resets_at:
             part.error.retry_after_s = max(1, part.error.resets_at - self._calls.unix_time(now))
-        self._limits.failed(call.request.model, part.error, now)
+        self._limits.failed(call.request.limited_name, part.error, now)
         if self._fallback.may_take(call, part.error, part.lost):
             return self._fallback.take(call, part.error, now)
         return call.part(part, now)
 
     def _finished(self, call: Call, part: Finished, now: float) -> list[Action]:
-        self._limits.passed(call.request.model)
+        self._limits.passed(call.request.limited_name)
         self.estimate.learn(call.request, part.answer.usage)
         problem = call.problem(part.answer)
         if problem and call.retries < self._config.answer_retries:

@@ -86,9 +86,9 @@ def _serve_locked(
         sock = given_socket(environ) or listener.bind(config.host, config.port)
     except OSError as error:
         raise StartError(f"relayd: cannot listen on {config.host}:{config.port}: {error.strerror}") from error
-    config_dir = machine.claude_directory(environ)
-    leftovers.sweep(places, config_dir, log)
-    files = leftovers.files(places, config_dir)
+    config_dirs = machine.claude_directories(config, environ)
+    leftovers.sweep(places, config_dirs, log)
+    files = leftovers.files(places, config_dirs)
     server, url = assemble(config, environ, claude, places, sock, files, examine, read, log)
     log("info", f"relayd {__version__} listens on {url}, claude is {claude}")
     if on_ready:

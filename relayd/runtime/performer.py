@@ -20,7 +20,7 @@ from relayd.core.runtime_events import UpstreamFact
 from relayd.runtime.clients import ClientOrder, Clients
 from relayd.runtime.files import write_private
 from relayd.runtime.loop import Loop
-from relayd.runtime.prompt_history import PromptHistory
+from relayd.runtime.prompt_history import PromptHistories, PromptHistory
 from relayd.runtime.records import Records
 from relayd.runtime.slots import SlotOrder, Slots
 from relayd.runtime.timers import Chore
@@ -44,7 +44,7 @@ class Files:
 
     keys: str
     records: str
-    prompt_history: PromptHistory
+    prompt_history: PromptHistory | PromptHistories
     fallback: Target | None = None
 
 

@@ -113,9 +113,9 @@ def test_a_claude_that_names_ever_new_windows_fills_nothing() -> None:
 
 def test_metrics_have_windows_only_where_they_are_known() -> None:
     found = plan()
-    assert "five_hour" not in reports.plan_metrics(found.describe(NOW)["windows"])
+    assert "five_hour" not in reports.plan_metrics({"": found.describe(NOW)["windows"]})
     found.told((five_hours(41),), NOW)
-    text = reports.plan_metrics(found.describe(NOW)["windows"])
+    text = reports.plan_metrics({"": found.describe(NOW)["windows"]})
     assert 'relayd_plan_used_percent{window="five_hour"} 41' in text
     assert 'relayd_plan_resets_in_seconds{window="five_hour"} 3600' in text
 
