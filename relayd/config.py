@@ -44,7 +44,7 @@ class Config(Limits):
 
     profiles: str = word(
         "",
-        "Other logins, chosen by `x-relayd-profile` or by key, with the directories that hold them: `work=~/.claude-work`.",
+        "Other logins, chosen by `x-relayd-profile` or by key, with the directories that hold them: `work=~/logins/work`.",
         at_start=True,
     )
 

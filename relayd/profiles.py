@@ -15,7 +15,7 @@ from relayd.errors import ConfigError
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 PROFILES_MAX = 20
 DIRECTORY_MAX_CHARS = 1000
-FORM = "names and directories with an equals sign between, separated by commas: work=~/.claude-work"
+FORM = "names and directories with an equals sign between, separated by commas: work=~/logins/work"
 
 
 @lru_cache(maxsize=4)

@@ -31,7 +31,7 @@ ROOMS = {
     "runtime": {"core", "http", "config", "fallback_url", *BASE},
     "service": {"config"},
     "verdict": {"claude", "codec"},
-    "commands": {"knobs", "daemon", "service", "doctor", "verdict", "claude", "runtime", "config", *BASE, "__init__"},
+    "commands": {"knobs", "profiles", "daemon", "service", "doctor", "verdict", "claude", "runtime", "config", *BASE, "__init__"},
     "daemon": {"verdict", "runtime", "core", "claude", "config", "fallback_url", "http", "profiles", *BASE, "__init__"},
     "cli": {"commands", "daemon", "doctor", *BASE, "__init__"},
     "doctor": {

@@ -69,7 +69,7 @@ def metrics(journal: Journal, sessions: list[Session], facts: dict[str, float]) 
     lines += [f'relayd_calls_total{{route="{r}",status="{s}"}} {n}' for (r, s), n in sorted(journal.calls.items())]
     lines += _family("relayd_roads_total", "counter", "Calls by their road into Claude Code.")
     lines += [f'relayd_roads_total{{road="{road}"}} {n}' for road, n in sorted(journal.roads.items())]
-    lines += _family("relayd_tokens_total", "counter", "Tokens as Claude Code counted them.")
+    lines += _family("relayd_tokens_total", "counter", "Tokens as Claude Code, or the fallback, counted them.")
     lines += [f'relayd_tokens_total{{kind="{kind}"}} {n}' for kind, n in journal.tokens.items()]
     lines += _by_key(journal)
     lines += _family("relayd_processes", "gauge", "Claude Code processes by state.")

@@ -33,6 +33,7 @@ LIMITS = {
     "idle_limit_s": 5,
 }
 SETTLE_LIMIT_S = 6.0
+OWN = {"x_relayd_fallback": "1"}  # not forwarded: what Claude Code answers, or an error
 UPGRADE = {
     "upgrade": "websocket",
     "connection": "upgrade",
@@ -159,12 +160,12 @@ class Siege:
 
     def _play(self, clients: list[Client], arm: Callable[[], None], may_lose: int) -> list[str]:
         victim, beside, kept, viewer, leaver, limited = clients
-        victim.send("POST", "/v1/messages", _body("pause 0.03 a\nb\nc", stream=True))
+        victim.send("POST", "/v1/messages", _body("pause 0.03 a\nb\nc", stream=True), **OWN)
         kept.exchange("GET", "/v1/health")
         arm()
-        beside.send("POST", "/v1/messages", _body("echo beside"))
+        beside.send("POST", "/v1/messages", _body("echo beside"), **OWN)
         viewer.send("GET", "/v1/live", **UPGRADE)
-        leaver.send("POST", "/v1/messages", _body("pause 0.05 x\ny"))
+        leaver.send("POST", "/v1/messages", _body("pause 0.05 x\ny"), **OWN)
         limited.send("POST", "/v1/messages", _body("fail rate_limit API Error: 429 no", stream=True))
         wrong = kept.exchange("POST", "/v1/messages", b"{")
         leaver.close()
@@ -180,7 +181,7 @@ class Siege:
         problems = []
         client = Client(daemon.harness.url, 5.0)
         for stream in (True, False):
-            verdict = client.ask(_body("echo next\nwords", stream=stream)).verdict("next\nwords")
+            verdict = client.ask(_body("echo next\nwords", stream=stream), **OWN).verdict("next\nwords")
             if verdict != "right":
                 problems.append(f"the next call: {verdict}")
         client.close()
