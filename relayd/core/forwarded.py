@@ -7,6 +7,7 @@ answer or one error, whatever the other side does. Owned by its call, driven by 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from relayd.errors import KIND_BY_STATUS, ApiError
 WHOLE_MAX_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed
 MESSAGE_MAX_CHARS = 1000  # of an error in another shape
 JSON, SSE = "application/json", "text/event-stream"
+WORD = re.compile(r"[a-z_]{1,40}")
 RETRY_AFTER_MAX_S = 7 * 86_400
 STATUS_BY_KIND = {"timeout_error": 504} | {kind: status for status, kind in reversed(KIND_BY_STATUS.items())}
 
@@ -102,13 +104,13 @@ class Forwarded:
             raise ValueError("a stream begins with message_start")
         elif kind == "message_delta":
             self._usage |= {name: count for name, count in _object(event, "usage").items() if count is not None}
-            self._stop_reason = str(_object(event, "delta").get("stop_reason") or "")
+            self._stop_reason = _word(_object(event, "delta").get("stop_reason"))
         elif kind == "message_stop":
             self.is_over = True
 
     def _fail(self, event: dict[str, Any]) -> None:
         found = _object(event, "error")
-        self.error = str(found.get("type") or "api_error")
+        self.error = _word(found.get("type")) or "api_error"
         if not self._message:
             raise ApiError(STATUS_BY_KIND.get(self.error, 502), _text(found.get("message")) or "the stream failed")
         self.is_over = True
@@ -126,7 +128,7 @@ class Forwarded:
         if not isinstance(value, dict) or value.get("type") != "message" or not isinstance(value.get("content"), list):
             raise Unusable("its answer is no message")
         self._message, self._usage = value, _object(value, "usage")
-        self._stop_reason = str(value.get("stop_reason") or "")
+        self._stop_reason = _word(value.get("stop_reason"))
         return Whole(bytes(self._body), self.answer())
 
     def _error(self, value: Any) -> ApiError:
@@ -146,6 +148,11 @@ def _object(value: dict[str, Any], name: str) -> dict[str, Any]:
     """A field that is an object; an empty one if it is not."""
     found = value.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def _word(value: Any) -> str:
+    """A word of the API, which records and logs may hold; nothing for anything else."""
+    return value if isinstance(value, str) and WORD.fullmatch(value) else ""
 
 
 def _text(value: Any) -> str:

@@ -178,6 +178,14 @@ def test_a_retry_after_that_is_no_number_of_seconds_counts_for_nothing(text: str
     assert found.value.retry_after_s == seconds
 
 
+@pytest.mark.parametrize("wrong", ["x" * 50, "a b", 5, None, ["end_turn"]])
+def test_no_words_of_the_other_side_get_into_records(wrong: Any) -> None:
+    whole = fed([json.dumps(message(stop_reason=wrong)).encode()]).whole()
+    assert whole.answer.stop_reason == ""
+    late = fed([*events()[:4], event("error", error={"type": wrong})], headers=SSE, is_stream=True)
+    assert late.error == "api_error"
+
+
 # In the hub
 
 
