@@ -26,11 +26,6 @@ class EventCutter:
     def __repr__(self) -> str:
         return f"<EventCutter {len(self._rest)}>"
 
-    @property
-    def has_rest(self) -> bool:
-        """True if an event has begun and is not whole."""
-        return bool(self._rest.strip())
-
     def feed(self, data: bytes) -> list[bytes]:
         """The events that are whole now. Raises ValueError for one that is too large."""
         self._rest += data

@@ -51,11 +51,6 @@ class CallLimits:
         """Whose call it is; None if it came without a named key."""
         return self._keys.of(headers)
 
-    @property
-    def plan(self) -> PlanUsage:
-        """That of the daemon's own login."""
-        return self.plans[""]
-
     def profile_of(self, key: NamedKey | None, headers: Mapping[str, str]) -> str:
         """The login that a call is for. Raises ApiError, as `profile_choice.choose` does."""
         return profile_choice.choose(headers, key, self._config.profiles)

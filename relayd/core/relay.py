@@ -86,6 +86,7 @@ class Relay:
             if scheduler.is_due:
                 orders += scheduler.assign_calls(now)
                 orders += scheduler.refill(now)
+                orders += scheduler.look_again(now)
         except Exception as error:
             log = do.Log("error", f"the scheduler met a bug: {describe(error)}")
             orders += [log, do.SetTimer(RelayTimer(RelayDue.REFILL), now + AGAIN_S)]

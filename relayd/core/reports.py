@@ -102,16 +102,12 @@ def _by_key(journal: Journal) -> list[str]:
 
 def plan_metrics(plans: dict[str, list[dict[str, Any]]]) -> str:
     """The plan's windows for Prometheus, by profile; none is there as long as none is known."""
-    windows = [(_labels(profile, w["window"]), w) for profile, found in plans.items() for w in found]
+    windows = [(f'profile="{name}",' if name else "", w) for name, found in plans.items() for w in found]
     lines = _family("relayd_plan_used_percent", "gauge", "Used part of a window of the plan, as Claude Code has told it.")
-    lines += [f"relayd_plan_used_percent{labels} {w['used_percent']}" for labels, w in windows]
+    lines += [f'relayd_plan_used_percent{{{label}window="{w["window"]}"}} {w["used_percent"]}' for label, w in windows]
     lines += _family("relayd_plan_resets_in_seconds", "gauge", "Until that window begins anew.")
-    lines += [f"relayd_plan_resets_in_seconds{labels} {w['resets_in_s']}" for labels, w in windows]
+    lines += [f'relayd_plan_resets_in_seconds{{{label}window="{w["window"]}"}} {w["resets_in_s"]}' for label, w in windows]
     return "\n".join(lines) + "\n"
-
-
-def _labels(profile: str, window: str) -> str:
-    return f'{{profile="{profile}",window="{window}"}}' if profile else f'{{window="{window}"}}'
 
 
 def profile_metrics(journal: Journal, sessions: dict[str, list[Session]]) -> str:

@@ -353,7 +353,7 @@ def reused(play: Play) -> None:
     for slot in [name for name, session in sim.relay.pool.sessions.items() if session.state is State.KEPT][:1]:
         sim.tell(ev.RequestTold(slot, b"{}"))
     sim.changes = 2
-    play.ask("changed twice", "", may_fail=True)
+    play.ask("changed twice", "changed twice", may_fail=True)
     play.settle()
     play.wait(5.0)
 
@@ -447,7 +447,10 @@ SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "live": (live, {"mod_directory": "/state/mod", "live": True, "plan_stop_percent": 99}),
     "sessions": (sessions, {}),
     "failures": (failures, {"max": 2, "queue_max": 6, "idle": 1}),
-    "questions": (questions, {"allowed_origins": "https://mine.example", "assets": {"": ("text/html", b"x")}}),
+    "questions": (
+        questions,
+        {"profiles": "work=/claude-work", "allowed_origins": "https://mine.example", "assets": {"": ("text/html", b"x")}},
+    ),
     "typed": (typed, {"typing": True, "kept": 2, "mover": "/bin/mv"}),
     "responses": (responses, {}),
     "reused": (reused, {"typing": True, "kept": 1, "idle": 1, "max": 2}),
