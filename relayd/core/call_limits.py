@@ -35,7 +35,7 @@ class CallLimits:
         self._calls: dict[str, deque[float]] = {}  # when a key's calls of the last minute came, by its name
 
     def __repr__(self) -> str:
-        return f"<CallLimits keys={len(self._calls)} {self.plan!r} {self.rates!r}>"
+        return f"<CallLimits keys={len(self._calls)} {list(self.plans.values())} {self.rates!r}>"
 
     def reconfigure(self, config: Config) -> None:
         """Use another configuration from now on."""
