@@ -83,6 +83,7 @@ class Call:
         self.key = ""  # the name of the key that its client has sent
         self.cost_usd = 0.0  # as far as Claude Code has told it
         self.forwarded: Forwarded | None = None  # what another API answers instead of Claude Code
+        self._road_before: Road | None = None
         self._config = config
         self.route = encoder.route
         self._encoder = encoder
@@ -201,9 +202,15 @@ class Call:
 
     def forward(self, forwarded: Forwarded) -> list[Action]:
         """Claude Code cannot answer it, and nothing was sent: another API is asked."""
+        self._road_before = self.road
         self.forwarded, self.slot, self.road = forwarded, None, Road.FALLBACK
         self.stage = Stage.HELD
         return [do.CancelTimer(self._timer(due)) for due in (CallDue.QUEUE, CallDue.HOLD)]
+
+    def not_forwarded(self, error: ApiError, now: float) -> list[Action]:
+        """Nothing has come of it: the error is Claude Code's own, and the call's road the one that led there."""
+        self.road = self._road_before
+        return self.fail(error, now)
 
     def pass_on(self, data: bytes, headers: Headers, now: float) -> list[Action]:
         """A piece of its stream, with the head before the first one."""

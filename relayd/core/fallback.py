@@ -125,7 +125,7 @@ class Fallback:
             return [log, *call.fail(ApiError(502, f"the fallback did not finish its answer: {reason}"), now)]
         first = forwarded.original
         message = f"{first.message} (the fallback gave no answer either: {reason})"
-        return [log, *call.fail(dataclasses.replace(first, message=message), now)]
+        return [log, *call.not_forwarded(dataclasses.replace(first, message=message), now)]
 
     def _limit(self, call: Call, now: float) -> Action:
         return do.SetTimer(CallTimer(call.number, CallDue.FALLBACK), now + self._config.turn_limit_s)

@@ -246,6 +246,8 @@ def test_silence_ends_in_the_first_error() -> None:
         "all used up (the fallback gave no answer either: it took too long (turn_limit_s))"
     )
     assert do.StopForward(order.call) in orders
+    recent = value(world, "GET", "/v1/status")["recent"][0]
+    assert (recent["road"], recent["status"]) == ("waiting", 429), "Claude Code has answered, after all"
 
 
 def test_a_client_that_leaves_stops_it() -> None:
