@@ -23,17 +23,17 @@ FORM = "patterns and models with an equals sign between, separated by commas: gp
 
 @lru_cache(maxsize=4)  # of one configuration, and of the one before
 def table(text: str) -> tuple[tuple[str, str], ...]:
-    """Patterns and what they stand for. Raises ConfigError."""
+    """Patterns and what they stand for. Raises ConfigError without the name of the key."""
     found = tuple(_pair(part.strip()) for part in text.split(",") if part.strip())
     if len(found) > ALIASES_MAX:
-        raise ConfigError(f"model_aliases: at most {ALIASES_MAX}")
+        raise ConfigError(f"at most {ALIASES_MAX}")
     return found
 
 
 def _pair(text: str) -> tuple[str, str]:
     pattern, _, name = (part.strip() for part in text.partition("="))
     if not PATTERN.fullmatch(pattern) or len(pattern) > NAME_MAX_CHARS or not _is_model(name):
-        raise ConfigError(f"model_aliases: {text!r} is not right: it takes {FORM}")
+        raise ConfigError(f"{text!r} is not right: it takes {FORM}")
     return pattern, name
 
 
@@ -41,9 +41,13 @@ def _is_model(name: str) -> bool:
     return len(name) <= NAME_MAX_CHARS and MODEL.fullmatch(name) is not None
 
 
-def check(aliases: str, default: str) -> None:
-    """Raises ConfigError for keys that are wrong."""
-    table(aliases)
+def check(tables: dict[str, str], default: str) -> None:
+    """Raises ConfigError for keys that are wrong. `tables` are such tables by their keys."""
+    for key, text in tables.items():
+        try:
+            table(text)
+        except ConfigError as error:
+            raise ConfigError(f"{key}: {error}") from error
     if default and not _is_model(default):
         raise ConfigError(f"default_model: {default!r} is no name of a model")
 

@@ -95,6 +95,7 @@ def _token(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", action="append", metavar="PATTERN", help="a model that its calls may ask for (repeat)")
     command.add_argument("--calls-per-minute", type=_count, default=0, metavar="N", help="how many calls it may make a minute")
     command.add_argument("--plan-percent", type=_count, default=0, metavar="N", help="how far it may use the plan's windows")
+    command.add_argument("--profile", default="", metavar="NAME", help="the login that its calls are for")
 
 
 def _place(command: argparse.ArgumentParser) -> None:

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relayd import aliases, loopback
+from relayd import aliases, fallback_url, loopback, profiles
 from relayd.errors import ConfigError
 from relayd.knobs import Knob, count, knobs_of, seconds, shown, size, switch, word
 from relayd.limits import DAY_S, KIB, MIB, Limits
 
 LOG_FORMATS = ("human", "json")
 LEVELS = ("debug", "info", "warning", "error")
+KEY_HEADERS = ("x-api-key", "authorization")
 PROCESSES_MAX = 100  # at 200 MB each, more than any machine of one user has room for
 
 
@@ -39,6 +40,12 @@ class Config(Limits):
     setting_sources: str = word(
         "",
         "Claude Code settings to load: `user`, if a login is set up there (`env`, `apiKeyHelper`); brings your hooks along.",
+    )
+
+    profiles: str = word(
+        "",
+        "Other logins, chosen by `x-relayd-profile` or by key, with the directories that hold them: `work=~/logins/work`.",
+        at_start=True,
     )
 
     # Processes
@@ -143,6 +150,30 @@ class Config(Limits):
         at_start=True,
     )
 
+    # Who answers if Claude Code cannot
+    fallback_url: str = word(
+        "",
+        "Base URL of another API of this kind, asked if Claude Code is limited, logged out or broken; it may cost money.",
+        at_start=True,
+    )
+    fallback_key_file: str = word(
+        "", "File of your own key for it, which only you can read. What it answers is charged to that key.", at_start=True
+    )
+    fallback_key_variable: str = word(
+        "", "Variable of the daemon's environment that holds the key instead; Claude Code does not get it.", at_start=True
+    )
+    fallback_key_header: str = word(
+        "x-api-key", "How the key is sent; gateways may want `authorization`.", choices=KEY_HEADERS, at_start=True
+    )
+    fallback_models: str = word(
+        "", "What models are called there, as in `model_aliases`: `claude-opus*=qwen3, *=llama3`; others keep their names."
+    )
+    fallback_plain: bool = switch(
+        False,
+        "Allow http:// to addresses that are not private: your prompts and the key then travel in the clear.",
+        at_start=True,
+    )
+
     # Who may call
     token_file: str = word(
         "", "File of the token that clients must send; empty: `token` beside the configuration, if it is there.", at_start=True
@@ -174,7 +205,10 @@ class Config(Limits):
         """Every Config is within its bounds, also one made in code."""
         for name, knob in (KEYS | FIXED).items():
             knob.judged(getattr(self, name))
-        aliases.check(self.model_aliases, self.default_model)
+        tables = {"model_aliases": self.model_aliases, "fallback_models": self.fallback_models}
+        aliases.check(tables, self.default_model)
+        profiles.table(self.profiles)
+        fallback_url.check(self.fallback_url, self.fallback_key_file, self.fallback_key_variable, self.fallback_plain, self.port)
         if self.idle + self.keeps > self.max:
             together = "idle and kept together" if self.keeps else "idle"
             raise ConfigError(f"max: {self.max} is below {together}, {self.idle + self.keeps}")

@@ -40,7 +40,8 @@ class ApiError(Exception):
 
     status: HTTP status; message: the text; retry_after_s: becomes `retry-after`;
     details: `error.details`, with an `error_code` the SDKs act on; headers: extra ones;
-    resets_at: unix seconds of a usage limit's end, which becomes `retry_after_s`.
+    resets_at: unix seconds of a usage limit's end, which becomes `retry_after_s`;
+    by_api: the API has said so, to Claude Code; otherwise it is our own word.
     """
 
     status: int
@@ -49,6 +50,7 @@ class ApiError(Exception):
     details: dict[str, Any] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     resets_at: int | None = None
+    by_api: bool = False
 
     @property
     def kind(self) -> str:

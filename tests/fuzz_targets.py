@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 from relayd.claude import hooks, mcp, pieces, prompt_history, screens, telemetry
 from relayd.claude.transcript import TranscriptReader
+from relayd.core.forwarded import Forwarded, Unusable
+from relayd.errors import ApiError
+from relayd.http.exchange import Exchange, WrongAnswer
 from relayd.http.http1 import Connection
 from relayd.http.messages import HttpRequest
 from relayd.http.websocket import WebSocket
@@ -26,6 +29,7 @@ UPGRADE = {
     "sec-websocket-version": "13",
     "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
+ANSWER_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 HEAD = b"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1:7421\r\ncontent-type: application/json\r\n"
 
 
@@ -103,5 +107,22 @@ def prompts(data: bytes) -> None:
     assert len(prompt_history.without(data, "/w")) <= len(data)
 
 
-ALL = (http, websocket, hook, transcript, terminal, body, told, prompts)
+def elsewhere(data: bytes) -> None:
+    """What another API answers: HTTP as its client reads it, and bodies that may be messages or streams."""
+    exchange = Exchange()
+    exchange.opening("POST", "/", [("host", "x")], b"")
+    half = len(data) // 2
+    with contextlib.suppress(WrongAnswer):
+        for piece in (ANSWER_HEAD if data[:1] < b"\x80" else b"HTTP", data[:half] or b"\n", data[half:] or b"\n", b""):
+            exchange.receive(piece)
+            exchange.next_pieces()
+    for is_stream, kind in ((False, "application/json"), (True, "text/event-stream")):
+        found = Forwarded(is_stream, ApiError(429, ""))
+        found.head(200, {"content-type": kind})
+        with contextlib.suppress(Unusable, ApiError):
+            assert len(found.data(data)) <= len(data)
+            found.whole()
+
+
+ALL = (http, websocket, hook, transcript, terminal, body, told, prompts, elsewhere)
 TARGETS: dict[str, Callable[[bytes], None]] = {target.__name__: target for target in ALL}

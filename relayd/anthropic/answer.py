@@ -12,6 +12,7 @@ from relayd.errors import ApiError
 
 ALPHABET = string.digits + string.ascii_letters
 JSON_TYPE = "application/json"
+SSE_TYPE = "text/event-stream; charset=utf-8"
 COUNT_MAX = 2**53  # of tokens: what every client's numbers hold
 # Fields of a message that SDK types declare as always present (api.md, section 4).
 NULL_FIELDS = ("container", "diagnostics", "stop_details")

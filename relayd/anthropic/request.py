@@ -59,7 +59,7 @@ class MessagesRequest:
     """A valid request. `system` holds the texts of its blocks; `ignored` what cannot be honoured, `emulated` what is by words,
     `inexact` where the model gets other JSON than was sent.
 
-    `schema` is the JSON schema of `output_config.format`.
+    `schema` is the JSON schema of `output_config.format`. `profile` is the login that it is for: relayd's own addition.
     """
 
     model: ModelName
@@ -78,9 +78,15 @@ class MessagesRequest:
     ignored: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     inexact: tuple[str, ...] = ()
+    profile: str = ""
 
     def __repr__(self) -> str:
         return f"<MessagesRequest {self.model} messages={len(self.messages)} stream={self.stream}>"
+
+    @property
+    def limited_name(self) -> str:
+        """By what its rate limits are known: the model of that login."""
+        return f"{self.profile}: {self.model}" if self.profile else self.model
 
     @property
     def has_media(self) -> bool:

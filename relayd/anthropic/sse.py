@@ -14,8 +14,6 @@ from relayd.anthropic.answer import Answer, Usage, error_json
 from relayd.anthropic.blocks import Block
 from relayd.errors import ApiError
 
-SSE_TYPE = "text/event-stream; charset=utf-8"
-
 
 def event(kind: str, fields: dict[str, Any]) -> bytes:
     """One event with its name and data lines."""

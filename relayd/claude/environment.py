@@ -51,6 +51,9 @@ SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASS", "CREDENTIAL", "HEADERS", "COOK
 NO_SECRETS = frozenset(("CLAUDE_CODE_CLIENT_KEY", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS", "GOOGLE_APPLICATION_CREDENTIALS"))
 PATH_ENDS = ("_FILE", "_PATH", "_DIR")
 
+# Logins that would win over the one in a configuration directory.
+LOGINS = frozenset(("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"))
+
 OURS = {
     "TERM": "xterm-256color",
     # The turn of a transcript that ends in a user message starts by itself.
@@ -106,6 +109,11 @@ def child_environment(environ: Mapping[str, str], own_port: int) -> tuple[dict[s
         hosts = [h for h in env.get(name, "").split(",") if h]
         env[name] = ",".join(hosts + [h for h in loopback.HOSTS if h not in hosts])
     return env, notes
+
+
+def for_profile(env: Mapping[str, str], directory: str) -> dict[str, str]:
+    """A child's environment with the login that is kept in another directory: none that the environment itself carries."""
+    return {name: value for name, value in env.items() if name not in LOGINS} | {"CLAUDE_CONFIG_DIR": directory}
 
 
 def for_service(environ: Mapping[str, str], own_port: int) -> tuple[dict[str, str], list[str]]:

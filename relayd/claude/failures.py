@@ -26,6 +26,7 @@ STATUS_BY_NAME = {
     "overloaded": 529,
     "max_output_tokens": 500,
 }
+UNREACHED = "server_error"  # without a status: the API was not reached, or has broken off
 LOGIN_TEXT = "Not logged in"
 # A usage limit's text; its exact time is in the transcript's line about it, 0.1 s later.
 RESETS = re.compile(r"\bresets? ")
@@ -60,12 +61,13 @@ def to_api_error(failed: TurnFailed, wire: RequestFailed | None, model: str) -> 
     if failed.error == "model_not_found":
         return ApiError(404, f"model: {model}")
     status = STATUS_BY_NAME.get(failed.error, 500)
-    return _error(status, wire.message if wire else failed.text or failed.error or "the turn failed", failed)
+    text = wire.message if wire else failed.text or failed.error or "the turn failed"
+    return _error(status, text, failed, by_api=failed.error in STATUS_BY_NAME and failed.error != UNREACHED)
 
 
-def _error(status: int, message: str, failed: TurnFailed) -> ApiError:
+def _error(status: int, message: str, failed: TurnFailed, by_api: bool = True) -> ApiError:
     known = status if status in KIND_BY_STATUS else (500 if status >= 500 else 400)
-    return ApiError(known, message or failed.text or failed.error, retry_after_s=_retry_after(failed))
+    return ApiError(known, message or failed.text or failed.error, retry_after_s=_retry_after(failed), by_api=by_api)
 
 
 def _from_details(details: str) -> ApiError | None:
@@ -74,7 +76,7 @@ def _from_details(details: str) -> ApiError | None:
     if start < 0 or not status:
         return None
     try:
-        return ApiError(int(status[0]), str(codec.parse(details[start:].encode())["error"]["message"]))
+        return ApiError(int(status[0]), str(codec.parse(details[start:].encode())["error"]["message"]), by_api=True)
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -48,6 +48,7 @@ class LaunchKey:
     choice: Choice = Choice()
     schema: str = ""  # JSON
     api_tools: str = ""  # JSON: all tools as the API gets them, if some of them are its own
+    profile: str = ""  # the login's name
 
     def __post_init__(self) -> None:
         if not edge.is_model(self.model):
@@ -63,7 +64,8 @@ class LaunchKey:
         extra += "/" + self.choice.kind if self.choice != Choice() else ""
         extra += "/schema" if self.schema else ""
         extra += "/api tools" if self.api_tools else ""
-        return f"{self.model}/{self.max_tokens}/{thinking}" + (f"/{self.effort}" if self.effort else "") + extra
+        profile = f"{self.profile}: " if self.profile else ""
+        return f"{profile}{self.model}/{self.max_tokens}/{thinking}" + (f"/{self.effort}" if self.effort else "") + extra
 
     @property
     def text_says_all(self) -> bool:
@@ -72,9 +74,9 @@ class LaunchKey:
 
     @property
     def is_plain(self) -> bool:
-        """True if it holds model names and numbers only, nothing of a call's own words, and may be wanted again."""
-        has_own = self.stop_sequences or self.sampling or self.schema or self.api_tools
-        return bool(self.max_tokens) and not has_own and self.choice == Choice()
+        """True if it holds model names and numbers only, no words of a call or of the user, and may be wanted again."""
+        has_words = self.stop_sequences or self.sampling or self.schema or self.api_tools or self.profile
+        return bool(self.max_tokens) and not has_words and self.choice == Choice()
 
     @property
     def thinking_off(self) -> bool:
@@ -152,6 +154,7 @@ def key_of(request: MessagesRequest) -> LaunchKey:
         choice=request.choice,
         schema=codec.dump(request.schema).decode() if request.schema is not None else "",
         api_tools=codec.dump(mcp.for_the_api(request.tools, request.server_tools)).decode() if request.server_tools else "",
+        profile=request.profile,
     )
 
 

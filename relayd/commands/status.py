@@ -49,6 +49,10 @@ def _status_text(found: dict[str, Any]) -> str:
     if limit["limited"]:
         lines.append(paint(f"usage limit: resets in {limit['resets_in_s']} s", "33"))
     lines += _plan_lines(found["plan"])
+    for name, profile in found["profiles"].items():
+        calls, processes = sum(profile["calls"].values()), sum(profile["processes"].values())
+        lines.append(f"profile {printable(name)}: {calls} calls, {processes} processes")
+        lines += [f"  {line}" for line in _plan_lines(profile["plan"])]
     rows = [(s["slot"][:8], s["state"], f"{s['state_s']:.0f} s", s["pid"] or "", s["key"]) for s in found["slots"]]
     return "\n".join([*lines, "", table(rows, ("PROCESS", "STATE", "FOR", "PID", "LAUNCH KEY"))])
 

@@ -8,12 +8,13 @@ import secrets
 import sys
 import time
 
+from relayd import profiles
 from relayd.commands.context import Context, table
 from relayd.daemon import key_file, user_files
 from relayd.errors import EXIT_OK, ConfigError, StartError
 
 TOKEN_BYTES = 32
-LIST_HEAD = ("KEY", "MADE", "MODELS", "CALLS A MINUTE", "PLAN")
+LIST_HEAD = ("KEY", "MADE", "MODELS", "CALLS A MINUTE", "PLAN", "PROFILE")
 
 
 def token(context: Context) -> int:
@@ -46,7 +47,11 @@ def _new_key(context: Context, token_path: str) -> str:
         make_token(token_path)
         print("relayd: made the plain token as well, for relayd's own commands and the dashboard", file=sys.stderr)
     keys = key_file.path_of(context.config, context.environ)
-    return key_file.add(keys, options.name, options.model or [], options.calls_per_minute, options.plan_percent)
+    known = profiles.table(context.config.profiles)
+    if options.profile and options.profile not in known:
+        raise ConfigError(f"there is no profile {options.profile}; known: {', '.join(known) or 'none'}")
+    limits = options.model or [], options.calls_per_minute, options.plan_percent
+    return key_file.add(keys, options.name, *limits, options.profile)
 
 
 def _list(context: Context) -> None:
@@ -58,6 +63,7 @@ def _list(context: Context) -> None:
             " ".join(key["models"]) or "any",
             key["calls_per_minute"] or "any",
             f"up to {key['plan_percent']} %" if key["plan_percent"] else "any",
+            key["profile"] or "any",
         )
         for key in found
     ]

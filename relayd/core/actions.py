@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -220,6 +220,24 @@ class ReadBodies:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """Ask the fallback, and tell what it answers as the call's. The key and what the connection needs are the runtime's."""
+
+    call: int
+    client: int  # who gets the answer: as much is read as this one takes
+    target: str
+    headers: Headers
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class StopForward:
+    """Nobody waits for the fallback's answer to this call any more."""
+
+    call: int
+
+
+@dataclass(frozen=True)
 class Finish:
     """Everything has ended: leave the loop."""
 
@@ -247,5 +265,7 @@ Action = (
     | ForgetPrompts
     | ForgetTranscript
     | ReadBodies
+    | Forward
+    | StopForward
     | Finish
 )

@@ -6,7 +6,6 @@ session waits for the one before it, for a bounded time.
 
 from __future__ import annotations
 
-from relayd.claude.capabilities import Capabilities
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -17,8 +16,9 @@ from relayd.core.call_limits import CallLimits
 from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations, Waiting
 from relayd.core.driver import Driver
+from relayd.core.fallback import Fallback
 from relayd.core.pool import Pool
-from relayd.errors import internal, invalid, overloaded
+from relayd.errors import ApiError, overloaded
 
 RETRY_SOON_S = 5  # after a restart
 RETRY_LATER_S = 10  # when processes come free
@@ -30,20 +30,20 @@ class Admission:
     def __init__(
         self,
         config: Config,
-        capabilities: Capabilities,
         pool: Pool,
         calls: CallTable,
         conversations: Conversations,
         limits: CallLimits,
         driver: Driver,
+        fallback: Fallback,
     ) -> None:
-        self._can = capabilities
         self._config = config
         self._pool = pool
         self._calls = calls
         self._conversations = conversations
         self.limits = limits
         self._driver = driver
+        self._fallback = fallback
 
     def __repr__(self) -> str:
         return f"<Admission {self._calls!r}>"
@@ -51,10 +51,6 @@ class Admission:
     def reconfigure(self, config: Config) -> None:
         """Use another configuration from now on."""
         self._config = config
-
-    def updated(self, capabilities: Capabilities) -> None:
-        """`claude` has been updated."""
-        self._can = capabilities
 
     def admit(self, asked: Waiting, now: float) -> list[Action]:
         """A request for an answer has come. Raises ApiError."""
@@ -71,19 +67,25 @@ class Admission:
         if self._calls.is_closed:
             raise overloaded("relayd is shutting down", RETRY_SOON_S)
         decoded = asked.decoded
-        request = decoded.request(self._conversations.held(decoded.name, now), self._config)
-        if self._can.refusal:
-            raise internal(self._can.refusal)
-        if request.tools and self._can.no_tools:
-            raise invalid(self._can.no_tools)
-        self.limits.admit(asked.key, request.model, now, self._calls.unix_time(now))
+        request = decoded.request(self._conversations.held(decoded.name, now), self._config, asked.profile)
         choice = roads.choose(request, self._pool, now)
+        try:
+            self.limits.check(asked.key, request, now, self._calls.unix_time(now))
+        except ApiError as error:
+            if not self._may_forward(asked, choice, error):
+                raise
+            call = self._calls.admit(asked, request, self._config)
+            return [do.CancelTimer(asked.timer), *self._fallback.take(call, error, now)]
         if isinstance(choice, roads.GetProcess) and len(self._calls.queue) >= self._config.queue_max:
             raise overloaded("Overloaded: too many calls are waiting for a Claude Code process", RETRY_LATER_S)
         call = self._calls.admit(asked, request, self._config)
         if decoded.name is not None:
             call.lease = self._conversations.begin(decoded.name, now)
         return [do.CancelTimer(asked.timer), *self._take(call, choice, now)]
+
+    def _may_forward(self, asked: Waiting, choice: roads.Choice, error: ApiError) -> bool:
+        """True if another API may answer it; results of tools go to the process that waits for them, or to none."""
+        return not isinstance(choice, roads.Resume) and self._fallback.may_answer(asked.decoded.original, error)
 
     def _take(self, call: Call, choice: roads.Choice, now: float) -> list[Action]:
         match choice:

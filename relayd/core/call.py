@@ -11,9 +11,8 @@ from __future__ import annotations
 from enum import Enum
 
 from relayd.anthropic import answer as answers
-from relayd.anthropic.answer import JSON_TYPE, Answer
+from relayd.anthropic.answer import JSON_TYPE, SSE_TYPE, Answer
 from relayd.anthropic.request import MessagesRequest
-from relayd.anthropic.sse import SSE_TYPE
 from relayd.claude.prompt import Draft
 from relayd.config import Config
 from relayd.core import actions as do
@@ -21,6 +20,7 @@ from relayd.core import output_constraints
 from relayd.core.actions import Action, Headers
 from relayd.core.conversations import Conversation
 from relayd.core.encoder import OPENAI_REQUEST_ID, Encoder, Stored, encoded
+from relayd.core.forwarded import Forwarded
 from relayd.core.session.parts import Failed, Finished, Part, Shown, Witnessed
 from relayd.core.timers import CallDue, CallTimer
 from relayd.errors import ApiError
@@ -39,6 +39,7 @@ class Road(Enum):
     READY = "ready"  # a process at its prompt loads the conversation, and its last message is typed
     WAITING = "waiting"  # a process at its gate gets the whole conversation
     COLD = "cold"  # a process must be started, or is still booting
+    FALLBACK = "fallback"  # it does not reach it: another API answers
 
 
 class Stage(Enum):
@@ -81,6 +82,8 @@ class Call:
         self.answer: Answer | None = None
         self.key = ""  # the name of the key that its client has sent
         self.cost_usd = 0.0  # as far as Claude Code has told it
+        self.forwarded: Forwarded | None = None  # what another API answers instead of Claude Code
+        self._road_before: Road | None = None
         self._config = config
         self.route = encoder.route
         self._encoder = encoder
@@ -190,7 +193,42 @@ class Call:
     def close(self) -> list[Action]:
         """Nothing more will be sent."""
         self.stage = Stage.DONE
-        return [do.CancelTimer(self._timer(due)) for due in (CallDue.QUEUE, CallDue.HOLD, CallDue.PING)]
+        orders: list[Action] = [do.CancelTimer(self._timer(due)) for due in (CallDue.QUEUE, CallDue.HOLD, CallDue.PING)]
+        if self.forwarded is not None:
+            orders += [do.CancelTimer(self._timer(CallDue.FALLBACK)), do.StopForward(self.number)]
+        return orders
+
+    # Answered by another API, whose bytes are passed on
+
+    def forward(self, forwarded: Forwarded) -> list[Action]:
+        """Claude Code cannot answer it, and nothing was sent: another API is asked."""
+        self._road_before = self.road
+        self.forwarded, self.slot, self.road = forwarded, None, Road.FALLBACK
+        self.stage = Stage.HELD
+        return [do.CancelTimer(self._timer(due)) for due in (CallDue.QUEUE, CallDue.HOLD)]
+
+    def not_forwarded(self, error: ApiError, now: float) -> list[Action]:
+        """Nothing has come of it: the error is Claude Code's own, and the call's road the one that led there."""
+        self.road = self._road_before
+        return self.fail(error, now)
+
+    def pass_on(self, data: bytes, headers: Headers, now: float) -> list[Action]:
+        """A piece of its stream, with the head before the first one."""
+        head: list[Action] = []
+        if self.stage is not Stage.STREAMING:
+            self.first_at, self.stage, self.has_shown_content = now, Stage.STREAMING, True
+            head = [do.StartStream(self.client, 200, headers)]
+        return [*head, do.SendChunk(self.client, data)]
+
+    def pass_end(self, answer: Answer, error: str) -> list[Action]:
+        """The stream is complete; `error` is the type of the error that it has ended with, if there was one."""
+        self.status, self.answer, self.error = 200, answer, error
+        return [do.EndStream(self.client), *self.close()]
+
+    def pass_whole(self, body: bytes, answer: Answer, headers: Headers, now: float) -> list[Action]:
+        """A complete answer."""
+        self.status, self.answer, self.first_at = 200, answer, now
+        return [do.Respond(self.client, 200, headers, body), *self.close()]
 
     def _take(self) -> list[Action]:
         """The orders so far. They are noted as they are made, so that a bug in the middle loses none that the stage tells of."""
@@ -243,11 +281,14 @@ class Call:
         ]
         self.stage = Stage.STREAMING
 
-    def _headers(self, content_type: str, now: float) -> Headers:
+    def basic_headers(self, content_type: str, now: float) -> Headers:
         """With the times so far: for the process (`queue`), and from there (`claude`)."""
         queue, claude = 1000 * (self.started_at - self.arrived), 1000 * (now - self.started_at)
         timing = f'queue;dur={queue:.1f}, claude;dur={claude:.1f};desc="{self.road.value if self.road else "none"}"'
-        headers = [("content-type", content_type), ("request-id", self.request_id), ("server-timing", timing)]
+        return [("content-type", content_type), ("request-id", self.request_id), ("server-timing", timing)]
+
+    def _headers(self, content_type: str, now: float) -> Headers:
+        headers = self.basic_headers(content_type, now)
         headers += [(OPENAI_REQUEST_ID, self.request_id)] if self.route != "messages" else []
         if self.request.ignored:
             headers.append(("x-relayd-ignored", ", ".join(self.request.ignored)))

@@ -53,7 +53,9 @@ class CallIntake:
         client, key = event.client, self._admission.limits.key_of(event.request.headers)
         try:
             decoded = request_decoding.read(event.request, route, self._config, self._conversations.responses, now)
-            asked = Waiting(self._calls.next_number(), client, decoded, request_id, now, self._calls.unix_time(now), key)
+            profile = self._admission.limits.profile_of(key, event.request.headers)
+            number, created = self._calls.next_number(), self._calls.unix_time(now)
+            asked = Waiting(number, client, decoded, request_id, now, created, key, profile)
             return self._admission.admit(asked, now)
         except Exception as error:
             return self._turn_away(client, error, request_id, route, now, key.name if key else "")

@@ -32,6 +32,7 @@ def record_of(call: Call, unix: float, now: float) -> CallRecord:
         tokens=tokens_of(answer.usage.as_json()) if answer else {},
         cost_usd=call.cost_usd,
         key=call.key,
+        profile=call.request.profile,
     )
 
 

@@ -17,6 +17,7 @@ from relayd.core.conversations import Conversations, Waiting
 from relayd.core.encoders import encoder_for
 from relayd.core.host import Host
 from relayd.core.journal import CallRecord, Journal
+from relayd.core.original import Original
 from relayd.errors import ApiError
 
 ENDED_MAX = 100  # calls that have ended and may hear of their cost: it comes within a second
@@ -28,6 +29,7 @@ class CallTable:
     def __init__(self, host: Host, conversations: Conversations, journal: Journal) -> None:
         self.by_number: dict[int, Call] = {}
         self.by_client: dict[int, Call] = {}
+        self.originals: dict[int, Original] = {}  # of calls that another API may answer, as their clients have sent them
         self.queue: deque[int] = deque()
         self.served = 0
         self.is_closed = False
@@ -44,6 +46,11 @@ class CallTable:
     def __len__(self) -> int:
         return len(self.by_number)
 
+    @property
+    def forwarded(self) -> int:
+        """So many calls are being answered by another API."""
+        return sum(call.forwarded is not None for call in self.by_number.values())
+
     def next_number(self) -> int:
         """A number for a call, never used before."""
         self._numbers += 1
@@ -54,6 +61,8 @@ class CallTable:
         encoder = encoder_for(asked.decoded, request, asked.created)
         call = Call(asked.number, asked.client, asked.request_id, request, encoder, config, asked.arrived)
         call.key = asked.key_name
+        if asked.decoded.original is not None:
+            self.originals[call.number] = asked.decoded.original
         self.by_number[call.number] = call
         self.by_client[call.client] = call
         return call
@@ -71,6 +80,7 @@ class CallTable:
         """The call has ended: forget it, give its conversation back, write its record."""
         self.by_number.pop(call.number, None)
         self.by_client.pop(call.client, None)
+        self.originals.pop(call.number, None)
         if call.number in self.queue:
             self.queue.remove(call.number)
         if call.lease is not None:

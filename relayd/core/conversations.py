@@ -60,6 +60,7 @@ class Waiting:
     arrived: float  # monotonic seconds
     created: int  # the same in Unix seconds
     key: NamedKey | None = None  # whose call it is
+    profile: str = ""  # the login that it is for
 
     @property
     def key_name(self) -> str:

@@ -6,15 +6,18 @@ belongs to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from relayd.anthropic import request as requests
 from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude import compose, launch
 from relayd.config import Config
+from relayd.core import original
 from relayd.core.conversation_names import Name
+from relayd.core.original import Original
 from relayd.errors import ApiError, invalid
+from relayd.http.messages import HttpRequest
 from relayd.http.routes import Completion
 from relayd.openai import decode, responses
 from relayd.openai.responses import ResponsesRequest
@@ -37,25 +40,31 @@ class DecodedRequest:
     ignored: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     inexact: tuple[str, ...] = ()
+    original: Original | None = field(default=None, kw_only=True)  # as it came, if another API may get it
 
     def __repr__(self) -> str:
         return f"<DecodedRequest {self.name} {self.route.value}>"
 
-    def request(self, held: Held, config: Config) -> MessagesRequest:
-        """The checked request. Raises ApiError."""
+    def sent(self, request: HttpRequest, body: bytes, model: Any) -> DecodedRequest:
+        """The same, with the request as its client has sent it; `model` is what it names."""
+        return replace(self, original=original.of(request, body, self.value, model))
+
+    def request(self, held: Held, config: Config, profile: str = "") -> MessagesRequest:
+        """The checked request of that profile. Raises ApiError."""
         try:
-            return self._checked(held, config)
+            return self._checked(held, config, profile)
         except ApiError as error:
             error.message = RENAMED[self.route](error.message) if self.route in RENAMED else error.message
             raise
 
-    def _checked(self, held: Held, config: Config) -> MessagesRequest:
+    def _checked(self, held: Held, config: Config, profile: str) -> MessagesRequest:
         request = requests.parse(self.value, self.version, held)
         request = replace(
             request,
             ignored=(*request.ignored, *self.ignored),
             emulated=self.emulated,
             inexact=(*request.inexact, *self.inexact),
+            profile=profile,
         )
         compose.check(request)
         launch.check(request)

@@ -1,8 +1,8 @@
 """What becomes of the parts of an answer: they go to the client, or the call goes to another process. Pure.
 
 Owned by `core/driver.py`. An answer that breaks its constraint, and a failure that another process may mend, lead back
-to the queue; every other failure is the client's to know. What an answer teaches (rate limits, tokens, the conversation)
-is stored here.
+to the queue; one for which there is a fallback leads there; every other failure is the client's to know. What an answer
+teaches (rate limits, tokens, the conversation) is stored here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from relayd.core.actions import Action
 from relayd.core.call import Call
 from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations
-from relayd.core.host import Host
+from relayd.core.fallback import Fallback
 from relayd.core.rate_limit import RateLimits
 from relayd.core.replay import may_replay
 from relayd.core.session.parts import Failed, Finished, Part
@@ -27,18 +27,17 @@ class Delivery:
     def __init__(
         self,
         config: Config,
-        host: Host,
         calls: CallTable,
         conversations: Conversations,
         limits: RateLimits,
-        estimate: TokenEstimate,
+        fallback: Fallback,
     ) -> None:
         self._config = config
-        self._host = host
         self._calls = calls
         self._conversations = conversations
         self._limits = limits
-        self._estimate = estimate
+        self.estimate = TokenEstimate()
+        self._fallback = fallback
 
     def __repr__(self) -> str:
         return f"<Delivery {self._calls!r}>"
@@ -49,6 +48,8 @@ class Delivery:
 
     def deliver(self, call: Call, part: Part, now: float) -> list[Action]:
         """A part of the call's turn."""
+        if call.forwarded is not None:
+            return []  # what its process says behind its failure
         if isinstance(part, Failed):
             return self._failed(call, part, now)
         if isinstance(part, Finished):
@@ -59,13 +60,15 @@ class Delivery:
         if may_replay(call, part):
             return self._replay(call, now)
         if part.error.resets_at:
-            part.error.retry_after_s = max(1, part.error.resets_at - int(self._host.unix_time(now)))
-        self._limits.failed(call.request.model, part.error, now)
+            part.error.retry_after_s = max(1, part.error.resets_at - self._calls.unix_time(now))
+        self._limits.failed(call.request.limited_name, part.error, now)
+        if self._fallback.may_take(call, part.error, part.lost):
+            return self._fallback.take(call, part.error, now)
         return call.part(part, now)
 
     def _finished(self, call: Call, part: Finished, now: float) -> list[Action]:
-        self._limits.passed(call.request.model)
-        self._estimate.learn(call.request, part.answer.usage)
+        self._limits.passed(call.request.limited_name)
+        self.estimate.learn(call.request, part.answer.usage)
         problem = call.problem(part.answer)
         if problem and call.retries < self._config.answer_retries:
             call.insist()

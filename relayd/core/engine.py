@@ -12,11 +12,11 @@ from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations
 from relayd.core.delivery import Delivery
 from relayd.core.driver import Driver
+from relayd.core.fallback import Fallback
 from relayd.core.host import Host
 from relayd.core.journal import Journal
 from relayd.core.pool import Pool
 from relayd.core.scheduler import Scheduler
-from relayd.core.token_estimate import TokenEstimate
 
 
 class Engine:
@@ -24,12 +24,13 @@ class Engine:
 
     def __init__(self, config: Config, host: Host, keys: list[LaunchKey]) -> None:
         self.journal = Journal(config.recent_calls_max)
-        self.limits = CallLimits(config, host.keys)
-        self.estimate = TokenEstimate()
+        self.limits = CallLimits(config, host.keys, host.capabilities)
         self.pool = Pool(config, host, keys)
         self.conversations = Conversations(config)
         self.calls = CallTable(host, self.conversations, self.journal)
-        self._delivery = Delivery(config, host, self.calls, self.conversations, self.limits.rates, self.estimate)
+        self.fallback = Fallback(config, self.calls)
+        self._delivery = Delivery(config, self.calls, self.conversations, self.limits.rates, self.fallback)
+        self.estimate = self._delivery.estimate
         self.driver = Driver(self.pool, self.calls, self._delivery)
         self.scheduler = Scheduler(self.pool, self.calls, self.conversations, self.driver)
 
@@ -42,4 +43,5 @@ class Engine:
         self.pool.reconfigure(config)
         self.conversations.reconfigure(config)
         self._delivery.reconfigure(config)
+        self.fallback.reconfigure(config)
         self.scheduler.ask()

@@ -37,6 +37,11 @@ from relayd.core.runtime_events import (
     SpawnFailed,
     TimerFired,
     TranscriptGrew,
+    UpstreamAnswered,
+    UpstreamEnded,
+    UpstreamFact,
+    UpstreamFailed,
+    UpstreamSent,
     ViewerCaughtUp,
 )
 from relayd.core.timers import SlotDue
@@ -64,6 +69,11 @@ __all__ = (  # what goes by this module's name
     "SpawnFailed",
     "TimerFired",
     "TranscriptGrew",
+    "UpstreamAnswered",
+    "UpstreamEnded",
+    "UpstreamFact",
+    "UpstreamFailed",
+    "UpstreamSent",
     "ViewerCaughtUp",
 )
 

@@ -22,7 +22,7 @@ class Front:
     def __init__(self, config: Config, host: Host, engine: Engine) -> None:
         pool, calls, conversations, driver = engine.pool, engine.calls, engine.conversations, engine.driver
         self.status = Status(config, pool, calls, conversations, engine.journal, engine.limits)
-        self.admission = Admission(config, host.capabilities, pool, calls, conversations, engine.limits, driver)
+        self.admission = Admission(config, pool, calls, conversations, engine.limits, driver, engine.fallback)
         self.intake = CallIntake(config, calls, conversations, self.admission, driver)
         self.ending = Ending(config, pool, calls, self.intake, driver)
         self._counter = TokenCounter(config, conversations, engine.estimate)

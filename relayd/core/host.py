@@ -29,4 +29,5 @@ class Host:
     assets: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)  # the dashboard's files: content type and bytes
     mover: str = ""  # the path of `mv`, if there is one: messages may come by the editor
     mod_directory: str = ""  # where the mod is, if it was written
+    profiles: Mapping[str, str] = field(default_factory=dict)  # Claude Code's directories of other logins, by name
     capabilities: Capabilities = Capabilities()  # what `claude` can do at the start; updates come by event

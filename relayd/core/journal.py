@@ -37,6 +37,7 @@ class CallRecord:
     tokens: dict[str, int] = field(default_factory=dict)
     cost_usd: float = 0.0  # by Claude Code's table of prices, which a plan does not charge; 0 if it was not told
     key: str = ""  # the name of the key that the client has sent, if it has one
+    profile: str = ""  # the login that it was for; empty for that of the daemon's own environment
 
     def as_json(self) -> dict[str, Any]:
         """The record as it is kept and shown. No deep copy: `/v1/status` renders fifty of them each time it is asked."""
@@ -101,6 +102,7 @@ class Journal:
         self.total = Histogram()
         self.own = Histogram()
         self.by_key: dict[str, KeyTotals] = {}  # the empty name is for calls without a named key
+        self.by_profile: Counter[tuple[str, int]] = Counter()  # by name and HTTP status
         self.cost_usd = 0.0
         self.timeline = Timeline()
         self.faults = 0  # exceptions that cost one connection, one process or one order
@@ -112,6 +114,7 @@ class Journal:
         """A call has ended, or was refused at once."""
         self.recent.append(record)
         self.calls[(record.route, record.status)] += 1
+        self.by_profile[(record.profile, record.status)] += 1
         self.tokens.update(record.tokens)
         try:
             self.timeline.add(record.at, record.road, record.first_s, record.total_s, record.status != 200)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import uuid
 
-from relayd.claude import compose, launch
+from relayd.claude import compose, environment, launch
 from relayd.claude.capabilities import Capabilities
 from relayd.claude.compose import TranscriptContext
 from relayd.claude.launch import CallbackUrls, LaunchKey
@@ -60,7 +60,9 @@ class Launcher:
             mode = Mode.LATE
         slot, secret = str(uuid.uuid4()), secrets.token_urlsafe(16)
         conversation = str(uuid.uuid4()) if mode is Mode.PROMPT else slot
-        paths = launch.slot_paths(host.state_dir, host.config_dir, host.workspace, slot, conversation)
+        config_dir = host.profiles[key.profile] if key.profile else host.config_dir
+        base_env = environment.for_profile(host.environment, config_dir) if key.profile else host.environment
+        paths = launch.slot_paths(host.state_dir, config_dir, host.workspace, slot, conversation)
         has_mod = (streams or key.tools) and self._has_mod
         urls = CallbackUrls(
             hooks=f"{host.base_url}/hooks/{secret}",
@@ -77,7 +79,7 @@ class Launcher:
             paths,
             host.workspace,
             urls,
-            host.environment,
+            base_env,
             sources,
             host.mover,
             host.mod_directory,

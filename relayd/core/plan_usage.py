@@ -41,8 +41,9 @@ class Known:
 class PlanUsage:
     """See the module's text. Every time given is in Unix seconds: a window ends by the clock on the wall."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, profile: str = "") -> None:
         self._config = config
+        self._whose = f" of the profile {profile}" if profile else ""
         self._known: dict[str, Known] = {}
 
     def __repr__(self) -> str:
@@ -73,7 +74,8 @@ class PlanUsage:
         if known.warned or not limit or window.used_percent < limit:
             return []
         known.warned = True
-        text = f"{window.used_percent:g} % of the plan's {_words(window.kind)} is used; it resets in {_left(window, unix)}"
+        which = f"{_words(window.kind)}{self._whose}"
+        text = f"{window.used_percent:g} % of the plan's {which} is used; it resets in {_left(window, unix)}"
         return [do.Log("warning", text)]
 
     def admit(self, unix: float, percent: int = 0, whose: str = "") -> None:

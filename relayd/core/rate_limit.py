@@ -46,7 +46,8 @@ class RateLimits:
             del self._limits[model]
             return
         if now < limit.probe_at:
-            raise ApiError(429, limit.message, retry_after_s=round(limit.until - now) + 1, resets_at=limit.resets_at)
+            wait_s = round(limit.until - now) + 1
+            raise ApiError(429, limit.message, retry_after_s=wait_s, resets_at=limit.resets_at, by_api=True)
         limit.probe_at = now + self._probe_s
 
     def failed(self, model: str, error: ApiError, now: float) -> None:

@@ -86,6 +86,7 @@ class Relay:
             if scheduler.is_due:
                 orders += scheduler.assign_calls(now)
                 orders += scheduler.refill(now)
+                orders += scheduler.look_again(now)
         except Exception as error:
             log = do.Log("error", f"the scheduler met a bug: {describe(error)}")
             orders += [log, do.SetTimer(RelayTimer(RelayDue.REFILL), now + AGAIN_S)]
@@ -115,6 +116,8 @@ class Relay:
             case ev.ShutdownAsked():
                 self.engine.scheduler.ask()
                 return self.front.ending.asked(now)
+            case ev.UpstreamAnswered() | ev.UpstreamSent() | ev.UpstreamEnded() | ev.UpstreamFailed():
+                return self._upstream(event, now)
             case (
                 ev.SlotSpawned()
                 | ev.SpawnFailed()
@@ -154,12 +157,18 @@ class Relay:
         """Another binary, or another verdict of the doctor: what waits is outdated, and what can be done is another thing."""
         self._can = event.capabilities
         self.reconfigure(self._config)
-        self.front.admission.updated(event.capabilities)
+        self.engine.limits.updated(event.capabilities)
         orders: list[Action] = [do.Log("info", "claude has changed: waiting processes are replaced")]
         self.pool.launcher.updated(event.capabilities)
         for session in self.pool.updated():
             orders += self.engine.driver.drive(session, ev.Retired("claude was updated"), now)
         return orders
+
+    def _upstream(self, event: ev.UpstreamFact, now: float) -> list[Action]:
+        """A fact about an answer from elsewhere. The daemon may be waiting for the last of them."""
+        if self.calls.is_closed:
+            self.engine.scheduler.ask()
+        return self.engine.fallback.told(event, now)
 
     # Time
 
@@ -189,6 +198,8 @@ class Relay:
             return call.hold_due(now)
         if due is CallDue.PING:
             return call.ping_due(now)
+        if due is CallDue.FALLBACK:
+            return self.engine.fallback.silent(call, now)
         error = overloaded("Overloaded: no Claude Code process came free in time", RETRY_AFTER_S)
         return self.engine.driver.end_call(call, error, now)
 
@@ -271,6 +282,8 @@ def _named(event: ev.Event) -> tuple[int, str]:
             return 0, slot
         case ev.TimerFired() | ev.ClaudeChanged() | ev.KeysChanged() | ev.ShutdownAsked():
             return 0, ""
+        case ev.UpstreamAnswered() | ev.UpstreamSent() | ev.UpstreamEnded() | ev.UpstreamFailed():
+            return 0, ""
         case _:
             return 0, event.slot
 
@@ -278,6 +291,8 @@ def _named(event: ev.Event) -> tuple[int, str]:
 def _call_of(event: ev.Event) -> int:
     match event:
         case ev.TimerFired(CallTimer(number)):
+            return number
+        case ev.UpstreamAnswered(number) | ev.UpstreamSent(number) | ev.UpstreamEnded(number) | ev.UpstreamFailed(number):
             return number
         case _:
             return 0

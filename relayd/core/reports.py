@@ -69,7 +69,7 @@ def metrics(journal: Journal, sessions: list[Session], facts: dict[str, float]) 
     lines += [f'relayd_calls_total{{route="{r}",status="{s}"}} {n}' for (r, s), n in sorted(journal.calls.items())]
     lines += _family("relayd_roads_total", "counter", "Calls by their road into Claude Code.")
     lines += [f'relayd_roads_total{{road="{road}"}} {n}' for road, n in sorted(journal.roads.items())]
-    lines += _family("relayd_tokens_total", "counter", "Tokens as Claude Code counted them.")
+    lines += _family("relayd_tokens_total", "counter", "Tokens as Claude Code, or the fallback, counted them.")
     lines += [f'relayd_tokens_total{{kind="{kind}"}} {n}' for kind, n in journal.tokens.items()]
     lines += _by_key(journal)
     lines += _family("relayd_processes", "gauge", "Claude Code processes by state.")
@@ -100,12 +100,23 @@ def _by_key(journal: Journal) -> list[str]:
     return lines + [f'relayd_key_cost_usd_total{{key="{k}"}} {t.cost_usd!r}' for k, t in totals]
 
 
-def plan_metrics(windows: list[dict[str, Any]]) -> str:
-    """The plan's windows for Prometheus; none is there as long as none is known."""
+def plan_metrics(plans: dict[str, list[dict[str, Any]]]) -> str:
+    """The plan's windows for Prometheus, by profile; none is there as long as none is known."""
+    windows = [(f'profile="{name}",' if name else "", w) for name, found in plans.items() for w in found]
     lines = _family("relayd_plan_used_percent", "gauge", "Used part of a window of the plan, as Claude Code has told it.")
-    lines += [f'relayd_plan_used_percent{{window="{w["window"]}"}} {w["used_percent"]}' for w in windows]
+    lines += [f'relayd_plan_used_percent{{{label}window="{w["window"]}"}} {w["used_percent"]}' for label, w in windows]
     lines += _family("relayd_plan_resets_in_seconds", "gauge", "Until that window begins anew.")
-    lines += [f'relayd_plan_resets_in_seconds{{window="{w["window"]}"}} {w["resets_in_s"]}' for w in windows]
+    lines += [f'relayd_plan_resets_in_seconds{{{label}window="{w["window"]}"}} {w["resets_in_s"]}' for label, w in windows]
+    return "\n".join(lines) + "\n"
+
+
+def profile_metrics(journal: Journal, sessions: dict[str, list[Session]]) -> str:
+    """Calls and processes of each profile; the label is empty for the daemon's own login."""
+    lines = _family("relayd_profile_calls_total", "counter", "Calls by profile and HTTP status.")
+    counts = sorted(journal.by_profile.items())
+    lines += [f'relayd_profile_calls_total{{profile="{p}",status="{s}"}} {n}' for (p, s), n in counts]
+    lines += _family("relayd_profile_processes", "gauge", "Claude Code processes by profile.")
+    lines += [f'relayd_profile_processes{{profile="{name}"}} {len(found)}' for name, found in sessions.items()]
     return "\n".join(lines) + "\n"
 
 

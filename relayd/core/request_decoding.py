@@ -26,7 +26,8 @@ def read(request: HttpRequest, route: Completion, config: Config, stored: Stored
     body = request.body
     if "content-encoding" in request.headers:
         body = encoding.decoded(body, request.headers["content-encoding"], config.body_max_bytes)
-    value = aliases.applied(requests.document(body), config.model_aliases, config.default_model)
+    document = requests.document(body)
+    value = aliases.applied(document, config.model_aliases, config.default_model)
     if route is Completion.RESPONSES:
         return _response(request, value, stored, now)
     name = conversation_names.name_of(request.headers, value)
@@ -34,7 +35,9 @@ def read(request: HttpRequest, route: Completion, config: Config, stored: Stored
         found = decode.translate(value)
         told = map(edge.header_names, (found.ignored, found.emulated, found.inexact))
         return DecodedRequest(found.value, requests.VERSION_OLD, name, route, None, found.with_usage, found.is_legacy, *told)
-    return DecodedRequest(value, request.headers.get("anthropic-version", requests.VERSION_OLD), name)
+    version = request.headers.get("anthropic-version", requests.VERSION_OLD)
+    decoded = DecodedRequest(value, version, name)
+    return decoded.sent(request, body, document.get("model")) if config.fallback_url and name is None else decoded
 
 
 def _response(request: HttpRequest, value: dict[str, Any], stored: StoredResponses, now: float) -> DecodedRequest:

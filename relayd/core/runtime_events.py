@@ -1,5 +1,5 @@
-"""Facts that the runtime tells the core, in the past tense: about clients, about one process, about the daemon. They carry values
-only. Used by the name of `events.py`.
+"""Facts that the runtime tells the core, in the past tense: about clients, one process, another API's answer, the daemon. They
+carry values only. Used by the name of `events.py`.
 """
 
 from __future__ import annotations
@@ -145,6 +145,41 @@ class SlotBroke:
     reason: str
 
 
+# About the answer that another API gives to a call instead of Claude Code; the call may have ended meanwhile
+
+
+@dataclass(frozen=True)
+class UpstreamAnswered:
+    """The head of its answer has come. Header names are in lower case."""
+
+    call: int
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UpstreamSent:
+    """A piece of its answer's body has come."""
+
+    call: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class UpstreamEnded:
+    """Its answer is complete, as HTTP counts."""
+
+    call: int
+
+
+@dataclass(frozen=True)
+class UpstreamFailed:
+    """It could not be reached, does not speak HTTP or has broken off. `reason` is for the client: no content, no address."""
+
+    call: int
+    reason: str
+
+
 # About the daemon
 
 
@@ -189,8 +224,10 @@ SlotEvent = (
     | AnswerTold
     | HandOverFailed
 )
+UpstreamFact = UpstreamAnswered | UpstreamSent | UpstreamEnded | UpstreamFailed
 Event = (
     SlotEvent
+    | UpstreamFact
     | RequestArrived
     | RequestRefused
     | ClientLeft

@@ -72,7 +72,11 @@ class Scheduler:
             return self._finish(now)
         orders = self._carry_out(self._pool.plan(now), now) if not self._calls.queue else []
         self._driver.has_changes = False  # what it has done itself needs no second look
-        return orders + self._next_look(now) + self._watch_expiry(now)
+        return orders
+
+    def look_again(self, now: float) -> list[Action]:
+        """When to look again, at the pool and at what is kept for clients. Apart: a bug here takes nothing that `refill` made."""
+        return [] if self._calls.is_closed else self._next_look(now) + self._watch_expiry(now)
 
     def _finish(self, now: float) -> list[Action]:
         """Whose call has ended since is kept for no other; with the last process the daemon ends."""
@@ -80,7 +84,7 @@ class Scheduler:
         for session in self._pool.without_call():
             orders += self._driver.drive(session, ev.Retired("shutdown"), now)
         self._driver.has_changes = False
-        return orders if self._pool.sessions else [*orders, do.Finish()]
+        return orders if self._pool.sessions or self._calls.forwarded else [*orders, do.Finish()]
 
     def _carry_out(self, plan: Plan, now: float) -> list[Action]:
         orders: list[Action] = []

@@ -16,6 +16,7 @@ from relayd.core.conversations import Conversations
 from relayd.core.journal import Journal
 from relayd.core.pool import Pool
 from relayd.core.session.parts import Verdict
+from relayd.core.session.record import Session
 
 CALLS_SHOWN = 1000  # to a dashboard, once: 0.35 MB
 
@@ -37,7 +38,7 @@ class Status:
         self._calls = calls
         self._conversations = conversations
         self._journal = journal
-        self._rates, self._plan = limits.rates, limits.plan
+        self._rates, self._plans = limits.rates, limits.plans
 
     def __repr__(self) -> str:
         return f"<Status {self._journal!r}>"
@@ -60,6 +61,7 @@ class Status:
         sessions = list(self._pool.sessions.values())
         found = self.health(now) | {"claude": self._pool.claude, "slots": reports.slots(sessions, now)}
         found |= {"conversations": self._conversations.totals(), "plan": self.plan(now), "witness": self.witness()}
+        found |= {"profiles": self.profiles(now)}
         return found | {"statistics": reports.statistics(self._journal), "recent": reports.recent(self._journal)}
 
     def witness(self) -> dict[str, int]:
@@ -68,14 +70,29 @@ class Status:
         unseen = verdicts[Verdict.SILENT] + verdicts[Verdict.LARGE]
         return {"exact": verdicts[Verdict.EXACT], "changed": verdicts[Verdict.CHANGED], "unseen": unseen}
 
-    def plan(self, now: float) -> dict[str, Any]:
-        """What is known of the plan's windows, with the line over the last day."""
-        unix = self._calls.unix_time(now)
-        return self._plan.describe(unix) | {"day": self._plan.line(unix)}
+    def plan(self, now: float, profile: str = "") -> dict[str, Any]:
+        """What is known of the windows of a login's plan, with the line over the last day."""
+        unix, plan = self._calls.unix_time(now), self._plans[profile]
+        return plan.describe(unix) | {"day": plan.line(unix)}
+
+    def profiles(self, now: float) -> dict[str, Any]:
+        """Each other login's processes, calls by HTTP status, and plan."""
+        return {
+            name: {
+                "processes": reports.processes(self._sessions_of(name)),
+                "calls": {str(s): n for (found, s), n in sorted(self._journal.by_profile.items()) if found == name},
+                "plan": self.plan(now, name),
+            }
+            for name in self._plans
+            if name
+        }
+
+    def _sessions_of(self, profile: str) -> list[Session]:
+        return [session for session in self._pool.sessions.values() if session.spec.key.profile == profile]
 
     def usage(self, now: float) -> dict[str, Any]:
         """What the plan has left, and what calls have used since the daemon's start."""
-        return {"plan": self.plan(now), **reports.used(self._journal)}
+        return {"plan": self.plan(now), "profiles": self.profiles(now), **reports.used(self._journal)}
 
     def dashboard(self, now: float) -> dict[str, Any]:
         """What a dashboard is sent every second."""
@@ -118,6 +135,9 @@ class Status:
             "conversations": self._conversations.totals()["kept"],
             "conversations_bytes": self._conversations.totals()["bytes"],
         }
-        windows = self._plan.describe(self._calls.unix_time(now))["windows"]
+        unix = self._calls.unix_time(now)
+        windows = {name: plan.describe(unix)["windows"] for name, plan in self._plans.items()}
         text = reports.metrics(self._journal, list(self._pool.sessions.values()), facts) + reports.plan_metrics(windows)
+        if len(self._plans) > 1:
+            text += reports.profile_metrics(self._journal, {name: self._sessions_of(name) for name in self._plans})
         return text.encode()

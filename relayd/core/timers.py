@@ -28,6 +28,7 @@ class CallDue(Enum):
     QUEUE = "queue"  # a process
     HOLD = "hold"  # the moment to send a stream's head although nothing has come
     PING = "ping"  # the next sign of life in a stream
+    FALLBACK = "fallback"  # the other side's answer, or more of it
 
 
 class RelayDue(Enum):

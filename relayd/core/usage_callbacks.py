@@ -23,10 +23,10 @@ class UsageCallbacks:
 
     def __init__(self, engine: Engine) -> None:
         self._pool, self._calls, self._driver = engine.pool, engine.calls, engine.driver
-        self._plan = engine.limits.plan
+        self._plans = engine.limits.plans
 
     def __repr__(self) -> str:
-        return f"<UsageCallbacks {self._plan!r}>"
+        return f"<UsageCallbacks {list(self._plans.values())}>"
 
     def telemetry(self, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
         """A telemetry export: what became of API requests."""
@@ -39,10 +39,10 @@ class UsageCallbacks:
         return orders
 
     def plan(self, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
-        """What is used of the login's limits. It is about the login, whichever process tells it."""
-        session_of(self._pool, secret)
+        """What is used of the login's limits. It is about the login, whichever of its processes tells it."""
+        told_of = self._plans[session_of(self._pool, secret).spec.key.profile]
         windows = parsed("plan", plan.read, event.request.body)
-        return [json_reply(event.client, hooks.PASS, request_id), *self._plan.told(windows, self._calls.unix_time(now))]
+        return [json_reply(event.client, hooks.PASS, request_id), *told_of.told(windows, self._calls.unix_time(now))]
 
 
 def session_of(pool: Pool, secret: str) -> Session:

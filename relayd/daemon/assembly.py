@@ -5,18 +5,18 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from relayd.config import Config
 from relayd.core import events as ev
 from relayd.core.launch_keys import load_keys
 from relayd.core.relay import Relay
-from relayd.daemon import machine
+from relayd.daemon import fallback_target, machine
 from relayd.daemon.reload import Reader, key_reader, reloader
 from relayd.daemon.state import Places, read_small
 from relayd.runtime.logs import Log
 from relayd.runtime.notify import Notifier
 from relayd.runtime.performer import Files
-from relayd.runtime.prompt_history import PromptHistory
 from relayd.runtime.server import Server
 
 
@@ -26,7 +26,7 @@ def assemble(
     claude: str,
     places: Places,
     sock: socket.socket,
-    typed_messages: PromptHistory,
+    files: Files,
     examine: Callable[[], ev.ClaudeChanged],
     read: Reader,
     log: Log,
@@ -38,5 +38,5 @@ def assemble(
     in_terminal = sys.stderr is not None and sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else reloader(config, read, log)
     keys = key_reader(config, environ, log)
-    files = Files(places.keys, places.records, typed_messages)
+    files = replace(files, fallback=fallback_target.of(config, environ))
     return Server(config, relay, sock, files, log, Notifier(environ), reload, examine, keys), host.base_url

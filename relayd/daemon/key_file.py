@@ -45,7 +45,7 @@ def read(path: str) -> tuple[NamedKey, ...]:
         raise StartError(f"relayd: the keys in {path} cannot be read: {error}") from error
 
 
-def add(path: str, name: str, models: list[str], calls_per_minute: int, plan_percent: int) -> str:
+def add(path: str, name: str, models: list[str], calls_per_minute: int, plan_percent: int, profile: str = "") -> str:
     """Make a key, and return it: only its digest is kept. Raises ConfigError for a name or a limit that is none."""
     known = read(path)
     if keys.NAME.fullmatch(name) is None:
@@ -60,7 +60,7 @@ def add(path: str, name: str, models: list[str], calls_per_minute: int, plan_per
     if calls_per_minute > keys.CALLS_MAX or plan_percent > 100:
         raise ConfigError(f"calls a minute go up to {keys.CALLS_MAX}, percent up to 100")
     text = f"relayd-{secrets.token_urlsafe(KEY_BYTES)}"
-    made = NamedKey(name, keys.digest_of(text), tuple(models), calls_per_minute, plan_percent, int(time.time()))
+    made = NamedKey(name, keys.digest_of(text), tuple(models), calls_per_minute, plan_percent, int(time.time()), profile)
     _write(path, (*known, made))
     return text
 

@@ -14,11 +14,10 @@ from relayd.claude import environment, mod, reminders
 from relayd.claude.capabilities import Capabilities
 from relayd.config import Config
 from relayd.core.host import Host
-from relayd.daemon import assets, key_file
+from relayd.daemon import assets, key_file, user_files
 from relayd.daemon.state import Places
 from relayd.runtime import system
 from relayd.runtime.files import write_whole
-from relayd.runtime.logs import Log
 
 
 def describe(
@@ -28,10 +27,11 @@ def describe(
     places: Places,
     port: int,
     can: Capabilities,
-    log: Log,
+    log: Callable[[str, str], None],
 ) -> Host:
     """The host. `claude` can do what `can` says. Raises StartError for a token that others can read."""
-    child_environment, notes = environment.child_environment(environ, port)
+    for_claude = {name: value for name, value in environ.items() if name != config.fallback_key_variable}
+    child_environment, notes = environment.child_environment(for_claude, port)
     for note in notes:
         log("warning", note)
     return Host(
@@ -50,6 +50,7 @@ def describe(
         assets=assets.load(),
         mod_directory=_write_mod(places.state) if config.live else "",
         mover=shutil.which("mv", path=os.defpath) or "" if system.HAS_FIFOS else "",
+        profiles=user_files.profile_directories(config, environ),
         capabilities=can,
     )
 
@@ -57,6 +58,11 @@ def describe(
 def claude_directory(environ: Mapping[str, str]) -> str:
     """Claude Code's configuration directory, without links."""
     return system.real_path(environment.config_directory(environ))
+
+
+def claude_directories(config: Config, environ: Mapping[str, str]) -> list[str]:
+    """Claude Code's configuration directories, those of other logins too. Raises StartError for one that is not there."""
+    return list(dict.fromkeys((claude_directory(environ), *user_files.profile_directories(config, environ).values())))
 
 
 def _write_mod(state: str) -> str:

@@ -29,7 +29,7 @@ def serve(config: Config, environ: Mapping[str, str], on_ready: OnReady = None, 
     `read` gives the configuration anew when the daemon is told to take it up again. The log goes to `log_file` if there is
     one, else to standard error.
     """
-    claude = find_claude(config, environ)
+    claude, missing = _find_claude(config, environ)
     os.umask(0o077)
     system.set_limits()
     places = places_in(state_directory(config, environ))
@@ -37,11 +37,23 @@ def serve(config: Config, environ: Mapping[str, str], on_ready: OnReady = None, 
         log = held.enter_context(contextlib.closing(_open_log(config, environ, log_file)))
         try:
             _hold_lock(held, places)
+            if missing:
+                log("warning", f"{missing} until relayd is started again, each call goes to the fallback")
             return _serve_locked(config, environ, claude, places, on_ready, read, log)
         except StartError as error:
             if log_file:  # nobody may be there to read standard error
                 log("error", str(error))
             raise
+
+
+def _find_claude(config: Config, environ: Mapping[str, str]) -> tuple[str, str]:
+    """The `claude` to run; and why there is none, where a fallback may answer instead. Raises StartError without one."""
+    try:
+        return find_claude(config, environ), ""
+    except StartError as error:
+        if not config.fallback_url:
+            raise
+        return config.claude or "claude", f"{str(error).removeprefix('relayd: ').splitlines()[0].rstrip('.')}:"
 
 
 def _open_log(config: Config, environ: Mapping[str, str], path: str) -> Log:
@@ -74,15 +86,15 @@ def _serve_locked(
         sock = given_socket(environ) or listener.bind(config.host, config.port)
     except OSError as error:
         raise StartError(f"relayd: cannot listen on {config.host}:{config.port}: {error.strerror}") from error
-    config_dir = machine.claude_directory(environ)
-    leftovers.sweep(places, config_dir, log)
-    typed_messages = leftovers.typed_messages(places, config_dir)
-    server, url = assemble(config, environ, claude, places, sock, typed_messages, examine, read, log)
+    config_dirs = machine.claude_directories(config, environ)
+    leftovers.sweep(places, config_dirs, log)
+    files = leftovers.files(places, config_dirs)
+    server, url = assemble(config, environ, claude, places, sock, files, examine, read, log)
     log("info", f"relayd {__version__} listens on {url}, claude is {claude}")
     if on_ready:
         on_ready(url)
     server.run()
-    if not typed_messages.forget_all():
+    if not files.prompt_history.forget_all():
         log("warning", "Claude Code's list of prompts was locked: what relayd has typed goes at the next start")
     log("info", f"relayd ended after {server.relay.calls.served} calls")
     return EXIT_OK

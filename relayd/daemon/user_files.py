@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 
+from relayd import profiles
 from relayd.claude import environment
 from relayd.config import Config
 from relayd.errors import ConfigError, StartError
@@ -32,6 +33,17 @@ def config_path(environ: Mapping[str, str]) -> str:
 def token_path(config: Config, environ: Mapping[str, str]) -> str:
     """Where the token is looked for."""
     return config.token_file or os.path.join(os.path.dirname(config_path(environ)), "token")
+
+
+def profile_directories(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """Where Claude Code keeps each other login, without links. Raises StartError for one that is not there."""
+    found = {}
+    for name, directory in profiles.table(config.profiles).items():
+        home, rest = (_home(environ), directory[1:]) if directory.startswith("~/") else ("", directory)
+        found[name] = system.real_path(home + rest)
+        if not os.path.isdir(found[name]):
+            raise StartError(f"relayd: the profile {name}: there is no directory {directory}; log in there first")
+    return found
 
 
 def state_directory(config: Config, environ: Mapping[str, str]) -> str:

@@ -92,7 +92,7 @@ function filterCalls() {
   const which = at('which').value;
   let shown = 0;
   for (const { call, row } of known.values()) {
-    const text = [call.id, call.route, call.model, call.key, call.road, call.status, call.error, call.stop_reason].join(' ').toLowerCase();
+    const text = [call.id, call.route, call.model, call.key, call.profile, call.road, call.status, call.error, call.stop_reason].join(' ').toLowerCase();
     const fits = words.every((word) => text.includes(word)) && (!which || (which === 'good') === (call.status === 200));
     row.hidden = !fits;
     if (row.nextSibling?.classList?.contains('open')) row.nextSibling.hidden = !fits;

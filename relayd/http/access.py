@@ -22,7 +22,7 @@ from relayd.http.routes import Callback, Completion, Page, Question, Route
 ALLOWED_HEADERS = "*, authorization"
 OWN_HEADERS = (
     *("x-relayd-ignored", "x-relayd-emulated", "x-relayd-inexact", "x-relayd-witness"),
-    "x-relayd-output-format",
+    *("x-relayd-output-format", "x-relayd-answered-by"),
 )
 # The dashboard loads nothing from elsewhere; the terminal sets styles of its own.
 PAGE_POLICY = (

@@ -36,6 +36,7 @@ class NamedKey:
     calls_per_minute: int = 0
     plan_percent: int = 0
     created: int = 0  # Unix seconds
+    profile: str = ""  # the login that its calls are for; empty: any
 
     def __repr__(self) -> str:
         return f"<NamedKey {self.name}>"
@@ -127,7 +128,10 @@ def _key(value: Any) -> NamedKey:
     if not isinstance(models, list) or len(models) > MODELS_MAX or not all(map(is_model_pattern, models)):
         raise ValueError(f"models of {name}: not a list of patterns")
     calls, percent = _count(value, "calls_per_minute", CALLS_MAX), _count(value, "plan_percent", 100)
-    return NamedKey(name, sha256, tuple(models), calls, percent, _count(value, "created", 2**53))
+    profile = value.get("profile", "")
+    if not isinstance(profile, str) or (profile and not NAME.fullmatch(profile)):
+        raise ValueError(f"profile of {name}: no name")
+    return NamedKey(name, sha256, tuple(models), calls, percent, _count(value, "created", 2**53), profile)
 
 
 def is_model_pattern(value: Any) -> bool:

@@ -82,6 +82,11 @@ class Channel:
         """True while some of an answer is not out."""
         return self.stage is Stage.CLOSING or (self._out.size > 0 and self.stage is not Stage.GONE)
 
+    @property
+    def backlog(self) -> int:
+        """What the peer has not taken yet, in bytes."""
+        return self._out.size
+
     def wants(self) -> int:
         """Read while open, unless there is enough to work on, and while lingering. Write what is left."""
         mask = 0

@@ -13,7 +13,7 @@ from relayd.config import Config
 from relayd.core import events as ev
 from relayd.runtime.loop import Loop
 from relayd.runtime.notify import Notifier
-from relayd.runtime.prompt_history import PromptHistory
+from relayd.runtime.prompt_history import PromptHistories, PromptHistory
 from relayd.runtime.slots import Slots
 from relayd.runtime.timers import Chore
 
@@ -29,7 +29,7 @@ class Chores:
         loop: Loop,
         slots: Slots,
         notifier: Notifier,
-        prompt_history: PromptHistory,
+        prompt_history: PromptHistory | PromptHistories,
         examine: Callable[[], ev.ClaudeChanged],
         emit: Callable[[ev.ClaudeChanged | ev.KeysChanged], None],
         keys: Callable[[], ev.KeysChanged] | None = None,

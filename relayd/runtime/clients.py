@@ -52,6 +52,11 @@ class Clients:
         """True while some of an answer is not out."""
         return any(channel.has_output for channel in self._channels.values())
 
+    def backlog(self, client: int) -> int:
+        """What a client has not taken of its answer, in bytes."""
+        channel = self._channels.get(client)
+        return channel.backlog if channel is not None else 0
+
     def is_full(self) -> bool:
         """Enough connections, and none of them may give way."""
         return not self._has_place and not self._places.can_give_way

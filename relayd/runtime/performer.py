@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
 
 from relayd.core import actions as do
 from relayd.core.actions import Action
+from relayd.core.runtime_events import UpstreamFact
 from relayd.runtime.clients import ClientOrder, Clients
 from relayd.runtime.files import write_private
 from relayd.runtime.loop import Loop
-from relayd.runtime.prompt_history import PromptHistory
+from relayd.runtime.prompt_history import PromptHistories, PromptHistory
 from relayd.runtime.records import Records
 from relayd.runtime.slots import SlotOrder, Slots
 from relayd.runtime.timers import Chore
+from relayd.runtime.upstreams import Target, Upstreams
 
 
 class Logger(Protocol):
@@ -36,11 +38,14 @@ class Logger(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Where the daemon keeps the launch keys used lately and the records of recent calls; where Claude Code keeps prompts."""
+    """Where the daemon keeps the launch keys used lately and the records of recent calls; where Claude Code keeps prompts; and
+    which API may answer instead of it.
+    """
 
     keys: str
     records: str
-    prompt_history: PromptHistory
+    prompt_history: PromptHistory | PromptHistories
+    fallback: Target | None = None
 
 
 LINES_PER_CALL = 2  # a call's record is written again when its cost is told
@@ -49,10 +54,20 @@ LINES_PER_CALL = 2  # a call's record is written again when its cost is told
 class Performer:
     """See the module's text."""
 
-    def __init__(self, loop: Loop, clients: Clients, slots: Slots, files: Files, records_max: int, log: Logger) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        clients: Clients,
+        slots: Slots,
+        files: Files,
+        records_max: int,
+        log: Logger,
+        emit: Callable[[UpstreamFact], None],
+    ) -> None:
         self._loop = loop
         self._clients = clients
         self._slots = slots
+        self.upstreams = Upstreams(files.fallback, loop, emit, clients.backlog)
         self._keys_path = files.keys
         self._records = Records(files.records, LINES_PER_CALL * records_max, log)
         self._log = log
@@ -112,6 +127,8 @@ class Performer:
                 self._slots.remove(name, now)
             case do.SetTimer(key, at):
                 self._loop.set_timer(key, at)
+            case do.Forward() | do.StopForward():
+                self.upstreams.broke(order)
             case do.Finish():
                 self._loop.stopping = True
             case _:
@@ -141,6 +158,8 @@ class Performer:
                 self._records.append(line)
             case do.Remember(data):
                 self._remember(data)
+            case do.Forward() | do.StopForward():
+                self.upstreams.perform(order, now)
             case do.ForgetPrompts(at):
                 self._loop.set_timer(Chore.PROMPT_HISTORY, at)
             case do.Finish():

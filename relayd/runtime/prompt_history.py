@@ -139,6 +139,24 @@ class PromptHistory:
             os.fsync(fd)
 
 
+class PromptHistories:
+    """The lists of several configuration directories, each as above."""
+
+    def __init__(self, lists: tuple[PromptHistory, ...]) -> None:
+        self._lists = lists
+
+    def __repr__(self) -> str:
+        return f"<PromptHistories {len(self._lists)}>"
+
+    def forget(self) -> bool:
+        """As for one list: True if nothing of ours is left in any."""
+        return all([found.forget() for found in self._lists])
+
+    def forget_all(self) -> bool:
+        """The same for the whole lists. Not for the loop."""
+        return all([found.forget_all() for found in self._lists])
+
+
 def _whole_lines(data: bytes) -> int:
     """How many of these bytes are whole lines."""
     return data.rfind(b"\n") + 1

@@ -60,11 +60,12 @@ class Server:
         self._facts: deque[ev.Event] = deque()
         self._slots = Slots(config, self.loop, self._facts.append)
         self._clients = Clients(config, self.loop, self._facts.append, relay.access)
-        self._performer = Performer(self.loop, self._clients, self._slots, files, config.recent_calls_max, log)
         emit = self._facts.append
+        self._performer = Performer(self.loop, self._clients, self._slots, files, config.recent_calls_max, log, emit)
         self._chores = Chores(config, self.loop, self._slots, notifier, files.prompt_history, examine, emit, keys)
         self._listener = Listener(listener, self.loop, config.accepts_per_turn, self._clients.accept, self._clients.is_full)
-        self._owners = TimerOwners(self.loop, self._clients, self._slots, self._listener, self._chores, self._facts.append)
+        upstreams = self._performer.upstreams
+        self._owners = TimerOwners(self.loop, self._clients, self._slots, self._listener, self._chores, upstreams, emit)
         self.loop.catch(SIGNALS)  # before anybody is told that it runs
 
     def __repr__(self) -> str:
@@ -143,6 +144,7 @@ class Server:
         while self._clients.have_output and time.monotonic() < deadline:
             self.loop.turn(0.05)
         self._clients.close()
+        self._performer.upstreams.close()
         self._slots.close()
         self.loop.close()
 

@@ -58,6 +58,22 @@ class ListenerTimer(Enum):
     REST = "rest"
 
 
+class Look(Enum):
+    """What a connection to the fallback waits for."""
+
+    CONNECT = "connect"  # the end of its patience
+    BACKLOG = "backlog"  # its client to take more, or the next turn
+    RESOLVER = "resolver"  # the addresses; of all connections
+
+
+@dataclass(frozen=True)
+class UpstreamTimer:
+    """A connection's to the fallback, by its call; 0 for the resolver's."""
+
+    call: int
+    what: Look
+
+
 class Chore(Enum):
     """The daemon's own."""
 

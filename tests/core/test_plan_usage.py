@@ -113,9 +113,9 @@ def test_a_claude_that_names_ever_new_windows_fills_nothing() -> None:
 
 def test_metrics_have_windows_only_where_they_are_known() -> None:
     found = plan()
-    assert "five_hour" not in reports.plan_metrics(found.describe(NOW)["windows"])
+    assert "five_hour" not in reports.plan_metrics({"": found.describe(NOW)["windows"]})
     found.told((five_hours(41),), NOW)
-    text = reports.plan_metrics(found.describe(NOW)["windows"])
+    text = reports.plan_metrics({"": found.describe(NOW)["windows"]})
     assert 'relayd_plan_used_percent{window="five_hour"} 41' in text
     assert 'relayd_plan_resets_in_seconds{window="five_hour"} 3600' in text
 
@@ -146,7 +146,7 @@ def test_a_key_asks_for_its_models_and_for_so_many_calls_a_minute() -> None:
 
 def test_a_key_uses_its_share_of_the_plan_and_others_use_the_rest() -> None:
     limits = call_limits()
-    limits.plan.told((week(50),), NOW)
+    limits.plans[""].told((week(50),), NOW)
     assert limited(limits, NamedKey("batch", "0" * 64, plan_percent=50)) == (429, "rate_limit_error")
     assert limited(limits, NamedKey("editor", "1" * 64, plan_percent=51)) is None
     assert limited(limits, None) is None

@@ -83,6 +83,7 @@ def methods() -> Iterator[tuple[type, str]]:
 DAEMONS_OWN = (Server, Performer, Chores, TimerOwners)  # much of what they do needs processes, timers and signals
 # These need a process that answers, an error, or want of fds: they have tests of their own.
 NOT_REACHED = {
+    *("Channel.backlog", "Clients.backlog"),  # only a fallback asks
     *("Channel.start_stream", "Channel.chunk", "Channel.end_stream", "Channel.failed", "Channel.has_output"),
     *("Connection.start_stream", "Connection.chunk", "Connection.end_stream", "ByteQueue._merge"),
     *("Clients.reconfigure", "Clients.end", "Stranger.failed", "Listener.failed", "Listener._rest", "Listener.wake"),

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from relayd.http.keys import NamedKey, digest_of, dump
 from relayd.runtime.files import write_private
+from tests.other_side import OtherSide, stream_answer
 from tests.siege.daemon import Daemon
 from tests.siege.methods import Method
 from tests.siege.wire import KEY, Client, Got
@@ -32,6 +33,7 @@ LIMITS = {
     "idle_limit_s": 5,
 }
 SETTLE_LIMIT_S = 6.0
+OWN = {"x_relayd_fallback": "1"}  # not forwarded: what Claude Code answers, or an error
 UPGRADE = {
     "upgrade": "websocket",
     "connection": "upgrade",
@@ -66,6 +68,7 @@ class Siege:
     root: pathlib.Path
     starts: int = 0
     daemon: Daemon | None = None
+    other: OtherSide | None = None  # answers what Claude Code cannot
     base: Base = field(default_factory=lambda: Base(0, 0))
 
     def __enter__(self) -> Siege:
@@ -79,14 +82,17 @@ class Siege:
         if self.daemon is not None:
             self.daemon.__exit__()
             self.daemon = None
+        if self.other is not None:
+            self.other.close()
+            self.other = None
 
     def fresh(self) -> Daemon:
         """A daemon at rest."""
         if self.daemon is None:
             self.starts += 1
-            self.daemon = Daemon(
-                self.root / str(self.starts), idle=2, max=5, token_file=self._keys(), binary_check_s=0.05, **LIMITS
-            )
+            self.other = OtherSide(stream_answer())
+            flags = LIMITS | {"token_file": self._keys(), "fallback_url": self.other.url}
+            self.daemon = Daemon(self.root / str(self.starts), idle=2, max=5, binary_check_s=0.05, **flags)
             self.daemon.__enter__()
             with Client(self.daemon.harness.url) as client:
                 client.ask(_body("echo warm"))
@@ -149,21 +155,23 @@ class Siege:
     def _script(self, daemon: Daemon, arm: Callable[[], None], may_lose: int) -> list[str]:
         """A streamed call under way; then others of every kind."""
         with contextlib.ExitStack() as stack:
-            clients = [stack.enter_context(Client(daemon.harness.url)) for _ in range(5)]
+            clients = [stack.enter_context(Client(daemon.harness.url)) for _ in range(6)]
             return self._play(clients, arm, may_lose)
 
     def _play(self, clients: list[Client], arm: Callable[[], None], may_lose: int) -> list[str]:
-        victim, beside, kept, viewer, leaver = clients
-        victim.send("POST", "/v1/messages", _body("pause 0.03 a\nb\nc", stream=True))
+        victim, beside, kept, viewer, leaver, limited = clients
+        victim.send("POST", "/v1/messages", _body("pause 0.03 a\nb\nc", stream=True), **OWN)
         kept.exchange("GET", "/v1/health")
         arm()
-        beside.send("POST", "/v1/messages", _body("echo beside"))
+        beside.send("POST", "/v1/messages", _body("echo beside"), **OWN)
         viewer.send("GET", "/v1/live", **UPGRADE)
-        leaver.send("POST", "/v1/messages", _body("pause 0.05 x\ny"))
+        leaver.send("POST", "/v1/messages", _body("pause 0.05 x\ny"), **OWN)
+        limited.send("POST", "/v1/messages", _body("fail rate_limit API Error: 429 no", stream=True))
         wrong = kept.exchange("POST", "/v1/messages", b"{")
         leaver.close()
         answers = {"the call": victim.receive().verdict("a\nb\nc"), "the call beside it": beside.receive().verdict("beside")}
         answers["a wrong request"] = "right" if wrong.status == 400 else wrong.verdict("")
+        answers["a limited call"] = limited.receive().verdict("from elsewhere ")
         answers["a viewer"] = _upgraded(viewer)
         bad = [f"{who}: {verdict}" for who, verdict in answers.items() if verdict.startswith("BAD")]
         lost = [f"{who}: {verdict}" for who, verdict in answers.items() if verdict != "right" and not verdict.startswith("BAD")]
@@ -173,7 +181,7 @@ class Siege:
         problems = []
         client = Client(daemon.harness.url, 5.0)
         for stream in (True, False):
-            verdict = client.ask(_body("echo next\nwords", stream=stream)).verdict("next\nwords")
+            verdict = client.ask(_body("echo next\nwords", stream=stream), **OWN).verdict("next\nwords")
             if verdict != "right":
                 problems.append(f"the next call: {verdict}")
         client.close()

@@ -14,6 +14,7 @@ from relayd.core.session.states import State
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.errors import ApiError
 from tests.siege.actors import Process
+from tests.siege.elsewhere import SAYS
 from tests.siege.simulation import Simulation
 
 MODEL = "claude-sonnet-5"
@@ -352,7 +353,7 @@ def reused(play: Play) -> None:
     for slot in [name for name, session in sim.relay.pool.sessions.items() if session.state is State.KEPT][:1]:
         sim.tell(ev.RequestTold(slot, b"{}"))
     sim.changes = 2
-    play.ask("changed twice", "", may_fail=True)
+    play.ask("changed twice", "changed twice", may_fail=True)
     play.settle()
     play.wait(5.0)
 
@@ -418,6 +419,27 @@ def ending(play: Play) -> None:
     play.settle()
 
 
+def fallback(play: Play) -> None:
+    """Calls that Claude Code cannot answer, and another API that does, refuses, breaks off or says nothing."""
+    limit = "fail rate_limit API Error: Request rejected (429) · {} of 4 {}"
+    play.ask("slow a\nb\nc\nd", "slow a\nb\nc\nd", True, stream=True)  # not forwarded, whatever its process meets
+    play.arm()
+    for stream in (False, True):
+        for word in ("answers", "silent", "down", "refuses", "wrong", "breaks", "errs"):
+            says = SAYS if word in ("answers", "breaks", "errs") else ""
+            play.ask(limit.format(stream, word), says, stream=stream, may_fail=word != "answers")
+            play.settle()
+    play.ask(limit.format("try again in 20 seconds,", "answers"), SAYS)
+    play.settle()
+    play.ask(limit.format("known,", "answers"), SAYS, stream=True)
+    play.ask("crash answers", SAYS, True, may_fail=True)  # the other shape is not forwarded
+    gone = play.ask(limit.format("known,", "silent"))
+    play.wait(0.1)
+    play.sim.leave(gone)
+    play.wanted = [w for w in play.wanted if w.client != gone]
+    play.settle()
+
+
 SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "messages": (messages, {}),
     "chat": (chat, {}),
@@ -425,7 +447,10 @@ SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "live": (live, {"mod_directory": "/state/mod", "live": True, "plan_stop_percent": 99}),
     "sessions": (sessions, {}),
     "failures": (failures, {"max": 2, "queue_max": 6, "idle": 1}),
-    "questions": (questions, {"allowed_origins": "https://mine.example", "assets": {"": ("text/html", b"x")}}),
+    "questions": (
+        questions,
+        {"profiles": "work=/claude-work", "allowed_origins": "https://mine.example", "assets": {"": ("text/html", b"x")}},
+    ),
     "typed": (typed, {"typing": True, "kept": 2, "mover": "/bin/mv"}),
     "responses": (responses, {}),
     "reused": (reused, {"typing": True, "kept": 1, "idle": 1, "max": 2}),
@@ -433,4 +458,5 @@ SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "strays": (strays, {"idle": 1}),
     "updates": (updates, {}),
     "ending": (ending, {"max": 3}),
+    "fallback": (fallback, {"fallback_url": "https://elsewhere.example", "fallback_models": "claude-*=other"}),
 }

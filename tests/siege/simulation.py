@@ -11,6 +11,7 @@ import heapq
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from relayd.claude import bodies, mcp, prompt
@@ -24,7 +25,7 @@ from relayd.core.timers import Timer
 from relayd.http.keys import Keys, NamedKey, digest_of
 from relayd.http.messages import HttpRequest
 from tests.helpers import told_body
-from tests.siege import methods
+from tests.siege import elsewhere, methods
 from tests.siege.actors import Process, Reply, asked_of
 
 HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
@@ -204,6 +205,9 @@ class Simulation:
             case do.SendFrame():
                 if order.client in self.frames:
                     self.frames[order.client].append(json.loads(order.text))
+            case do.Forward():
+                for steps, fact in enumerate(elsewhere.facts(order)):
+                    self.at((steps + 1) * STEP_S, partial(self.tell, fact))
             case do.Finish():
                 self.is_finished = True
             case _:
