@@ -65,6 +65,7 @@ def test_npm_libraries(real: Harness, script: str) -> None:
         assert (len(first), len(set(first))) == (21, 1)
 
 
+@LONG
 def test_langchains_standard_integration_tests(real: Harness) -> None:
     """Skipped by the suite itself: JSON mode and audio, which the API does not have, and recorded traffic."""
     python = str(PLACE / "agents/bin/python")

@@ -263,7 +263,7 @@ class Turn:
         return parts + self._settle()
 
     def goes_on(self, lines: list[UserLine], handed: set[str]) -> bool:
-        """True if Claude Code goes on by itself after an answer that asks for tools: one of these lines is of nothing it was given."""
+        """True if Claude Code goes on by itself after an answer that asks for tools: a line is of nothing that it was given."""
         for line in lines:
             if self._behind:
                 self._behind -= not line.results
