@@ -19,9 +19,11 @@ from tests.siege.simulation import Simulation
 
 MODEL = "claude-sonnet-5"
 TOOL = {"name": "get", "description": "Gets", "input_schema": {"type": "object", "properties": {"k": {"type": "integer"}}}}
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 CHAT_TOOL = {"type": "function", "function": {"name": "get", "description": "Gets", "parameters": TOOL["input_schema"]}}
 ANSWER_LIMIT_S = 40.0  # of the simulation's time: every deadline of a call has passed long before
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+HEADS = (b"\xff\xd8\xff\xc0\x00\x11\x08\x01\x00\x01\x00" + bytes(9), b"RIFF\x00\x00\x00\x00WEBPVP8X" + bytes(20))
 ZOO = (
     b"\x1b[2J\x1b[H\x1b[5;5Hx\x1b[3A\x1b[2B\x1b[1C\x1b[1D\x1b[1E\x1b[1F\x1b[5G\x1b[5d\x1b[1K\x1b[J\x1b[2X\x1b[2P\x1b[2@\x1b[L\x1b[M\x1b[S\x1b[T"
     b"\x1b[2;9r\x1b7\x1b8\x1bM\x1bD\x1bE\x1b[3b\x1b[c\x1b[>c\x1b[6n\x1b[5n\x1b[?25l\x1b[?1049h\x1b[?1049l\x1b[4h\x1b[?u\x1b[>1u\x1b[m\te\xcc\x81\r\n\x08"
@@ -284,7 +286,9 @@ def rich(play: Play) -> None:
     play.ask("hang", "", True, headers=key, stream=True)
     play.question("POST", "/v1/messages", gzip.compress(b"{}"), content_encoding="gzip", **key)
     play.question("POST", "/v1/messages", b"x", content_encoding="br", **key)
-    play.question("POST", "/v1/messages/count_tokens", {"model": MODEL, "messages": talk, "tools": [TOOL]}, **key)
+    found = [{"type": "image", "source": picture["source"] | {"data": base64.b64encode(head).decode()}} for head in HEADS]
+    counted = {"model": MODEL, "messages": [*talk, {"role": "user", "content": found}], "tools": [TOOL, SEARCH]}
+    play.question("POST", "/v1/messages/count_tokens", counted, **key)
     play.question("GET", "/v1/health")
     play.question("GET", "/v1/health", authorization="Bearer wrong")
     play.question("GET", "/v1/health", origin="http://127.0.0.1:7421", authorization="Bearer token")

@@ -366,14 +366,19 @@ class Simulation:
         self._later(process, 1, lambda: self._grow(process, line))
 
     def _stream(self, process: Process, text: str) -> None:
-        """As `_say`, with the mod's pieces before the lines."""
+        """As `_say`, with the mod's pieces before the lines, and the raw answer."""
         pieces = [{"kind": "text", "index": 0, "text": word + " "} for word in text.split(" ")]
         pieces[-1]["text"] = str(pieces[-1]["text"])[:-1]
         pieces.append({"kind": "stop", "stopReason": "end_turn"})
         for number, piece in enumerate(pieces if process.has_mod else ()):
             told = {"step": 0, "from": number, "pieces": [piece]}
             self._later(process, number, lambda told=told: self._post(process.door("pieces"), told))
+        self._tell_answer(process, self._line([{"type": "text", "text": text}], "end_turn"), len(pieces) + 1)
         self._later(process, len(pieces), lambda: self._say(process, text))
+
+    def _tell_answer(self, process: Process, line: dict[str, Any], step: int) -> None:
+        body = json.dumps(line["message"]).encode()
+        self._later(process, step, lambda: self.tell(ev.AnswerTold(process.order.slot, body)))
 
     def _use_tool(self, process: Process, is_late: bool = False) -> None:
         """Late: the message ends after its call has begun, and its lines are written at the first note on the call."""
@@ -403,6 +408,8 @@ class Simulation:
         if is_late:
             self._noted[process.waits] = lambda: self._later(process, 1, lambda: self._grow(process, line))
         process.waits = self._mcp(process, "tools/call", params, go)
+        if is_late and self._numbers % 2:
+            self._tell_answer(process, line, 1)
 
     def _line(self, content: list[dict[str, Any]], stop_reason: str) -> dict[str, Any]:
         self._numbers += 1
