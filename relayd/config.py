@@ -104,6 +104,29 @@ class Config(Limits):
         at_start=True,
     )
 
+    # Files and batches, which are kept on disk
+    files_max_bytes: int = size(
+        512 * MIB, "Disk for uploaded files, all together; each is at most `body_max_bytes`.", low=0, high=1024 * 1024 * MIB
+    )
+    files_kept_s: float = seconds(
+        30 * DAY_S, "How long an uploaded file is kept, unless its client asks for less.", low=60, high=3650 * DAY_S
+    )
+    batches_max_bytes: int = size(
+        1024 * MIB,
+        "Disk for batches, requests and results together; past it no request of a batch is run.",
+        low=0,
+        high=1024 * 1024 * MIB,
+    )
+    batches_kept_s: float = seconds(
+        29 * DAY_S, "How long the results of a batch are kept after its end: the API's 29 days.", low=60, high=3650 * DAY_S
+    )
+    batch_processes: int = count(
+        2,
+        "Requests of batches that run at once, while no other call waits; one of `max` processes is always left for other calls.",
+        low=1,
+        high=PROCESSES_MAX,
+    )
+
     # What the plan has left
     plan_warn_percent: int = count(
         90, "Part of a plan's window, in percent, from which the log and the dashboard warn; 0: never.", low=0, high=100

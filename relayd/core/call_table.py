@@ -19,6 +19,8 @@ from relayd.core.host import Host
 from relayd.core.journal import Journal
 from relayd.errors import ApiError
 
+BATCH = "batch"  # the route of a batch's request, in records and metrics
+
 
 class CallTable:
     """See the module's text. `is_closed`: the daemon ends, and no call is admitted any more."""
@@ -51,18 +53,28 @@ class CallTable:
         encoder = encoder_for(asked.decoded, request, asked.created)
         call = Call(asked.number, asked.client, asked.request_id, request, encoder, config, asked.arrived)
         call.key = asked.key_name
+        call.route = BATCH if call.is_background else call.route
         self.by_number[call.number] = call
         self.by_client[call.client] = call
         return call
 
     def enqueue(self, call: Call, now: float, first: bool = False) -> list[Action]:
-        """The call needs a process. `first`: it had one, and comes before all others."""
-        if first:
+        """The call needs a process. `first`: it had one, and comes before all others. Batches come behind everybody else."""
+        if call.is_background:
+            self.queue.append(call.number)
+        elif first:
             self.queue.appendleft(call.number)
         else:
-            self.queue.append(call.number)
+            self.queue.insert(self._behind_others(), call.number)
         self.has_new_need = True
         return call.queued(now)
+
+    def _behind_others(self) -> int:
+        """The place behind all calls that are no batch's."""
+        place = len(self.queue)
+        while place and self.by_number[self.queue[place - 1]].is_background:
+            place -= 1
+        return place
 
     def remove(self, call: Call, now: float) -> list[Action]:
         """The call has ended: forget it, give its conversation back, write its record."""

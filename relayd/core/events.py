@@ -1,7 +1,8 @@
 """Facts, in the past tense: everything that can happen to the core.
 
 `Event` is what the runtime tells the hub; `SlotEvent` the part of it that is about one process; `SessionEvent` what a
-session takes, which adds what one part of the core tells another. Imports only the values that they carry.
+session takes, which adds what one part of the core tells another. Imports only the values that they carry. What clients do is
+in `client_facts.py`, what comes back from the disk in `storage.py`; both are told here by the same names.
 """
 
 from __future__ import annotations
@@ -16,53 +17,19 @@ from relayd.claude.hooks import HookFact
 from relayd.claude.pieces import Pieces
 from relayd.claude.prompt import Draft
 from relayd.claude.telemetry import WireFact
+from relayd.core.client_facts import ClientLeft as ClientLeft
+from relayd.core.client_facts import FrameArrived as FrameArrived
+from relayd.core.client_facts import RequestArrived as RequestArrived
+from relayd.core.client_facts import RequestRefused as RequestRefused
+from relayd.core.client_facts import ViewerCaughtUp as ViewerCaughtUp
+from relayd.core.storage import Stored as Stored
+from relayd.core.storage import StoredRead as StoredRead
+from relayd.core.storage import StoreFact
+from relayd.core.storage import StoreFailed as StoreFailed
 from relayd.core.timers import SlotDue, Timer
 from relayd.errors import ApiError
-from relayd.http.messages import HttpRequest
-from relayd.http.routes import Route
 
 # From the runtime
-
-
-@dataclass(frozen=True)
-class RequestArrived:
-    """A client or Claude Code has sent a complete request. `origin` is the allowed foreign page it comes from, or ""."""
-
-    client: int
-    request: HttpRequest
-    origin: str = ""
-
-
-@dataclass(frozen=True)
-class RequestRefused:
-    """A request was wrong in its framing, too large, or not admitted. `route` is known unless the path was wrong."""
-
-    client: int
-    error: ApiError
-    route: Route | None = None
-    origin: str = ""
-
-
-@dataclass(frozen=True)
-class ClientLeft:
-    """The connection of a client has ended; a request of it may be running."""
-
-    client: int
-
-
-@dataclass(frozen=True)
-class FrameArrived:
-    """A dashboard has sent a message."""
-
-    client: int
-    text: str
-
-
-@dataclass(frozen=True)
-class ViewerCaughtUp:
-    """A dashboard that was too slow has taken all that was waiting; frames were dropped meanwhile."""
-
-    client: int
 
 
 @dataclass(frozen=True)
@@ -358,6 +325,7 @@ SlotEvent = (
 )
 Event = (
     SlotEvent
+    | StoreFact
     | RequestArrived
     | RequestRefused
     | ClientLeft

@@ -62,7 +62,7 @@ class Relay:
     def start(self, now: float) -> list[Action]:
         """The first orders: warm the pool."""
         self.engine.scheduler.ask()
-        return self._schedule(now)
+        return self.front.storeroom.start(now) + self._schedule(now)
 
     def handle(self, event: ev.Event, now: float) -> list[Action]:
         """The orders that a fact brings, in the order in which they must be carried out. Never raises."""
@@ -72,6 +72,8 @@ class Relay:
             orders = self._contain(event, error, now)
         orders += self._schedule(now)
         try:
+            orders = self.front.storeroom.catch(orders, now)
+            orders += self.front.storeroom.go_on(now)
             self.front.http.mark_pages(orders)
         except Exception as error:
             orders.append(do.Log("error", f"an answer to a page met a bug: {describe(error)}"))
@@ -112,6 +114,8 @@ class Relay:
             case ev.KeysChanged(token, named):
                 self.access.keys.replace(token, named)
                 return [do.Log("info", f"keys have changed: {self.access.keys!r}")]
+            case ev.Stored() | ev.StoredRead() | ev.StoreFailed():
+                return self.front.storeroom.told(event, now)
             case ev.ShutdownAsked():
                 self.engine.scheduler.ask()
                 return self.front.ending.asked(now)
@@ -198,6 +202,8 @@ class Relay:
                 return []
             case RelayDue.EXPIRE:
                 return self.engine.scheduler.expire(now)
+            case RelayDue.STORED:
+                return self.front.storeroom.look(now)
             case RelayDue.VIEWERS:
                 return self._tick(now) if self.front.viewers else []
             case RelayDue.FORCE:
@@ -269,6 +275,8 @@ def _named(event: ev.Event) -> tuple[int, str]:
         case ev.TimerFired(SlotTimer(slot)):
             return 0, slot
         case ev.TimerFired() | ev.ClaudeChanged() | ev.KeysChanged() | ev.ShutdownAsked():
+            return 0, ""
+        case ev.Stored() | ev.StoredRead() | ev.StoreFailed():
             return 0, ""
         case _:
             return 0, event.slot

@@ -1,7 +1,7 @@
 """What a client asks for: an HTTP request to a decoded one, whatever its shape. Pure.
 
-Called by `core/call_intake.py` and `core/token_counter.py`. Everything that is refused here was refused before a process was
-touched.
+Called by `core/call_intake.py`, `core/token_counter.py` and `core/stored_api.py`. Everything that is refused here was
+refused before a process was touched.
 """
 
 from __future__ import annotations
@@ -23,10 +23,7 @@ from relayd.openai import decode, responses
 
 def read(request: HttpRequest, route: Completion, config: Config, stored: StoredResponses, now: float) -> DecodedRequest:
     """What a POST asks for, in the shape of its route. Raises ApiError."""
-    body = request.body
-    if "content-encoding" in request.headers:
-        body = encoding.decoded(body, request.headers["content-encoding"], config.body_max_bytes)
-    value = aliases.applied(requests.document(body), config.model_aliases, config.default_model)
+    value = aliases.applied(document(request, config), config.model_aliases, config.default_model)
     if route is Completion.RESPONSES:
         return _response(request, value, stored, now)
     name = conversation_names.name_of(request.headers, value)
@@ -35,6 +32,14 @@ def read(request: HttpRequest, route: Completion, config: Config, stored: Stored
         told = map(edge.header_names, (found.ignored, found.emulated, found.inexact))
         return DecodedRequest(found.value, requests.VERSION_OLD, name, route, None, found.with_usage, found.is_legacy, *told)
     return DecodedRequest(value, request.headers.get("anthropic-version", requests.VERSION_OLD), name)
+
+
+def document(request: HttpRequest, config: Config) -> dict[str, Any]:
+    """The JSON object that a request brings. Raises ApiError."""
+    body = request.body
+    if "content-encoding" in request.headers:
+        body = encoding.decoded(body, request.headers["content-encoding"], config.body_max_bytes)
+    return requests.document(body)
 
 
 def _response(request: HttpRequest, value: dict[str, Any], stored: StoredResponses, now: float) -> DecodedRequest:

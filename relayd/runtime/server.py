@@ -60,11 +60,12 @@ class Server:
         self._facts: deque[ev.Event] = deque()
         self._slots = Slots(config, self.loop, self._facts.append)
         self._clients = Clients(config, self.loop, self._facts.append, relay.access)
-        self._performer = Performer(self.loop, self._clients, self._slots, files, config.recent_calls_max, log)
         emit = self._facts.append
+        self._performer = Performer(self.loop, self._clients, self._slots, files, config.recent_calls_max, log, emit)
         self._chores = Chores(config, self.loop, self._slots, notifier, files.prompt_history, examine, emit, keys)
         self._listener = Listener(listener, self.loop, config.accepts_per_turn, self._clients.accept, self._clients.is_full)
-        self._owners = TimerOwners(self.loop, self._clients, self._slots, self._listener, self._chores, self._facts.append)
+        store = self._performer.store
+        self._owners = TimerOwners(self.loop, self._clients, self._slots, self._listener, self._chores, store, emit)
         self.loop.catch(SIGNALS)  # before anybody is told that it runs
 
     def __repr__(self) -> str:
@@ -144,6 +145,7 @@ class Server:
             self.loop.turn(0.05)
         self._clients.close()
         self._slots.close()
+        self._performer.store.close()
         self.loop.close()
 
     # What the loop tells

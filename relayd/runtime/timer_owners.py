@@ -12,7 +12,8 @@ from relayd.runtime.clients import Clients
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Key, Loop
 from relayd.runtime.slots import Slots
-from relayd.runtime.timers import ChannelTimer, Chore, ListenerTimer, PollTimer, StrangerTimer
+from relayd.runtime.store import Store
+from relayd.runtime.timers import ChannelTimer, Chore, ListenerTimer, PollTimer, StoreTimer, StrangerTimer
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class TimerOwners:
     slots: Slots
     listener: Listener
     chores: Chores
+    store: Store
     emit: Callable[[ev.TimerFired], None]
 
     def fire(self, key: Key, now: float) -> None:
@@ -35,6 +37,8 @@ class TimerOwners:
                 self.slots.timer(name, what, now)
             case ListenerTimer():
                 self.loop.attempt(self.listener, self.listener.wake)
+            case StoreTimer():
+                self.store.timer(now)
             case Chore():
                 self.chores.do(key, now)
             case SlotTimer() | CallTimer() | RelayTimer():
