@@ -11,8 +11,10 @@ from collections.abc import Callable
 
 from relayd.claude import hooks, mcp, pieces, prompt_history, screens, telemetry
 from relayd.claude.transcript import TranscriptReader
+from relayd.errors import ApiError
 from relayd.http.http1 import Connection
 from relayd.http.messages import HttpRequest
+from relayd.http.multipart import Multipart, PartData
 from relayd.http.websocket import WebSocket
 from relayd.terminal.screen import Screen
 from tests import shapes
@@ -38,6 +40,16 @@ def http(data: bytes) -> None:
             for _ in range(4):
                 if not isinstance(connection.next_request(), HttpRequest):
                     break
+
+
+def form(data: bytes) -> None:
+    """Forms, whole and in two pieces."""
+    for cut in (0, len(data) // 2):
+        machine = Multipart(b"b")
+        with contextlib.suppress(ApiError):
+            found = [*machine.feed(data[:cut]), *machine.feed(data[cut:])]
+            given = sum(len(piece.data) for piece in found if isinstance(piece, PartData))
+            assert given <= len(data)
 
 
 def websocket(data: bytes) -> None:
@@ -103,5 +115,5 @@ def prompts(data: bytes) -> None:
     assert len(prompt_history.without(data, "/w")) <= len(data)
 
 
-ALL = (http, websocket, hook, transcript, terminal, body, told, prompts)
+ALL = (http, form, websocket, hook, transcript, terminal, body, told, prompts)
 TARGETS: dict[str, Callable[[bytes], None]] = {target.__name__: target for target in ALL}

@@ -14,6 +14,7 @@ SEEDS = (
     b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}]}',
     b'{"model":"m","messages":[{"role":"user","content":5}]}',
     b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{}}}',
+    b'--b\r\ncontent-disposition: form-data; name="file"\r\n\r\nx\r\n--b--',
     b"content-length: 5\r\n\r\nhello",
     b"\x81\x85\x00\x00\x00\x00hello",
     b"\x1b[2J\x1b[H\x1b]0;title\x07\x1b[31mred",

@@ -71,9 +71,8 @@ class Relay:
         except Exception as error:
             orders = self._contain(event, error, now)
         orders += self._schedule(now)
+        orders = self._batches(orders, now)
         try:
-            orders = self.front.storeroom.catch(orders, now)
-            orders += self.front.storeroom.go_on(now)
             self.front.http.mark_pages(orders)
         except Exception as error:
             orders.append(do.Log("error", f"an answer to a page met a bug: {describe(error)}"))
@@ -91,6 +90,16 @@ class Relay:
         except Exception as error:
             log = do.Log("error", f"the scheduler met a bug: {describe(error)}")
             orders += [log, do.SetTimer(RelayTimer(RelayDue.REFILL), now + AGAIN_S)]
+        return orders
+
+    def _batches(self, orders: list[Action], now: float) -> list[Action]:
+        """Answers that belong to batches become results; requests of batches go on. After a bug that is looked at again."""
+        try:
+            orders = self.front.storeroom.catch(orders, now)
+            orders += self.front.storeroom.go_on(now)
+        except Exception as error:
+            log = do.Log("error", f"a batch met a bug: {describe(error)}")
+            orders += [log, do.SetTimer(RelayTimer(RelayDue.STORED), now + AGAIN_S)]
         return orders
 
     def _handle(self, event: ev.Event, now: float) -> list[Action]:

@@ -83,15 +83,16 @@ class Storeroom:
         orders = self._runner.start(now)
         if not self._has_changed and self._answered == self.api.answered:
             return orders
-        self._has_changed, self._answered = False, self.api.answered
+        answered = self.api.answered
         unix = self._host.unix_time(now)
         expiry = self._files.shelf.next_expiry()
         times = [self._batches.book.next_look(now, unix), None if expiry is None else now + expiry - unix]
         look_at = min((min(at, now + LOOK_MAX_S) for at in times if at is not None), default=0.0)
-        if look_at == self._look_at or not look_at:
-            return orders
-        self._look_at = look_at
-        return [*orders, do.SetTimer(RelayTimer(RelayDue.STORED), look_at)]
+        if look_at and look_at != self._look_at:
+            orders.append(do.SetTimer(RelayTimer(RelayDue.STORED), look_at))
+            self._look_at = look_at
+        self._has_changed, self._answered = False, answered
+        return orders
 
     def catch(self, orders: list[Action], now: float) -> list[Action]:
         """The orders without the answers that belong to batches."""

@@ -48,22 +48,26 @@ class BatchApi:
         if len(self._coming) >= COMING_MAX:
             raise overloaded("Overloaded: too many batches at once", RETRY_AFTER_S)
         batch, data = _written(value, headers, owner, unix)
+        order = do.WriteFile(NewBatch(batch.id), requests_path(batch.id), data)
+        base = _base(headers)
         self.book.begin(batch)
-        self._coming[batch.id] = client, request_id, _base(headers)
-        return [do.WriteFile(NewBatch(batch.id), requests_path(batch.id), data)]
+        self._coming[batch.id] = client, request_id, base
+        return [order]
 
     def written(self, ticket: NewBatch) -> list[Action]:
         """Its requests are on disk."""
-        client, request_id, base = self._coming.pop(ticket.batch)
-        batch = self.book.came(ticket.batch)
-        return [value_reply(client, batch.as_json(base), request_id)] if batch is not None else []
+        client, request_id, base = self._coming[ticket.batch]
+        reply = value_reply(client, self.book.came(ticket.batch).as_json(base), request_id)
+        del self._coming[ticket.batch]
+        return [reply]
 
     def failed(self, ticket: NewBatch, reason: str) -> list[Action]:
         """They could not be written."""
         client, request_id, _ = self._coming.pop(ticket.batch)
         self.book.failed(ticket.batch)
+        erase = do.EraseFile(requests_path(ticket.batch))  # they are there if only the answer has failed
         log = do.Log("warning", f"a batch could not be stored: {reason}")
-        return [log, error_reply(client, internal(f"the batch could not be stored: {reason}"), request_id)]
+        return [log, erase, error_reply(client, internal(f"the batch could not be stored: {reason}"), request_id)]
 
     def answer(
         self, client: int, request: HttpRequest, route: BatchRoute, name: str, owner: str, request_id: str, unix: float

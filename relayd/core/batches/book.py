@@ -83,16 +83,17 @@ class BatchBook:
             raise ApiError(429, f"more than {WAITING_MAX} requests would wait", headers=dict(FINAL))
         self._coming[batch.id] = batch
 
-    def came(self, name: str) -> Batch | None:
+    def came(self, name: str) -> Batch:
         """It is written."""
-        batch = self._coming.pop(name, None)
-        if batch is not None:
-            self._keep(batch)
+        batch = self._coming[name]
+        self._keep(batch)
+        del self._coming[name]
         return batch
 
     def failed(self, name: str) -> None:
-        """It could not be written."""
-        self._coming.pop(name, None)
+        """It could not be written, or its client could not be told."""
+        for table in (self._coming, self._batches, self._open):
+            table.pop(name, None)
 
     def find(self, name: str) -> Batch | None:
         """A batch by its id, whoever's it is."""

@@ -56,14 +56,16 @@ def params_of(line: bytes) -> dict[str, Any]:
     return found
 
 
-def succeeded(name: str, message: bytes) -> bytes:
-    """The result of a request that was answered: `message` is the answer's JSON."""
-    return b'{"custom_id":"%b","result":{"type":"succeeded","message":%b}}\n' % (name.encode(), message)
+def succeeded(name: str, message: bytes, told: dict[str, str]) -> bytes:
+    """The result of a request that was answered: `message` is the answer's JSON, `told` what its headers tell of it."""
+    beside = b"," + codec.dump(told)[1:] if told else b"}"
+    return b'{"custom_id":"%b","result":{"type":"succeeded","message":%b}%b\n' % (name.encode(), message, beside)
 
 
-def errored(name: str, error: bytes) -> bytes:
+def errored(name: str, error: bytes, told: dict[str, str]) -> bytes:
     """The result of a request that failed: `error` is the JSON of the error."""
-    return b'{"custom_id":"%b","result":{"type":"errored","error":%b}}\n' % (name.encode(), error)
+    beside = b"," + codec.dump(told)[1:] if told else b"}"
+    return b'{"custom_id":"%b","result":{"type":"errored","error":%b}%b\n' % (name.encode(), error, beside)
 
 
 def not_run(name: str, why: str) -> bytes:

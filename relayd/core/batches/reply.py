@@ -11,14 +11,16 @@ PAUSE_MAX_S = 300.0  # limits end early, and reset times are read from a text: i
 PAUSE_S = 30.0  # where the error names no time
 # Not the request's fault, and nothing was spent: the login must be renewed, the plan is used up, no process came free.
 NOT_NOW = (401, 429, 529)
+OWN = "x-relayd-"  # how the headers begin that stand beside a result
 
 
 @dataclass(frozen=True)
 class Result:
-    """It is done. `body` is the answer's JSON, or the error's."""
+    """It is done. `body` is the answer's JSON, or the error's; `told` are relayd's own headers: what was not honoured."""
 
     has_succeeded: bool
     body: bytes = field(repr=False)
+    told: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,18 @@ class Later:
 def judge(order: do.Respond, tries: int, is_closing: bool) -> Result | Later:
     """`tries`: how often it was tried, this time included; `is_closing`: the daemon ends, and fails what runs."""
     if order.status == 200:
-        return Result(True, order.body)
+        return Result(True, order.body, _told(order))
     if is_closing:
         return Later(0.0)
     if order.status in NOT_NOW:
         return Later(_pause_s(order))
     if order.status >= 500 and tries < TRIES_MAX:
         return Later(PAUSE_S)
-    return Result(False, order.body)
+    return Result(False, order.body, _told(order))
+
+
+def _told(order: do.Respond) -> dict[str, str]:
+    return {name: value for name, value in order.headers if name.startswith(OWN)}
 
 
 def _pause_s(order: do.Respond) -> float:

@@ -14,6 +14,7 @@ from relayd.core import actions as do
 from relayd.core.actions import Action
 from relayd.core.batches import item, lines, reply
 from relayd.core.batches.book import BatchBook
+from relayd.core.batches.record import Batch
 from relayd.core.entrance import Entrance
 from relayd.core.replies import error_reply, new_request_id
 from relayd.core.storage import BatchRequest, requests_path
@@ -64,11 +65,18 @@ class BatchRunner:
         """Requests that may run now are read."""
         orders: list[Action] = []
         while self._may_start and (found := self._book.next(now)) is not None:
-            batch, index = found
-            ticket, at = BatchRequest(batch.id, index), batch.offsets[index]
-            self._reading.add(ticket)
-            orders.append(do.ReadFile(ticket, requests_path(batch.id), at, batch.offsets[index + 1] - at))
+            orders.append(self._read(*found))
         return orders
+
+    def _read(self, batch: Batch, index: int) -> Action:
+        try:
+            ticket, at = BatchRequest(batch.id, index), batch.offsets[index]
+            order = do.ReadFile(ticket, requests_path(batch.id), at, batch.offsets[index + 1] - at)
+        except Exception:  # it is not under way, whatever is wrong
+            batch.give_back(index)
+            raise
+        self._reading.add(ticket)
+        return order
 
     def read(self, ticket: BatchRequest, data: bytes, now: float) -> list[Action]:
         """A request was read: it becomes a call."""
@@ -103,18 +111,28 @@ class BatchRunner:
         kept: list[Action] = []
         for order in orders:
             match order:
-                case do.Respond(client) if client < 0:
-                    kept += self._replied(order, now)
-                case do.CloseClient(client) if client < 0:
-                    kept += self._replied(error_reply(client, internal("Internal server error"), ""), now)
+                case do.Respond(client) | do.CloseClient(client) if client < 0:
+                    kept += self._caught(order, now)
                 case _:
                     kept.append(order)
         return kept
 
-    def _replied(self, order: do.Respond, now: float) -> list[Action]:
+    def _caught(self, order: do.Respond | do.CloseClient, now: float) -> list[Action]:
+        """An answer for nobody. A bug here costs the request another run."""
         ticket = self._running.pop(order.client, None)
-        batch = self._book.find(ticket.batch) if ticket is not None else None
-        if ticket is None or batch is None:
+        if ticket is None:
+            return []
+        try:
+            if isinstance(order, do.CloseClient):
+                order = error_reply(order.client, internal("Internal server error"), "")
+            return self._replied(ticket, order, now)
+        except Exception as error:
+            log = do.Log("error", f"{ticket!r} met a bug: {describe(error)}")
+            return [log, *self.failed(ticket, now)]
+
+    def _replied(self, ticket: BatchRequest, order: do.Respond, now: float) -> list[Action]:
+        batch = self._book.find(ticket.batch)
+        if batch is None:
             return []
         tries = batch.tries.pop(ticket.index, 0) + 1
         match reply.judge(order, tries, self._entrance.calls.is_closed):
@@ -123,8 +141,8 @@ class BatchRunner:
                 batch.paused_until = now + pause_s
                 if order.status >= 500:
                     batch.tries[ticket.index] = tries
-            case reply.Result(has_succeeded, body):
+            case reply.Result(has_succeeded, body, told):
                 write = lines.succeeded if has_succeeded else lines.errored
                 outcome = "succeeded" if has_succeeded else "errored"
-                batch.settle(ticket.index, outcome, write(batch.names[ticket.index], body))
+                batch.settle(ticket.index, outcome, write(batch.names[ticket.index], body, told))
         return self._book.write(batch, self._unix_time(now))

@@ -80,22 +80,25 @@ class FileApi:
             expires=int(unix + kept_s),
             owner=owner,
         )
+        order = do.WriteFile(Upload(file.id), file_path(file.id), file.head() + found.data)
         self.shelf.begin(file)
         self._uploads[file.id] = client, request_id
-        return [do.WriteFile(Upload(file.id), file_path(file.id), file.head() + found.data)]
+        return [order]
 
     def written(self, ticket: Upload) -> list[Action]:
         """A file is on disk."""
-        client, request_id = self._uploads.pop(ticket.file)
-        file = self.shelf.came(ticket.file)
-        return [value_reply(client, file.as_json(), request_id)] if file is not None else []
+        client, request_id = self._uploads[ticket.file]
+        reply = value_reply(client, self.shelf.came(ticket.file).as_json(), request_id)
+        del self._uploads[ticket.file]
+        return [reply]
 
     def failed(self, ticket: Upload, reason: str) -> list[Action]:
         """It could not be written."""
         client, request_id = self._uploads.pop(ticket.file)
         self.shelf.failed(ticket.file)
         log = do.Log("warning", f"a file could not be stored: {reason}")
-        return [log, error_reply(client, internal(f"the file could not be stored: {reason}"), request_id)]
+        erase = do.EraseFile(file_path(ticket.file))  # it is there if only the answer has failed
+        return [log, erase, error_reply(client, internal(f"the file could not be stored: {reason}"), request_id)]
 
     def expire(self, unix: float) -> list[Action]:
         """Files whose time is over go."""

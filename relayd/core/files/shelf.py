@@ -49,17 +49,16 @@ class Shelf:
         self._coming[file.id] = file
         self._size_bytes += file.size_bytes
 
-    def came(self, file: str) -> StoredFile | None:
+    def came(self, file: str) -> StoredFile:
         """It is written."""
-        found = self._coming.pop(file, None)
-        if found is not None:
-            found = replace(found, offset=len(found.head()))
-            self._files[file] = found
+        found = replace(self._coming[file], offset=len(self._coming[file].head()))
+        self._files[file] = found
+        del self._coming[file]
         return found
 
     def failed(self, file: str) -> None:
-        """It could not be written."""
-        found = self._coming.pop(file, None)
+        """It could not be written, or its client could not be told."""
+        found = self._coming.pop(file, None) or self._files.pop(file, None)
         self._size_bytes -= found.size_bytes if found else 0
 
     def get(self, file: str, owner: str, unix: float) -> StoredFile:
