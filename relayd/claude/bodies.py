@@ -24,6 +24,7 @@ from relayd.claude.reminders import is_reminder
 DIRECTORY = "bodies"  # in the slot's directory
 ADDRESS = "OTEL_LOG_RAW_API_BODIES"
 REQUEST_END = ".request.json"
+ANSWER_END = ".response.json"  # `transcript.read_answer` reads it
 OWN_SYSTEM_BLOCKS = 2
 REDACTED_KINDS = ("thinking", "redacted_thinking")
 IN_ORDER = ("input", "input_schema")  # the order of keys counts inside
@@ -31,7 +32,7 @@ BODY_MAX_BYTES = 2 * 1024 * 1024  # a larger one is not compared: reading its JS
 
 
 def environment(directory: str) -> dict[str, str]:
-    """Settings that make Claude Code write each request to a file in `directory`, which it makes."""
+    """Settings that make Claude Code write each request and answer to a file in `directory`, which it makes."""
     return {ADDRESS: f"file:{directory}"}
 
 

@@ -115,6 +115,16 @@ class TranscriptReader:
             return None
 
 
+def read_answer(body: bytes) -> AssistantLine:
+    """An answer as the API gave it, which is a message as a line has it, all blocks at once; its thinking is redacted.
+    Raises ValueError for anything else.
+    """
+    found = _assistant({}, told.mapping(codec.parse(body), "answer"))
+    if not isinstance(found, AssistantLine):
+        raise ValueError("answer: not the API's")
+    return found
+
+
 def _machine(attachment: Any) -> Machine | None:
     """What a reminder of the surroundings says; None for one of something else."""
     found = told.mapping(attachment, "attachment")

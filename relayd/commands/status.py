@@ -87,16 +87,21 @@ def calls(context: Context) -> int:
     path = os.path.join(context.state_dir, RECORDS_NAME)
     try:
         with open(path, "rb") as file:
-            lines = deque(file, context.options.number)
+            lines = deque(file, LINES_PER_CALL * context.options.number)
     except FileNotFoundError:
         lines = deque()
     read = [(record, row) for line in lines if (record := _record(line)) and (row := _call_row(record))]
-    context.show([record for record, _ in read], table([row for _, row in read], CALL_HEAD))
+    known = {
+        str(record.get("id", n)): (record, row) for n, (record, row) in enumerate(read)
+    }  # written again when its cost was told
+    last = list(known.values())[-context.options.number :]
+    context.show([record for record, _ in last], table([row for _, row in last], CALL_HEAD))
     if len(read) < len(lines):
         print(f"relayd: {len(lines) - len(read)} line(s) of {path} hold no call's record", file=sys.stderr)
     return EXIT_OK
 
 
+LINES_PER_CALL = 2  # in the file, at most, but for a call that was asked again
 CALL_HEAD = ("TIME", "STATUS", "KEY", "ROUTE", "MODEL", "ROAD", "QUEUE", "FIRST", "TOTAL", "IN", "OUT", "USD", "END")
 
 

@@ -89,12 +89,13 @@ class Mode(Enum):
 
 @dataclass(frozen=True)
 class BodyFiles:
-    """Where a process writes down what it sends: files in `directory`; a request's name has this ending, one of more than
-    `max_bytes` is not read.
+    """Where a process writes down what it sends and gets: files in `directory`. The names of requests and of answers end in
+    these; one of more than `max_bytes` is not read.
     """
 
     directory: str
-    ending: str
+    requests: str
+    answers: str
     max_bytes: int
 
 

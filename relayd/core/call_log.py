@@ -13,10 +13,10 @@ from relayd.core.journal import CLIENT_LEFT, CallRecord, Journal, tokens_of
 from relayd.errors import ApiError
 
 
-def ended(journal: Journal, call: Call, unix: float, now: float) -> list[Action]:
-    """A call has ended. `unix` is the time of its arrival in Unix seconds."""
+def record_of(call: Call, unix: float, now: float) -> CallRecord:
+    """What is kept of a call that has ended. `unix` is the time of its arrival in Unix seconds."""
     answer = call.answer
-    record = CallRecord(
+    return CallRecord(
         at=unix,
         id=call.request_id,
         route=call.route,
@@ -33,7 +33,17 @@ def ended(journal: Journal, call: Call, unix: float, now: float) -> list[Action]
         cost_usd=call.cost_usd,
         key=call.key,
     )
+
+
+def ended(journal: Journal, record: CallRecord) -> list[Action]:
+    """A call has ended."""
     return _write(journal, record)
+
+
+def corrected(journal: Journal, record: CallRecord, better: CallRecord) -> list[Action]:
+    """More is known of a call that has ended. Its record is written again: of two with one id the later counts."""
+    journal.corrected(record, better)
+    return [do.Record(codec.dump(better.as_json()) + b"\n")]
 
 
 def refused(journal: Journal, request_id: str, route: str, error: ApiError, unix: float, key: str = "") -> list[Action]:

@@ -6,7 +6,7 @@ gives its conversation back and writes its record, in one place. Shared by the p
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 
 from relayd.anthropic.request import MessagesRequest
 from relayd.config import Config
@@ -16,10 +16,11 @@ from relayd.core.call import Call
 from relayd.core.conversations import Conversations, Waiting
 from relayd.core.encoders import encoder_for
 from relayd.core.host import Host
-from relayd.core.journal import Journal
+from relayd.core.journal import CallRecord, Journal
 from relayd.errors import ApiError
 
 BATCH = "batch"  # the route of a batch's request, in records and metrics
+ENDED_MAX = 100  # calls that have ended and may hear of their cost: it comes within a second
 
 
 class CallTable:
@@ -36,6 +37,7 @@ class CallTable:
         self._conversations = conversations
         self._journal = journal
         self._numbers = 0
+        self._ended: OrderedDict[int, CallRecord] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<CallTable {len(self.by_number)} queued={len(self.queue)}>"
@@ -85,18 +87,25 @@ class CallTable:
         if call.lease is not None:
             self._conversations.release(call.lease)
             call.lease = None
-        return call_log.ended(self._journal, call, self._host.unix_time(call.arrived), now)
+        record = self._ended[call.number] = call_log.record_of(call, self._host.unix_time(call.arrived), now)
+        while len(self._ended) > ENDED_MAX:
+            self._ended.popitem(last=False)
+        return call_log.ended(self._journal, record)
 
     def refused(self, request_id: str, route: str, error: ApiError, now: float, key: str = "") -> list[Action]:
         """A request was turned away before it became a call: write that down."""
         return call_log.refused(self._journal, request_id, route, error, self._host.unix_time(now), key)
 
-    def cost(self, number: int | None, usd: float) -> None:
-        """An API request of this call has cost so much, by Claude Code's own table of prices."""
+    def cost(self, number: int | None, usd: float) -> list[Action]:
+        """An API request of this call has cost so much, by Claude Code's own table of prices. It may have ended."""
         self._journal.cost_usd += usd
-        call = self.by_number.get(number or 0)
+        call, record = self.by_number.get(number or 0), self._ended.get(number or 0)
         if call is not None:
             call.cost_usd += usd
+        if number is None or record is None:
+            return []
+        self._ended[number] = record.with_cost(usd)
+        return call_log.corrected(self._journal, record, self._ended[number])
 
     def unix_time(self, now: float) -> int:
         """Unix seconds."""

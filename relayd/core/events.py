@@ -1,142 +1,76 @@
 """Facts, in the past tense: everything that can happen to the core.
 
-`Event` is what the runtime tells the hub; `SlotEvent` the part of it that is about one process; `SessionEvent` what a
-session takes, which adds what one part of the core tells another. Imports only the values that they carry. What clients do is
-in `client_facts.py`, what comes back from the disk in `storage.py`; both are told here by the same names.
+`Event` is what the runtime tells the relay, and `SlotEvent` the part of it that is about one process (`runtime_events.py`, and
+`storage.py` for the disk; they go by this module's name). Here are those that one part of the core tells a session;
+`SessionEvent` is all that a session takes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude import mcp
-from relayd.claude.capabilities import Capabilities
 from relayd.claude.hooks import HookFact
 from relayd.claude.pieces import Pieces
 from relayd.claude.prompt import Draft
 from relayd.claude.telemetry import WireFact
-from relayd.core.client_facts import ClientLeft as ClientLeft
-from relayd.core.client_facts import FrameArrived as FrameArrived
-from relayd.core.client_facts import RequestArrived as RequestArrived
-from relayd.core.client_facts import RequestRefused as RequestRefused
-from relayd.core.client_facts import ViewerCaughtUp as ViewerCaughtUp
-from relayd.core.storage import Stored as Stored
-from relayd.core.storage import StoredRead as StoredRead
-from relayd.core.storage import StoreFact
-from relayd.core.storage import StoreFailed as StoreFailed
-from relayd.core.timers import SlotDue, Timer
+from relayd.core.runtime_events import (
+    AnswerTold,
+    ChildExited,
+    ClaudeChanged,
+    ClientLeft,
+    Event,
+    FrameArrived,
+    GateOpened,
+    HandOverFailed,
+    KeysChanged,
+    PtyClosed,
+    PtyOutput,
+    RequestArrived,
+    RequestRefused,
+    RequestTold,
+    ShutdownAsked,
+    SlotBroke,
+    SlotEvent,
+    SlotSpawned,
+    SpawnFailed,
+    TimerFired,
+    TranscriptGrew,
+    ViewerCaughtUp,
+)
+from relayd.core.storage import Stored, StoredRead, StoreFailed
+from relayd.core.timers import SlotDue
 from relayd.errors import ApiError
 
-# From the runtime
-
-
-@dataclass(frozen=True)
-class SlotSpawned:
-    """The process runs."""
-
-    slot: str
-    pid: int
-
-
-@dataclass(frozen=True)
-class SpawnFailed:
-    """The process could not be started."""
-
-    slot: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class GateOpened:
-    """The process waits at its FIFO."""
-
-    slot: str
-
-
-@dataclass(frozen=True)
-class PtyOutput:
-    """The process has written to its terminal."""
-
-    slot: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class PtyClosed:
-    """The terminal's other end is closed; nothing more can be read."""
-
-    slot: str
-
-
-@dataclass(frozen=True)
-class ChildExited:
-    """The process has ended and was reaped. `status` is its exit code, or minus the signal."""
-
-    slot: str
-    status: int
-
-
-@dataclass(frozen=True)
-class TranscriptGrew:
-    """Bytes that Claude Code has appended to the transcript."""
-
-    slot: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class RequestTold:
-    """Claude Code has told the body of an API request that it sends; empty if it is too large to be looked at."""
-
-    slot: str
-    body: bytes
-
-
-@dataclass(frozen=True)
-class HandOverFailed:
-    """The conversation could not be written (disk full, FIFO broken), or is not what was written any more."""
-
-    slot: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class SlotBroke:
-    """The runtime met an error on behalf of this process, which may still run: its gate is gone, an order failed."""
-
-    slot: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class TimerFired:
-    """A timer set with `SetTimer` is due."""
-
-    key: Timer
-
-
-@dataclass(frozen=True)
-class ClaudeChanged:
-    """The `claude` binary on disk is another one (or is gone: empty fingerprint), or the doctor's verdict about it is."""
-
-    fingerprint: str
-    capabilities: Capabilities = Capabilities()
-
-
-@dataclass(frozen=True)
-class KeysChanged:
-    """The files of the token and of the named keys have changed. `named` is what `http.keys` has read of the latter."""
-
-    token: str = field(repr=False)
-    named: bytes = field(default=b"", repr=False)
-
-
-@dataclass(frozen=True)
-class ShutdownAsked:
-    """The daemon was told to end."""
-
+__all__ = (  # what goes by this module's name
+    "AnswerTold",
+    "ChildExited",
+    "ClaudeChanged",
+    "ClientLeft",
+    "Event",
+    "FrameArrived",
+    "GateOpened",
+    "HandOverFailed",
+    "KeysChanged",
+    "PtyClosed",
+    "PtyOutput",
+    "RequestArrived",
+    "RequestRefused",
+    "RequestTold",
+    "ShutdownAsked",
+    "SlotBroke",
+    "SlotEvent",
+    "SlotSpawned",
+    "SpawnFailed",
+    "StoreFailed",
+    "Stored",
+    "StoredRead",
+    "TimerFired",
+    "TranscriptGrew",
+    "ViewerCaughtUp",
+)
 
 # From one part of the core to a session
 
@@ -311,31 +245,6 @@ class Retired:
     reason: str
 
 
-SlotEvent = (
-    SlotSpawned
-    | SpawnFailed
-    | SlotBroke
-    | GateOpened
-    | PtyOutput
-    | PtyClosed
-    | ChildExited
-    | TranscriptGrew
-    | RequestTold
-    | HandOverFailed
-)
-Event = (
-    SlotEvent
-    | StoreFact
-    | RequestArrived
-    | RequestRefused
-    | ClientLeft
-    | FrameArrived
-    | ViewerCaughtUp
-    | TimerFired
-    | ClaudeChanged
-    | KeysChanged
-    | ShutdownAsked
-)
 SessionEvent = (
     SlotEvent
     | TurnAssigned

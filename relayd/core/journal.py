@@ -6,7 +6,7 @@ Owned by `core/relay.py`, read by `core/reports.py`. Times are seconds.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from relayd.core.timeline import Timeline
@@ -41,6 +41,10 @@ class CallRecord:
     def as_json(self) -> dict[str, Any]:
         """The record as it is kept and shown. No deep copy: `/v1/status` renders fifty of them each time it is asked."""
         return vars(self) | {name: round(getattr(self, name), 4) for name in TIMES} | {"cost_usd": round(self.cost_usd, 6)}
+
+    def with_cost(self, usd: float) -> CallRecord:
+        """The record of a call that has cost so much more."""
+        return replace(self, cost_usd=self.cost_usd + usd)
 
 
 @dataclass
@@ -122,6 +126,15 @@ class Journal:
         self.total.add(record.total_s)
         if record.first_s:
             self.first.add(record.first_s)
+
+    def corrected(self, record: CallRecord, better: CallRecord) -> None:
+        """What has a call cost? That was told when it had ended, so that its record is among the last ones, if any are held."""
+        for place in range(len(self.recent) - 1, -1, -1):
+            if self.recent[place] is record:
+                self.recent[place] = better
+                break
+        if record.key in self.by_key:
+            self.by_key[record.key].cost_usd += better.cost_usd - record.cost_usd
 
     def worked(self, seconds: float) -> None:
         """The daemon has worked so long on a call's request: parsing, scheduling, the hand-over."""

@@ -137,6 +137,7 @@ class Relay:
                 | ev.ChildExited()
                 | ev.TranscriptGrew()
                 | ev.RequestTold()
+                | ev.AnswerTold()
                 | ev.HandOverFailed()
             ):
                 return self._slot(event, now)

@@ -34,7 +34,7 @@ class UsageCallbacks:
         orders: list[Action] = [json_reply(event.client, hooks.PASS, request_id)]
         for fact in parsed("telemetry", telemetry.read, event.request.body):
             if isinstance(fact, telemetry.RequestDone):
-                self._calls.cost(session.call, fact.cost_usd)
+                orders += self._calls.cost(session.reported_call, fact.cost_usd)
             orders += self._driver.drive(session, ev.WireArrived(fact), now)
         return orders
 

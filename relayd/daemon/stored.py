@@ -75,9 +75,19 @@ def _file(directory: str, name: str) -> tuple[str, bytes, int] | None:
 def _batch(path: str, stem: str) -> BatchFiles:
     state = _whole(f"{path}.state")
     has_ended = state is not None and b'"ended":0' not in state
-    requests = None if has_ended else _whole(f"{path}.requests")
+    head, requests = (b"", ()) if has_ended else _requests(f"{path}.requests")
     results, size_bytes = _results(f"{path}.results", not has_ended)
-    return BatchFiles(stem, requests, state, results, size_bytes)
+    return BatchFiles(stem, head, requests, state, results, size_bytes)
+
+
+def _requests(path: str) -> tuple[bytes, tuple[lines.Begun, ...]]:
+    """The first line, and how the others begin. A batch may be large, and there may be many."""
+    try:
+        with open(os.open(path, os.O_RDONLY | FILE_FLAGS), "rb") as file:
+            head = file.readline(HEAD_MAX_BYTES)
+            return head, tuple((line[: lines.HEAD_BYTES], len(line)) for line in file if line.endswith(b"\n"))
+    except OSError:
+        return b"", ()
 
 
 def _whole(path: str) -> bytes | None:

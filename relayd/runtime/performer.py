@@ -45,6 +45,9 @@ class Files:
     prompt_history: PromptHistory
 
 
+LINES_PER_CALL = 2  # a call's record is written again when its cost is told
+
+
 class Performer:
     """See the module's text."""
 
@@ -63,7 +66,7 @@ class Performer:
         self._clients = clients
         self._slots = slots
         self._keys_path = files.keys
-        self._records = Records(files.records, records_max, log)
+        self._records = Records(files.records, LINES_PER_CALL * records_max, log)
         self._log = log
         self._orders: deque[Action] = deque()
         self._starts: deque[do.SpawnSlot] = deque()  # of these, one in a turn

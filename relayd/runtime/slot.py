@@ -15,7 +15,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Mode
 from relayd.faults import describe
-from relayd.runtime.bodies import Bodies
+from relayd.runtime.bodies import Bodies, Kind
 from relayd.runtime.children import Children, end
 from relayd.runtime.files import PiecewiseFile, remove_in_order, write_private
 from relayd.runtime.gate import Gate
@@ -201,9 +201,9 @@ class Slot:
             self._loop.cancel_timer(self._timer(Poll.WRITE))
 
     def read_bodies(self) -> None:
-        """What Claude Code tells of the requests that it sends."""
-        for body in self._bodies.read():
-            self._emit(ev.RequestTold(self.name, body))
+        """What Claude Code tells of the requests that it sends, and of their answers."""
+        for kind, body in self._bodies.read():
+            self._emit(ev.RequestTold(self.name, body) if kind is Kind.REQUEST else ev.AnswerTold(self.name, body))
 
     def forget_transcript(self) -> None:
         """Delete the files of its conversation, and follow what is written next, which is not before keys are pressed."""

@@ -12,12 +12,15 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.batches.recovery import BatchFiles
 from relayd.core.batches.runner import AGAIN_S
+from relayd.core.session.states import State
 from relayd.core.storage import requests_path, results_path, state_path
 from relayd.core.stored_at_start import StoredAtStart
 from relayd.core.timers import CallDue, CallTimer, RelayDue, RelayTimer
 from relayd.errors import ApiError
 from tests.core.test_files import Stores, picture
 from tests.disk import Disk
+from tests.siege.scripts import TOOL
+from tests.siege.simulation import Simulation
 
 DAY_S = 86_400
 
@@ -28,6 +31,12 @@ def params(text: str = "hi", **fields: Any) -> dict[str, Any]:
 
 def requests(count: int = 3, **fields: Any) -> dict[str, Any]:
     return {"requests": [{"custom_id": f"r{n}", "params": params(str(n), **fields)} for n in range(count)]}
+
+
+def begun(data: bytes) -> tuple[bytes, tuple[tuple[bytes, int], ...]]:
+    """A file of requests as the daemon reads it at the start."""
+    head, *rest = data.splitlines(keepends=True) or [b""]
+    return head, tuple((line[:160], len(line)) for line in rest if line.endswith(b"\n"))
 
 
 class Batches(Stores):
@@ -77,7 +86,8 @@ class Batches(Stores):
             results = self.disk.files.get(results_path(name), b"")
             is_open = state is None or b'"ended":0' in state
             lines = tuple(line[:160] for line in results.splitlines(keepends=True)) if is_open else ()
-            found.append(BatchFiles(name, requests_file if is_open else None, state, lines, len(results)))
+            given = requests_file if is_open and requests_file is not None else b""
+            found.append(BatchFiles(name, *begun(given), state, lines, len(results)))
         again = Batches(self.disk)
         assert again.relay.front.storeroom.restore(StoredAtStart((), tuple(found))) == []
         again.now = self.now
@@ -244,6 +254,20 @@ def test_batches_take_turns() -> None:
     while world.state(second)["processing_status"] != "ended":
         world.run_on(1)
     assert len(world.results(first)) <= 3
+
+
+def test_a_turn_of_a_batch_that_asks_for_tools_holds_no_process() -> None:
+    """Nobody will bring the results: parked, it would keep its process from everybody else for ten minutes."""
+    sim = Simulation()
+    sim.run(2.0)
+    made = [{"custom_id": f"r{n}", "params": params("tool x", tools=[TOOL])} for n in range(3)]
+    client = sim.call("POST", "/v1/messages/batches", {"requests": made})
+    sim.run(20.0)
+    batch = json.loads(sim.replies[client].body)["id"]
+    results = [json.loads(line)["result"] for line in sim.disk.files[results_path(batch)].splitlines()]
+    assert [r["message"]["stop_reason"] for r in results] == ["tool_use"] * 3
+    assert not [s for s in sim.relay.pool.sessions.values() if s.state is State.PARKED]
+    assert sim.faults == []
 
 
 # Not now
@@ -505,8 +529,8 @@ def test_wherever_the_daemon_dies_nothing_is_lost_and_nothing_is_twice(seed: int
         BatchFiles("a"),
         BatchFiles("a", b"{}\n"),
         BatchFiles("a", b"x"),
-        BatchFiles("a", None, b'{"id":"a"}'),
-        BatchFiles("a", None, b"null"),
+        BatchFiles("a", state=b'{"id":"a"}'),
+        BatchFiles("a", state=b"null"),
     ],
 )
 def test_what_is_no_batch_is_left_alone(files: BatchFiles) -> None:
@@ -518,9 +542,9 @@ def test_a_batch_that_is_not_whole_or_has_another_name_is_none() -> None:
     batch = world.batch(requests(2))
     data = world.disk.files[requests_path(batch)]
     for cut in (data[:-1], data[: data.rstrip().rfind(b"\n") + 1], data.replace(b'"params"', b'"x"')):
-        assert Batches().relay.front.storeroom.restore(StoredAtStart((), (BatchFiles(batch, cut),))) == [batch]
-    assert Batches().relay.front.storeroom.restore(StoredAtStart((), (BatchFiles("x", data),))) == ["x"]
+        assert Batches().relay.front.storeroom.restore(StoredAtStart((), (BatchFiles(batch, *begun(cut)),))) == [batch]
+    assert Batches().relay.front.storeroom.restore(StoredAtStart((), (BatchFiles("x", *begun(data)),))) == ["x"]
     odd = world.relay.front.storeroom._batches.book.find(batch)
     assert odd is not None
     odd.counts["nonsense"] = 1
-    assert Batches().relay.front.storeroom.restore(StoredAtStart((), (BatchFiles(batch, None, odd.head(5)),))) == [batch]
+    assert Batches().relay.front.storeroom.restore(StoredAtStart((), (BatchFiles(batch, state=odd.head(5)),))) == [batch]

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from relayd.claude.reminders import Machine
 from relayd.config import Config
 from relayd.core import actions as do
@@ -436,8 +438,10 @@ def test_what_a_process_tells_of_the_plan_stops_calls_before_a_process_is_touche
     assert len(world.relay.calls.by_number) == 1, "the window has begun anew"
 
 
-def test_the_cost_of_a_call_is_in_its_record_and_in_the_totals() -> None:
-    world = World()
+@pytest.mark.parametrize("is_late", [False, True])
+def test_the_cost_of_a_call_is_in_its_record_and_in_the_totals(is_late: bool) -> None:
+    """An answer may be given before Claude Code has told what it cost."""
+    world = World(kept=1, reuse=2) if is_late else World()
     world.boot()
     client = world.ask()
     slot = world.slot_of(client)
@@ -445,9 +449,17 @@ def test_the_cost_of_a_call_is_in_its_record_and_in_the_totals() -> None:
     record = {"attributes": [{"key": k, "value": {"stringValue": v}} for k, v in attributes.items()]}
     body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
     secret = world.relay.pool.sessions[slot].spec.secret
-    world.tell(ev.RequestArrived(99, HttpRequest("POST", f"/telemetry/{secret}/v1/logs", "", HEADERS, body)))
-    world.finish(slot)
-    assert world.answer(client)[0] == 200
+    report = ev.RequestArrived(99, HttpRequest("POST", f"/telemetry/{secret}/v1/logs", "", HEADERS, body))
+    for event in (None, report) if is_late else (report, None):
+        if event is None:
+            world.finish(slot)
+            assert world.answer(client)[0] == 200
+        else:
+            world.tell(event)
+    written = [json.loads(order.line) for order in world.orders if isinstance(order, do.Record)]
+    assert [found["cost_usd"] for found in written] == ([0.0, 0.25] if is_late else [0.25])
+    assert len({found["id"] for found in written}) == 1
+    assert len(world.relay.journal.recent) == 1
     assert world.relay.journal.recent[-1].cost_usd == 0.25
     usage = question(world, "/v1/usage")
     assert (usage["cost_usd"], usage["keys"][""]["cost_usd"]) == (0.25, 0.25)

@@ -149,7 +149,7 @@ def test_a_batch_survives_a_daemon_that_is_killed(daemon: Make) -> None:
         batch = client.messages.batches.create(requests=requests(*[f"slow 0.05 w{n} x" for n in range(14)]))
     results = pathlib.Path(harness.state_dir, "batches", f"{batch.id}.results")
     done = [0]
-    for _ in range(3):
+    for _ in range(2):
         until(lambda: results.exists() and results.read_bytes().count(b"\n") >= done[-1] + 2)
         harness.kill()
         done.append(results.read_bytes().count(b"\n"))
@@ -162,7 +162,7 @@ def test_a_batch_survives_a_daemon_that_is_killed(daemon: Make) -> None:
     assert (counts.succeeded, counts.processing) == (14, 0)
     assert sorted(line.custom_id for line in lines) == sorted(f"r{n}" for n in range(14))
     texts = {line.custom_id: line.result.message.content[0].text for line in lines}  # type: ignore[union-attr]
-    assert all(texts[f"r{n}"].split()[0] == f"w{n}" for n in range(14)), texts
+    assert all(f" w{n} " in texts[f"r{n}"] for n in range(14)), texts
 
 
 def test_a_live_call_waits_for_no_batch(daemon: Make) -> None:

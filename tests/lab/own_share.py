@@ -26,6 +26,7 @@ from relayd.http.messages import HttpRequest
 from relayd.runtime.files import write_private
 from relayd.runtime.gate import Gate
 from relayd.runtime.loop import Loop
+from tests.helpers import told_body
 
 ROUNDS = 200
 MODEL = "claude-sonnet-4-6"
@@ -52,6 +53,7 @@ def piece_samples(rounds: int = ROUNDS) -> list[float]:
     asked = {"model": MODEL, "max_tokens": 1024, "stream": True, "messages": [{"role": "user", "content": FILLER}]}
     client, request = _read(_request_bytes(codec.dump(asked)))
     relay.handle(ev.RequestArrived(1, request), 1.0)
+    _tell_request(relay, slot)
     path = f"/hooks/{relay.pool.sessions[slot].spec.secret}"
     spent = []
     for index in range(rounds):
@@ -78,6 +80,13 @@ def _waiting_relay(root: str, **flags: Any) -> tuple[Relay, str]:
     relay.handle(ev.SlotSpawned(slot, 1), 0.0)
     relay.handle(ev.GateOpened(slot), 0.0)
     return relay, slot
+
+
+def _tell_request(relay: Relay, slot: str) -> None:
+    """Claude Code tells what it has sent: else parts of the answer would wait for that."""
+    witness = relay.pool.sessions[slot].witness
+    assert witness is not None
+    relay.handle(ev.RequestTold(slot, told_body(witness.request)), 1.0)
 
 
 def _request_bytes(body: bytes, path: str = "/v1/messages") -> bytes:
@@ -117,6 +126,7 @@ def _parked_round() -> float:
     asked: dict[str, Any] = {"model": MODEL, "max_tokens": 1024, "tools": [TOOL]}
     asked["messages"] = [{"role": "user", "content": FILLER}]
     relay.handle(ev.RequestArrived(1, _read(_request_bytes(codec.dump(asked)))[1]), 1.0)
+    _tell_request(relay, slot)
     meta = {"name": "get", "_meta": {mcp.TOOL_USE_ID: "toolu_1"}}
     rpc = codec.dump({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": meta})
     door, called = _read(_request_bytes(rpc, f"/mcp/{relay.pool.sessions[slot].spec.secret}"))

@@ -75,7 +75,7 @@ def chain(harness: Harness, seed: int, model: str, turns: int) -> Chain:
         found.roads[reply.road] += 1
         received = [r.body for r in harness.api.messages() if r.body["system"][-1]["text"] == mark]
         if len(received) != turn + 1:
-            found.wrong.append(f"turn {turn}: {len(received)} upstream requests")
+            found.wrong.append(f"turn {turn}: {len(received)} upstream requests; {harness.log[-3:]}")
             break
         found.wrong += [
             f"turn {turn} ({reply.road}): {d}" for d in differences(body, received[-1], reply.headers.get("x-relayd-inexact", ""))

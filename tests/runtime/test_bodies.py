@@ -8,7 +8,7 @@ import pathlib
 import pytest
 
 from relayd.core.actions import BodyFiles
-from relayd.runtime.bodies import Bodies
+from relayd.runtime.bodies import Bodies, Kind
 
 
 @pytest.fixture
@@ -17,7 +17,12 @@ def place(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def reader(place: pathlib.Path) -> Bodies:
-    return Bodies(BodyFiles(str(place), ".request.json", 100))
+    return Bodies(BodyFiles(str(place), ".request.json", ".response.json", 100))
+
+
+def requests(bodies: Bodies) -> list[bytes]:
+    """The requests that have come since."""
+    return [body for kind, body in bodies.read() if kind is Kind.REQUEST]
 
 
 def write(place: pathlib.Path, name: str, data: bytes, at: int) -> None:
@@ -28,9 +33,9 @@ def write(place: pathlib.Path, name: str, data: bytes, at: int) -> None:
 
 def test_a_directory_that_is_not_there_yet_has_nothing(place: pathlib.Path) -> None:
     bodies = reader(place)
-    assert bodies.read() == []
+    assert requests(bodies) == []
     write(place, "a.request.json", b"{}", 1)
-    assert bodies.read() == [b"{}"]
+    assert requests(bodies) == [b"{}"]
 
 
 def test_requests_come_once_in_their_order_and_nothing_stays(place: pathlib.Path) -> None:
@@ -39,9 +44,9 @@ def test_requests_come_once_in_their_order_and_nothing_stays(place: pathlib.Path
     write(place, "a.request.json", b'{"n":2}', 2)
     write(place, "msg_1.response.json", b"{}", 3)
     write(place, "index.jsonl", b"{}\n", 3)
-    assert bodies.read() == [b'{"n":1}', b'{"n":2}']
+    assert bodies.read() == [(Kind.REQUEST, b'{"n":1}'), (Kind.REQUEST, b'{"n":2}'), (Kind.ANSWER, b"{}")]
     assert list(place.iterdir()) == []
-    assert bodies.read() == []
+    assert requests(bodies) == []
 
 
 def test_of_two_within_a_tick_the_shorter_is_the_first(place: pathlib.Path) -> None:
@@ -49,23 +54,23 @@ def test_of_two_within_a_tick_the_shorter_is_the_first(place: pathlib.Path) -> N
     bodies = reader(place)
     write(place, "a.request.json", b'{"longer":1}', 1)
     write(place, "b.request.json", b"{}", 1)
-    assert bodies.read() == [b"{}", b'{"longer":1}']
+    assert requests(bodies) == [b"{}", b'{"longer":1}']
 
 
 def test_a_file_that_is_not_whole_is_waited_for(place: pathlib.Path) -> None:
     bodies = reader(place)
     write(place, "a.request.json", b"", 1)
-    assert bodies.read() == []
+    assert requests(bodies) == []
     write(place, "a.request.json", b'{"n":', 1)
-    assert bodies.read() == []
+    assert requests(bodies) == []
     write(place, "a.request.json", b'{"n":1}', 1)
-    assert bodies.read() == [b'{"n":1}']
+    assert requests(bodies) == [b'{"n":1}']
 
 
 def test_a_large_one_is_not_read(place: pathlib.Path) -> None:
     bodies = reader(place)
     write(place, "a.request.json", b'{"n":"' + b"x" * 200 + b'"}', 1)
-    assert bodies.read() == [b""]
+    assert requests(bodies) == [b""]
     assert list(place.iterdir()) == []
 
 

@@ -418,7 +418,7 @@ def _spawn_order(server: Rig, root: pathlib.Path) -> do.SpawnSlot:
     names = {field.name: str(root / "s" / field.name) for field in fields(SlotPaths)}
     paths = SlotPaths(**(names | {"beside": ()}))
     launch = Launch(("/bin/true",), {}, str(root), {})
-    return do.SpawnSlot("s", launch, paths, b"", do.BodyFiles(paths.bodies, ".json", 1000), do.Mode.LATE)
+    return do.SpawnSlot("s", launch, paths, b"", do.BodyFiles(paths.bodies, ".json", ".response.json", 1000), do.Mode.LATE)
 
 
 def test_orders_that_are_about_nobody_fail_alone(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ class Bench:
         name = str(uuid.uuid4())
         conversation = str(uuid.uuid4()) if mode is Mode.PROMPT else name
         self.paths = launch.slot_paths(f"{root}/state", f"{root}/claude", "/some/workspace", name, conversation)
-        told = do.BodyFiles(self.paths.bodies, ".request.json", 1000)
+        told = do.BodyFiles(self.paths.bodies, ".request.json", ".response.json", 1000)
         order = do.SpawnSlot(name, Launch(("/bin/sh", "-c", script), {}, "/", {}), self.paths, b"{}\n", told, mode)
         self.slot = Slot(order, Config(), self.loop, self.children, self.facts.append)
         self.slot.spawn(0.0)

@@ -13,7 +13,7 @@ from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core.actions import Action
 from relayd.core.batches.record import CANCELED, EXPIRED, Batch
-from relayd.core.storage import BatchResults, BatchState, requests_path, results_path, state_path
+from relayd.core.storage import BatchRequest, BatchResults, BatchState, requests_path, results_path, state_path
 from relayd.errors import ApiError, invalid
 
 ID_SHOWN_CHARS = 80
@@ -134,15 +134,15 @@ class BatchBook:
 
     # Running
 
-    def next(self, now: float) -> tuple[Batch, int] | None:
-        """The next request that may run; batches take turns."""
+    def next(self, now: float) -> tuple[BatchRequest, do.ReadFile] | None:
+        """The next request that may run, and the order that reads it; batches take turns."""
         if self._open and self._size_bytes > self._config.batches_max_bytes:
             return None  # results have filled it: what waits goes on when some are deleted
         for batch in list(self._open.values()):
             if batch.waiting and not batch.unwritten and now >= batch.paused_until:  # else the disk takes no results
                 del self._open[batch.id]
                 self._open[batch.id] = batch
-                return batch, batch.take()
+                return _read(batch)
         return None
 
     def write(self, batch: Batch, unix: float) -> list[Action]:
@@ -205,3 +205,12 @@ class BatchBook:
         times += [now + RETRY_S for batch in self._open.values() if batch.is_stuck]
         times += [now + b.ended + self._config.batches_kept_s - unix for b in self._batches.values() if b.ended]
         return min(times, default=None)
+
+
+def _read(batch: Batch) -> tuple[BatchRequest, do.ReadFile]:
+    """The next request of a batch, which runs from now on."""
+    index = batch.waiting[0]
+    ticket, at = BatchRequest(batch.id, index), batch.offsets[index]
+    order = do.ReadFile(ticket, requests_path(batch.id), at, batch.offsets[index + 1] - at)
+    batch.take()
+    return ticket, order

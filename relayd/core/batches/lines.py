@@ -17,6 +17,7 @@ REQUESTS_MAX = 100_000  # of one batch, as in the API
 REQUEST = re.compile(rb'\{"custom_id":"([a-zA-Z0-9_-]{1,64})","params":')
 RESULT = re.compile(rb'\{"custom_id":"([a-zA-Z0-9_-]{1,64})","result":\{"type":"(succeeded|errored|canceled|expired)"')
 HEAD_BYTES = 160  # no beginning is longer
+Begun = tuple[bytes, int]  # how a line begins, and how long it is
 
 
 def requests(value: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -73,18 +74,18 @@ def not_run(name: str, why: str) -> bytes:
     return b'{"custom_id":"%b","result":{"type":"%b"}}\n' % (name.encode(), why.encode())
 
 
-def places(requests_file: bytes, start: int) -> tuple[list[str], array[int]]:
-    """The custom ids in a file of requests, from `start` on, and where each line begins; the last place is the end.
+def places(requests_file: Sequence[Begun], start: int) -> tuple[list[str], array[int]]:
+    """The custom ids in a file of requests, whose lines are given, and where each begins; the last place is the end.
 
-    Raises ValueError for what no relayd has written.
+    `start` is where the first begins. Raises ValueError for what no relayd has written.
     """
     names, offsets, at = [], array("Q", [start]), start
-    for line in requests_file[start:].splitlines(keepends=True):
+    for line, size_bytes in requests_file:
         found = REQUEST.match(line)
-        if found is None or not line.endswith(b"\n"):
+        if found is None:
             raise ValueError("not a request of a batch")
         names.append(found[1].decode())
-        at += len(line)
+        at += size_bytes
         offsets.append(at)
     return names, offsets
 

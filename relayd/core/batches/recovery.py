@@ -14,10 +14,14 @@ from relayd.core.batches.record import Batch, read_head
 
 @dataclass(frozen=True)
 class BatchFiles:
-    """What is there of a batch; None for a file that is not. `results` are the beginnings of its lines, unless it has ended."""
+    """What is there of a batch, unless it has ended its state alone: `head` is the first line of its requests.
+
+    Of requests and results there are only the beginnings of the lines.
+    """
 
     id: str
-    requests: bytes | None = field(default=None, repr=False)
+    head: bytes = field(default=b"", repr=False)
+    requests: tuple[lines.Begun, ...] = field(default=(), repr=False)
     state: bytes | None = field(default=None, repr=False)
     results: tuple[bytes, ...] = field(default=(), repr=False)
     results_bytes: int = 0
@@ -29,11 +33,8 @@ def restored(files: BatchFiles) -> Batch:
     if state is not None and state.ended:
         state.size_bytes = files.results_bytes
         return _checked(state, files.id)
-    if files.requests is None:
-        raise ValueError("a batch without its requests")
-    end = files.requests.find(b"\n") + 1
-    batch = _checked(read_head(files.requests[:end]), files.id)
-    batch.names, batch.offsets = lines.places(files.requests, end)
+    batch = _checked(read_head(files.head), files.id)
+    batch.names, batch.offsets = lines.places(files.requests, len(files.head))
     if len(batch.names) != batch.total:
         raise ValueError("a batch that is not whole")
     batch.canceled = state.canceled if state is not None else 0
@@ -41,7 +42,7 @@ def restored(files: BatchFiles) -> Batch:
     done = {name: outcome for name, outcome in lines.outcomes(files.results).items() if name in known}
     batch.counts = Counter(done.values())
     batch.waiting.extend(index for index, name in enumerate(batch.names) if name not in done)
-    batch.size_bytes = len(files.requests) + files.results_bytes
+    batch.size_bytes = batch.offsets[-1] + files.results_bytes
     return batch
 
 

@@ -14,10 +14,9 @@ from relayd.core import actions as do
 from relayd.core.actions import Action
 from relayd.core.batches import item, lines, reply
 from relayd.core.batches.book import BatchBook
-from relayd.core.batches.record import Batch
 from relayd.core.entrance import Entrance
 from relayd.core.replies import error_reply, new_request_id
-from relayd.core.storage import BatchRequest, requests_path
+from relayd.core.storage import BatchRequest
 from relayd.errors import ApiError, internal
 from relayd.faults import describe
 from relayd.http.keys import Keys
@@ -65,18 +64,10 @@ class BatchRunner:
         """Requests that may run now are read."""
         orders: list[Action] = []
         while self._may_start and (found := self._book.next(now)) is not None:
-            orders.append(self._read(*found))
+            ticket, order = found
+            self._reading.add(ticket)
+            orders.append(order)
         return orders
-
-    def _read(self, batch: Batch, index: int) -> Action:
-        try:
-            ticket, at = BatchRequest(batch.id, index), batch.offsets[index]
-            order = do.ReadFile(ticket, requests_path(batch.id), at, batch.offsets[index + 1] - at)
-        except Exception:  # it is not under way, whatever is wrong
-            batch.give_back(index)
-            raise
-        self._reading.add(ticket)
-        return order
 
     def read(self, ticket: BatchRequest, data: bytes, now: float) -> list[Action]:
         """A request was read: it becomes a call."""
@@ -138,7 +129,7 @@ class BatchRunner:
         match reply.judge(order, tries, self._entrance.calls.is_closed):
             case reply.Later(pause_s):
                 batch.give_back(ticket.index)
-                batch.paused_until = now + pause_s
+                batch.paused_until = max(batch.paused_until, now + pause_s)
                 if order.status >= 500:
                     batch.tries[ticket.index] = tries
             case reply.Result(has_succeeded, body, told):

@@ -16,8 +16,12 @@ from relayd.claude.launch import LaunchKey
 from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, ErrorLine, Refusal
 from relayd.core.session import answers
+from relayd.core.session.live import LivePieces
 from relayd.core.session.raw_inputs import RawInputs
 from relayd.errors import ApiError
+
+STAYS = ("end_turn", "tool_use")  # the process lives on after such an answer, and will tell its cost
+TOLD_BLOCKS = ("text", "thinking", "tool_use")  # telemetry redacts thinking alone; what it does to other kinds is not known
 
 
 class ShownText:
@@ -30,6 +34,7 @@ class ShownText:
         self._id: str | None = None
         self._count = 0
         self._early: dict[int, Displayed] = {}  # those behind a piece that is missing
+        self._agreed = 0  # characters that were found to be those that were sent
 
     def __repr__(self) -> str:
         return f"<ShownText {len(self.text)} chars, {self._count} pieces>"
@@ -57,6 +62,11 @@ class ShownText:
             self._count += 1
             self.text += found.delta
             self.is_complete = found.final
+
+    def agrees(self, sent: str) -> bool:
+        """True if what was sent is what is shown, as far as both go. Once it is not, this is not said again."""
+        begin, self._agreed = self._agreed, min(len(sent), len(self.text))
+        return sent[begin : self._agreed] == self.text[begin : self._agreed]
 
 
 class WrittenAnswer:
@@ -111,6 +121,43 @@ class WrittenAnswer:
     def answer(self, key: LaunchKey, done: RequestDone | None, proven: set[str]) -> Answer:
         """The answer. Without a line it is an empty one (no block, so no line), of which telemetry alone tells."""
         return answers.written(self._lines, self._hidden, key, proven) if self._lines else answers.empty(done, key)
+
+
+class ToldAnswer:
+    """The API's answer by telemetry: all of it at once, and before the transcript has it, but without the text of its thinking.
+
+    It counts if it is this answer's for certain (the hook shows just its text, and Claude Code has begun its calls), and if
+    what it leaves out is known from pieces. Else the transcript is waited for, as where there is none.
+    """
+
+    def __init__(self) -> None:
+        self._line: AssistantLine | None = None
+        self.message_id = ""  # once it counts
+
+    def __repr__(self) -> str:
+        return f"<ToldAnswer {self._line is not None} {self.message_id}>"
+
+    def add(self, line: AssistantLine) -> None:
+        """It has come. The first counts: after some answers Claude Code goes on by itself."""
+        self._line = self._line or line
+
+    def proven(self, live: LivePieces, shown: str, called: set[str], is_reported: bool) -> AssistantLine | None:
+        """The answer if it counts. `shown` is the hook's text; `called` are the calls that Claude Code has begun; `is_reported`:
+        its cost is told.
+        """
+        line = self._line
+        if line is None or live.is_amid_answer or not (is_reported or line.stop_reason in STAYS):
+            return None
+        if not all(block["type"] in TOLD_BLOCKS for block in line.blocks):
+            return None
+        text = "".join(b["text"] for b in line.blocks if b["type"] == "text")
+        calls = {b["id"] for b in line.blocks if b["type"] == "tool_use"}
+        is_ours = called and called <= calls if calls else trimmed(text)
+        blocks = tuple(live.with_thought(number, block) for number, block in enumerate(line.blocks))
+        if not is_ours or (trimmed(text) and text != shown) or None in blocks:
+            return None
+        self.message_id = line.message_id
+        return replace(line, blocks=tuple(block for block in blocks if block is not None))
 
 
 class Failure:

@@ -27,7 +27,7 @@ def start(session: Session, now: float) -> list[Action]:
     """The orders that bring a new process to life. Called by the pool."""
     spec = session.spec
     placeholder = compose.placeholder(spec.transcript_context(spec.slot, now))
-    told = do.BodyFiles(spec.paths.bodies, bodies.REQUEST_END, bodies.BODY_MAX_BYTES)
+    told = do.BodyFiles(spec.paths.bodies, bodies.REQUEST_END, bodies.ANSWER_END, bodies.BODY_MAX_BYTES)
     spawn = do.SpawnSlot(spec.slot, spec.launch, spec.paths, placeholder, told, spec.mode)
     return [spawn, session.deadlines.set(SlotDue.STATE, now + session.spec.config.spawn_limit_s)]
 

@@ -94,11 +94,18 @@ class LivePieces:
         self._kind: type[BlockPiece] | None = None  # what that block is, as long as it is not whole
         self._in_transcript = 0  # blocks that the transcript has
         self._thought = ""  # of the open thinking block
+        self._thoughts: dict[int, list[str]] = {}  # of each thinking block, by its index
+        self._has_ended = False  # the last piece has come
         self._call = ""  # the id of the open call
         self._inputs: dict[str, str] = {}  # input that was given out, of calls that the transcript does not have yet
 
     def __repr__(self) -> str:
         return f"<LivePieces step={self.step} open={self.is_open} next={self._next} waiting={len(self._waiting)}>"
+
+    @property
+    def in_transcript(self) -> int:
+        """So many blocks does the transcript have."""
+        return self._in_transcript
 
     @property
     def is_used(self) -> bool:
@@ -116,6 +123,18 @@ class LivePieces:
         return self._kind is ThinkingPiece or self._kind is CallPiece or bool(self._waiting)
 
     @property
+    def is_amid_answer(self) -> bool:
+        """True if more pieces are on their way."""
+        return self.is_used and self.wants_more and not self._has_ended
+
+    def with_thought(self, index: int, block: Block) -> Block | None:
+        """A block of the answer with the text of its thinking; None if that was not told."""
+        if block["type"] != "thinking":
+            return block
+        is_known = self._has_ended and self.is_open and index in self._thoughts
+        return block | {"thinking": "".join(self._thoughts[index])} if is_known else None
+
+    @property
     def is_settled(self) -> bool:
         """True if the transcript has had everything that was given out but text."""
         return self._kind is not ThinkingPiece and not self._inputs
@@ -128,6 +147,7 @@ class LivePieces:
     def take(self, fact: Pieces, sent_chars: int) -> list[LivePart]:
         """Pieces that have come, when so much text was sent already."""
         self.raw.take(fact)
+        self._has_ended = self._has_ended or (fact.step == self.step and fact.end_the_answer)
         if not self.is_open or fact.step != self.step or fact.first + len(fact.pieces) <= self._next:
             return []
         if fact.first != self._next or len(self._waiting) + len(fact.pieces) > WAITING_MAX:
@@ -137,6 +157,8 @@ class LivePieces:
         for piece in fact.pieces:
             if isinstance(piece, TextPiece):
                 self.told_chars += len(piece.text)
+            if isinstance(piece, ThinkingPiece):
+                self._thoughts.setdefault(piece.block, []).append(piece.text)
             if not isinstance(piece, StopPiece):
                 self._waiting.append(piece)
         return self.flow(sent_chars)

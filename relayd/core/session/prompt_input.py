@@ -27,6 +27,7 @@ class Stage(Enum):
     """How far an editor's text is."""
 
     NONE = "none"  # no text, or one that was typed
+    HELD = "held"  # Claude Code puts the turn before away: what is typed now would go into its queue
     EDITING = "editing"  # the editor has been asked for
     BACK = "back"  # the terminal is Claude Code's again
     EARLY = "early"  # Enter was pressed while a conversation was being loaded, which empties the prompt in the end
@@ -57,9 +58,17 @@ class PromptInput:
         """The text of the next message; it is typed later."""
         self._draft, self._stage = draft, Stage.NONE
 
+    def type_next(self, screen: Screen, now: float) -> list[Action]:
+        """The same as `type`, after an answer: it is given before Claude Code is done with its turn."""
+        if not screens.is_busy(screen.title):
+            return self.type(now)
+        self._stage = Stage.HELD
+        return [self._look(now + self._limit_s)]
+
     def type(self, now: float) -> list[Action]:
         """Get the text into the prompt, and sent."""
         assert self._draft is not None
+        self._stage = Stage.NONE
         if self._draft.way is Way.KEYS:
             return [do.WritePty(self._slot, prompt.keys(self._draft.text))]
         self._stage, self._since, self._rest = Stage.EDITING, now, b""
@@ -72,6 +81,8 @@ class PromptInput:
     def painted(self, output: bytes, screen: Screen, now: float) -> list[Action]:
         """The terminal has changed."""
         self._painted_at = now
+        if self._stage is Stage.HELD:
+            return [] if screens.is_busy(screen.title) else self.type(now)
         if self._stage is Stage.EDITING:
             output = self._rest + output
             self._rest = output[1 - len(prompt.EDITOR_LEFT) :]
@@ -87,6 +98,8 @@ class PromptInput:
         """The terminal is silent: send the text if it is in the prompt, or must be by now. None if it is lost."""
         if self._stage is Stage.NONE:
             return []
+        if self._stage is Stage.HELD:
+            return self.type(now)
         due, silent = self._since + self._limit_s, self._painted_at + self._lost_s
         has_text, is_busy = screens.holds_text(screen.column), screens.is_busy(screen.title)
         may_be_lost = not has_text and not is_busy

@@ -57,6 +57,7 @@ class Session:
         self.types_exactly: bool | None = None  # what the heading on its screen says of its version
         self.typed: Typed | None = None  # what became of typing last, until the pool has heard of it
         # What follows from the event at hand
+        self.calls_served: tuple[int | None, int | None] = (None, None)  # those of the turn before and of this one
         self.parts: list[Part] = []
         self.follow_ups: list[ev.SessionEvent] = []
         self.orders: list[Action] = []  # noted as they are made, so that a bug in an effect loses none of those before
@@ -105,10 +106,17 @@ class Session:
         return self.state is State.RUNNING and self.turn is not None and self.turn.wants_pieces
 
     def begin_turn(self, turn: Turn, witness: Witness, now: float) -> None:
-        """Another turn of the process begins."""
+        """Another turn of the process begins, for the call that it has."""
+        self.calls_served = (self.calls_served[1], self.call)
         self.turn, self.progress, self.wait = turn, now, Wait.NOTHING
         turn.has_media = turn.has_media or witness.request.has_media
         self.witness, self.held = witness, []
+
+    @property
+    def reported_call(self) -> int | None:
+        """The call that telemetry's next report of a request is about. A report may come when its answer has been given."""
+        before, current = self.calls_served
+        return before if self.turn is not None and self.turn.owes_report else current
 
     def add_last(self, parts: list[Part]) -> None:
         """Parts of a process that is lost: nothing more will be known of what the model was asked. What was held back comes with

@@ -8,7 +8,7 @@ same conversation may come), or ended; `resting.py` has what follows. Called by 
 from __future__ import annotations
 
 from relayd.anthropic.answer import Answer
-from relayd.claude import screens
+from relayd.claude import screens, transcript
 from relayd.claude.hooks import Displayed, Stopped, Submitted
 from relayd.claude.telemetry import RequestDone
 from relayd.claude.transcript import UserLine
@@ -48,7 +48,9 @@ def streamed(session: Session, event: ev.PiecesArrived, now: float) -> list[Acti
     """Pieces of the answer. After its last one Claude Code need not wait with the answer's lines."""
     session.progress = now
     orders = advance(session, session.current_turn().streamed(event.fact), now)
-    return orders + (session.calls.hurry() if event.fact.end_the_answer else [])
+    if event.fact.end_the_answer:
+        orders += [do.ReadBodies(session.slot), *session.calls.hurry()]
+    return orders
 
 
 def reported(session: Session, event: ev.WireArrived, now: float) -> list[Action]:
@@ -74,6 +76,18 @@ def grew(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]
         # The client's results came before it was known that Claude Code would not ask for them: another process gets them.
         return advance(session, [Failed(internal("Claude Code answered a tool call by itself"), lost=True)], now)
     return advance(session, turn.read(entries), now)
+
+
+def answered(session: Session, event: ev.AnswerTold, now: float) -> list[Action]:
+    """The API's answer, whole. Its lines follow in the transcript, where it cannot be used."""
+    if not session.spec.config.keeps:  # the process would end with the answer, and never tell what it has cost
+        return []
+    try:
+        line = transcript.read_answer(event.body)
+    except ValueError:
+        return []
+    session.progress = now
+    return advance(session, session.current_turn().answered(line), now)
 
 
 def called(session: Session, event: ev.ToolCalled, now: float) -> list[Action]:

@@ -151,6 +151,7 @@ AT_WORK = row(
     on(ev.ToolCalled, running.called, State.RUNNING),
     on(ev.TranscriptGrew, running.grew),
     on(ev.RequestTold, witnessing.told, State.RUNNING),
+    on(ev.AnswerTold, running.answered, State.RUNNING),
     on(ev.WitnessOverdue, witnessing.overdue),
     on(ev.TurnParked, resting.park, State.PARKED),
     on(ev.TurnKept, resting.keep, State.KEPT),
@@ -311,6 +312,7 @@ LATE = frozenset(
         ev.ForgetDue,
         ev.LinesOverdue,
         ev.WitnessOverdue,
+        ev.AnswerTold,
     )
 )
 

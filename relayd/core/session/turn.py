@@ -8,6 +8,7 @@ Claude Code tells of an answer on several channels, none of which has all of it 
     pieces (mod)       text, thinking, tool input; no signatures              as made; may stay away, or have a gap
     MessageDisplay     text alone, raw, in whole lines, numbered              as each line is complete; out of order at times
     transcript         blocks, usage, stop reason: exact                      about 0.1 s after the end of the message
+    raw answer         the same but for thinking, which is redacted           earlier by half of that, where telemetry tells it
     Stop               that the turn ended well, and its last text            at the end; may overtake the last MessageDisplay
     StopFailure        that it failed, and Claude Code's words for it         at the end
     telemetry          a request's usage; a failure's status and own text     when the API request ends
@@ -25,6 +26,8 @@ of its own and another request; none of that is the client's (`_over`), and ther
 
 The end (`_settle`) is looked for after each fact, in this order, because a later rule would wait for what never comes:
 
+0. The raw answer is there, and is this one for certain: what the transcript does not have yet is taken from it. Its lines
+   come later, and nobody waits for them.
 1. The message went on, or says a reason after which it does: finished as written.
 2. It failed: when telemetry has the status, and, for a usage limit, the transcript's line the time at which it ends.
 3. It asks for tools: when the lines say so, the hook's text has caught up, and Claude Code has begun a call (or refused one
@@ -49,6 +52,8 @@ same transcript (`typed`) or in that of another conversation (`loaded`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from relayd.anthropic.answer import Answer
 from relayd.anthropic.blocks import Block
 from relayd.claude.hooks import Displayed, Stopped, TurnFailed
@@ -57,13 +62,13 @@ from relayd.claude.pieces import Pieces
 from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, Entry, ErrorLine, UserLine
 from relayd.core.session import answers
-from relayd.core.session.channels import Failure, ShownText, WrittenAnswer, trimmed
+from relayd.core.session.channels import Failure, ShownText, ToldAnswer, WrittenAnswer, trimmed
 from relayd.core.session.live import Differs, LivePart, LivePieces, TextShown
 from relayd.core.session.parts import BlockShown, Failed, Finished, Part, Wait
 from relayd.errors import ApiError, internal
 
-# After these Claude Code starts another request by itself or reports a failure; no Stop hook belongs to the message. Each
-# line of the message names the reason, so that the line of what follows says which was the last.
+# After these Claude Code goes on by itself or reports a failure; no Stop hook belongs to the message. Each line of the message
+# names the reason, so that the line of what follows says which was the last.
 GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
 UNSIGNED_BLOCKS = ("thinking", "redacted_thinking")
 
@@ -88,9 +93,10 @@ class Turn:
         self._shown = ShownText(earlier)
         self._sent = ""  # text already given out
         self._live = LivePieces(step, streams, key.tools)
-        self._agreed = 0  # characters that were sent and are those of the hooks
         self._exact = ""  # text of the transcript
         self._written = WrittenAnswer()
+        self._told = ToldAnswer()
+        self._past: frozenset[str] = frozenset()  # ids of answers whose lines may still come
         self._failure = Failure()
         self._stopped: Stopped | None = None
         self._done: RequestDone | None = None
@@ -141,9 +147,8 @@ class Turn:
     @property
     def can_keep(self) -> bool:
         """True for a turn that has ended in an answer of which Claude Code holds what the client has."""
-        if self._over or self._answered_itself or self.interrupted:
-            return False
-        return self._ended and not (self._written.hides_some or self._failure.is_told)
+        has_gone_on = self._over or self._answered_itself or self.interrupted
+        return self._ended and not (has_gone_on or self._written.hides_some or self._failure.is_told)
 
     @property
     def _caught_up_display(self) -> bool:
@@ -162,9 +167,14 @@ class Turn:
         return turn
 
     @property
+    def owes_report(self) -> bool:
+        """True if telemetry of an earlier answer is still to come, and comes first."""
+        return self._owed > 0
+
+    @property
     def awaits_report(self) -> bool:
         """True if telemetry of an answer that has been given is still to come."""
-        return self._owed > 0 or self._done is None
+        return self.owes_report or self._done is None
 
     @property
     def can_be_followed(self) -> bool:
@@ -182,6 +192,7 @@ class Turn:
         turn = Turn(self._key, streams, self._shown.message_ids, owed, step=self._live.step + 1)
         turn._brought = frozenset(b["tool_use_id"] for b in results)
         turn.has_media = self.has_media
+        turn._past = self._past | {self._told.message_id}
         return turn
 
     @property
@@ -193,7 +204,14 @@ class Turn:
         """Pieces from the mod."""
         if self._ended:
             return []
-        return self._through(self._live.take(fact, len(self._sent))) or self._go_on(is_behind=False)
+        parts = self._through(self._live.take(fact, len(self._sent))) or self._go_on(is_behind=False)
+        return parts + (self._settle() if fact.end_the_answer else [])
+
+    def answered(self, line: AssistantLine) -> list[Part]:
+        """The raw answer."""
+        if line.message_id not in self._past:
+            self._told.add(line)
+        return self._settle()
 
     def _through(self, parts: list[LivePart]) -> list[Part]:
         """Parts of pieces, without the text that another channel has brought before."""
@@ -221,15 +239,9 @@ class Turn:
             return []
         is_behind = self._live.told_chars < len(self._shown.text)
         self._shown.add(fact)
-        if not self._agrees():
+        if not self._shown.agrees(self._sent):
             return self._differ("the text that was streamed differs from what Claude Code shows")
         return self._go_on(is_behind) + self._settle()
-
-    def _agrees(self) -> bool:
-        """True if what was sent is what the hooks show, as far as both go."""
-        shown = self._shown.text
-        begin, self._agreed = self._agreed, min(len(self._sent), len(shown))
-        return self._sent[begin : self._agreed] == shown[begin : self._agreed]
 
     def read(self, entries: list[Entry]) -> list[Part]:
         """New lines of the transcript."""
@@ -300,8 +312,8 @@ class Turn:
         return self._fail(internal(reason), lost=True, unseen=self.is_unseen)
 
     def _line(self, line: AssistantLine) -> list[Part]:
-        self._over = self._over or not self._written.claims(line)
-        if self._over:
+        self._over = self._over or not (self._written.claims(line) or line.message_id in self._past)
+        if self._over or line.message_id in self._past:
             return []
         parts: list[Part] = []
         for block in self._written.add(line, self._live.raw):
@@ -343,8 +355,11 @@ class Turn:
         """The end, if everything for it is there."""
         if self._ended:
             return []
-        reason = self._written.stop_reason
-        asked_for_nothing = self._done and not self._key.max_tokens
+        told = self._told.proven(self._live, self._shown.text, self._called, self._done is not None)
+        if told is not None and self._written.claims(told):
+            parts = self._line(replace(told, blocks=told.blocks[self._live.in_transcript :]))
+            return parts + (self._finish_as_written() if not self._ended else [])
+        reason, asked_for_nothing = self._written.stop_reason, self._done and not self._key.max_tokens
         if self._over or asked_for_nothing or (reason in GOES_ON and self._failure.is_written):
             return self._finish_as_written()
         if self._failure.is_told:
@@ -361,10 +376,8 @@ class Turn:
 
     def _settle_early(self) -> list[Part]:
         says_all = self._key.text_says_all and not self.has_media
-        if not (self._stopped and self._done and says_all and self._shown.is_complete):
-            return []
-        text = self._shown.text
-        if not text or trimmed(text) != trimmed(self._stopped.text):
+        text = self._shown.text if self._shown.is_complete and says_all else ""
+        if not (self._stopped and self._done and text and trimmed(text) == trimmed(self._stopped.text)):
             return []
         return self._finish(answers.shown(text, self._done))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from relayd.anthropic.sse import StreamEncoder
 from relayd.claude import pieces
 from relayd.claude.launch import LaunchKey
 from relayd.claude.pieces import CallPiece, InputPiece, Piece, Pieces, StopPiece, TextPiece, ThinkingPiece
+from relayd.claude.transcript import AssistantLine
 from relayd.core.session.live import (
     BlockEnded,
     CallShown,
@@ -37,6 +39,19 @@ def call(number: int, value: Any) -> dict[str, Any]:
 
 def told(first: int, *given_pieces: Piece, step: int = 0) -> Pieces:
     return Pieces(step, first, given_pieces)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The raw answer has come."""
+
+    line: AssistantLine
+
+
+def raw_of(content: list[dict[str, Any]], name: str = "msg_1") -> Raw:
+    """An answer as telemetry tells it: whole, and its thinking redacted."""
+    reason = "tool_use" if content[-1]["type"] == "tool_use" else "end_turn"
+    return Raw(line(*(b | {"thinking": "<REDACTED>"} if b["type"] == "thinking" else b for b in content), stop=reason, name=name))
 
 
 def cut(value: str, chance: random.Random) -> list[str]:
@@ -128,6 +143,8 @@ def run(turn: Turn, *facts: Any) -> list[Part]:
             parts += turn.streamed(fact)
         elif isinstance(fact, str):
             parts += turn.called(fact)
+        elif isinstance(fact, Raw):
+            parts += turn.answered(fact.line)
         elif type(fact).__name__ == "Displayed":
             parts += turn.displayed(fact)
         elif isinstance(fact, Stopped):
@@ -223,6 +240,7 @@ def story(seed: int, asked: bool, hostile: bool) -> tuple[list[dict[str, Any]], 
         spoil(posts, chance) if hostile else posts,
         [*hooks, *([] if calls else [Stopped(last.strip())])],
         [*lines, *calls],
+        [raw_of(content)] if chance.random() < 0.7 else [],
     ]
     turn = Turn(ON if asked else TOOLS)
     return content, run(turn, *woven(channels, chance))
@@ -233,6 +251,48 @@ def test_whatever_becomes_of_the_pieces_the_stream_has_the_answer(seed: int, ask
     content, parts = story(seed, asked, hostile)
     assert isinstance(parts[-1], Finished), parts[-1]
     is_same(streamed(parts), content, asked)
+
+
+def test_the_raw_answer_ends_a_turn_whose_text_is_shown_and_whose_thinking_is_known() -> None:
+    content = [thinking("so"), text("yes")]
+    known = told(0, ThinkingPiece(0, "so"), TextPiece(1, "yes"), StopPiece("end_turn"))
+    turn = Turn(ON)
+    assert not [p for p in run(turn, raw_of(content), known) if isinstance(p, Finished)]
+    parts = run(turn, show(0, "yes", final=True))
+    assert isinstance(parts[-1], Finished)
+    assert parts[-1].answer.content == tuple(content)
+    assert parts[-1].answer.id == "msg_1"
+    assert run(turn, *(line(block) for block in content), Stopped("yes"), DONE) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "facts"),
+    [
+        ([thinking("so"), text("yes")], [show(0, "yes", final=True)]),  # nobody has told the thinking
+        ([thinking("so"), text("yes")], [told(0, ThinkingPiece(0, "so")), show(0, "yes", final=True)]),  # nor all of it
+        ([text("yes")], [show(0, "yes, but", final=True)]),  # another answer's
+        ([text("yes"), call(0, {})], [show(0, "yes", final=True), "toolu_other"]),
+        ([text("yes"), call(0, {})], [show(0, "yes", final=True)]),  # Claude Code has not begun the call
+        ([text("yes"), {"type": "server_tool_use", "id": "s", "name": "n", "input": {}}], [show(0, "yes", final=True)]),
+        ([text("")], []),  # Claude Code goes on by itself
+    ],
+)
+def test_a_raw_answer_that_does_not_say_all_ends_nothing(content: list[dict[str, Any]], facts: list[Any]) -> None:
+    turn = Turn(ON)
+    assert not [p for p in run(turn, raw_of(content), *facts) if isinstance(p, Finished | Failed)]
+
+
+def test_lines_of_an_answer_that_was_told_are_not_the_next_ones() -> None:
+    """They come when the client has its answer, and may come when the next turn has begun."""
+    content = [text("yes"), call(0, {"k": 1})]
+    first = Turn(TOOLS)
+    facts = [show(0, "yes", final=True), "toolu_0", raw_of(content)]
+    pieces_told = told(0, *pieces_of(content, random.Random(1))[:-1], StopPiece("tool_use"))
+    assert isinstance(run(first, pieces_told, *facts)[-1], Finished)
+    second = first.next(({"type": "tool_result", "tool_use_id": "toolu_0", "content": ""},), True)
+    assert run(second, *(line(block, stop="tool_use") for block in content), raw_of(content)) == []
+    facts = [show(0, "so", final=True, message="u2"), raw_of([text("so")], "msg_2")]
+    assert run(second, *facts)[-1].answer.content == (text("so"),)  # type: ignore[union-attr]
 
 
 def test_pieces_go_out_as_they_come_and_lines_bring_nothing_twice() -> None:

@@ -368,6 +368,7 @@ def answered(text: str = "yo") -> Session:
     feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy())
     feed(s, ev.HookArrived(Displayed("u", 0, True, text)), ev.HookArrived(Stopped(text)), ev.WireArrived(DONE))
     assert s.state is State.KEPT
+    feed(s, ev.PtyOutput("slot-1", "\x1b]0;✳ Claude Code\x07".encode()))
     s.parts.clear()
     return s
 
@@ -411,6 +412,15 @@ def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
     assert of(orders, do.ForgetPrompts)
     assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["so"]
     assert not typed.admits(s, Submitted("more", "slot-1"))
+
+
+@pytest.mark.parametrize("sign", [ev.PtyOutput("slot-1", "\x1b]0;✳ x\x07".encode()), ev.PromptSettled()])
+def test_the_next_message_is_not_typed_into_a_process_that_puts_its_turn_away(sign: Any) -> None:
+    """An answer is given before Claude Code has heard its own Stop hook: a text that came now would wait in its queue."""
+    s = answered()
+    feed(s, ev.PtyOutput("slot-1", "\x1b]0;◐ x\x07".encode()))
+    assert not of(feed(s, ev.MessageBrought(2, STREAMED, keys("more")), ev.PtyOutput("slot-1", b"...")), do.WritePty)
+    assert do.WritePty("slot-1", prompt.keys("more")) in feed(s, sign)
 
 
 def test_what_keys_cannot_carry_is_brought_by_the_editor_and_sent_once_it_is_in_the_prompt() -> None:
