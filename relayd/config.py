@@ -105,20 +105,17 @@ class Config(Limits):
     )
 
     # Files and batches, which are kept on disk
-    files_max_bytes: int = size(
-        512 * MIB, "Disk for uploaded files, all together; each is at most `body_max_bytes`.", low=0, high=1024 * 1024 * MIB
-    )
-    files_kept_s: float = seconds(
-        30 * DAY_S, "How long an uploaded file is kept, unless its client asks for less.", low=60, high=3650 * DAY_S
-    )
-    batches_max_bytes: int = size(
+    stored_max_bytes: int = size(
         1024 * MIB,
-        "Disk for batches, requests and results together; past it no request of a batch is run.",
+        "Disk for uploaded files, and as much for batches; past it no upload or batch is taken, and no request of one is run.",
         low=0,
         high=1024 * 1024 * MIB,
     )
-    batches_kept_s: float = seconds(
-        29 * DAY_S, "How long the results of a batch are kept after its end: the API's 29 days.", low=60, high=3650 * DAY_S
+    stored_kept_s: float = seconds(
+        30 * DAY_S,
+        "How long uploaded files, and results of batches after their end, are kept; for files a client may ask for less.",
+        low=60,
+        high=3650 * DAY_S,
     )
     batch_processes: int = count(
         2,

@@ -397,7 +397,7 @@ def test_after_a_day_what_has_not_run_is_expired() -> None:
 
 
 def test_an_ended_batch_goes_when_it_was_kept_for_long_enough() -> None:
-    world = Batches(batches_kept_s=3600.0)
+    world = Batches(stored_kept_s=3600.0)
     batch = world.batch(requests(1))
     world.run_on()
     world.look(3500)
@@ -422,7 +422,7 @@ def test_a_list_has_pages() -> None:
 
 
 def test_batches_are_limited_in_count_in_bytes_and_in_requests_that_wait() -> None:
-    world = Batches(batches_max=2, batches_max_bytes=3000)
+    world = Batches(batches_max=2, stored_max_bytes=3000)
     world.batch(requests(1))
     assert world.error("POST", "/v1/messages/batches", requests(30))[0] == 413
     world.batch(requests(1))
@@ -441,7 +441,7 @@ def test_results_that_fill_the_room_stop_a_batch_until_there_is_room_again() -> 
     world.run_on()
     batch = world.batch(requests(2))
     world.boot()
-    world.relay.front.storeroom._batches.book.find(batch).size_bytes = 2 * world.config.batches_max_bytes  # type: ignore[union-attr]
+    world.relay.front.storeroom._batches.book.find(batch).size_bytes = 2 * world.config.stored_max_bytes  # type: ignore[union-attr]
     world.run_on()
     assert len(world.results(batch)) == 1
     world.relay.front.storeroom._batches.book.find(batch).size_bytes = 100  # type: ignore[union-attr]

@@ -202,7 +202,7 @@ def test_an_upload_cannot_be_downloaded() -> None:
 
 
 def test_files_are_limited_in_count_and_in_all() -> None:
-    world = Stores(files_max=2, files_max_bytes=3 * len(PNG) - 1)
+    world = Stores(files_max=2, stored_max_bytes=3 * len(PNG) - 1)
     file = world.upload()["id"]
     world.upload()
     assert world.error("POST", "/v1/files", form(b""), **FORM)[0] == 429
@@ -222,7 +222,7 @@ def test_no_more_than_eight_uploads_are_written_at_once() -> None:
 
 
 def test_files_go_when_their_time_is_over() -> None:
-    world = Stores(files_kept_s=7200.0)
+    world = Stores(stored_kept_s=7200.0)
     soon, later = world.upload(expires_in_seconds="3600")["id"], world.upload()["id"]
     timers = [o.at for o in world.orders if isinstance(o, do.SetTimer) and o.key == RelayTimer(RelayDue.STORED)]
     assert timers[-1] == world.now + 3600

@@ -505,7 +505,7 @@ SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "reused": (reused, {"typing": True, "kept": 1, "idle": 1, "max": 2}),
     "rich": (rich, {"token": "token"}),
     "strays": (strays, {"idle": 1}),
-    "stored": (stored, {"batches_kept_s": 3600.0}),
+    "stored": (stored, {"stored_kept_s": 3600.0}),
     "updates": (updates, {}),
     "ending": (ending, {"max": 3}),
 }

@@ -73,8 +73,8 @@ class BatchBook:
     def begin(self, batch: Batch) -> None:
         """A batch is about to be written. Raises ApiError 413 or 429 if there is no room for it."""
         limits = self._config
-        if self._size_bytes + batch.size_bytes > limits.batches_max_bytes:
-            text = f"batches take up to {limits.batches_max_bytes} bytes in all (batches_max_bytes): delete some"
+        if self._size_bytes + batch.size_bytes > limits.stored_max_bytes:
+            text = f"batches take up to {limits.stored_max_bytes} bytes in all (stored_max_bytes): delete some"
             raise ApiError(413, text, headers=dict(FINAL))
         if len(self._batches) + len(self._coming) >= limits.batches_max:
             raise ApiError(429, f"there are {limits.batches_max} batches: delete some", headers=dict(FINAL))
@@ -136,7 +136,7 @@ class BatchBook:
 
     def next(self, now: float) -> tuple[BatchRequest, do.ReadFile] | None:
         """The next request that may run, and the order that reads it; batches take turns."""
-        if self._open and self._size_bytes > self._config.batches_max_bytes:
+        if self._open and self._size_bytes > self._config.stored_max_bytes:
             return None  # results have filled it: what waits goes on when some are deleted
         for batch in list(self._open.values()):
             if batch.waiting and not batch.unwritten and now >= batch.paused_until:  # else the disk takes no results
@@ -190,7 +190,7 @@ class BatchBook:
         """Batches whose day is over run no more; ended ones go when they were kept for long enough; what waits is written."""
         orders: list[Action] = []
         for batch in list(self._batches.values()):
-            if batch.ended and unix >= batch.ended + self._config.batches_kept_s:
+            if batch.ended and unix >= batch.ended + self._config.stored_kept_s:
                 orders += self.delete(batch)
                 continue
             if not batch.ended and unix >= batch.expires:
@@ -203,7 +203,7 @@ class BatchBook:
         times = [now + batch.expires - unix for batch in self._open.values() if batch.waiting]
         times += [batch.paused_until for batch in self._open.values() if batch.waiting and batch.paused_until > now]
         times += [now + RETRY_S for batch in self._open.values() if batch.is_stuck]
-        times += [now + b.ended + self._config.batches_kept_s - unix for b in self._batches.values() if b.ended]
+        times += [now + b.ended + self._config.stored_kept_s - unix for b in self._batches.values() if b.ended]
         return min(times, default=None)
 
 

@@ -70,7 +70,7 @@ class FileApi:
         if len(self._uploads) >= UPLOADS_MAX:
             raise overloaded("Overloaded: too many uploads at once", RETRY_AFTER_S)
         found = upload.read(request)
-        kept_s = min(found.expires_in_s or self._config.files_kept_s, self._config.files_kept_s)
+        kept_s = min(found.expires_in_s or self._config.stored_kept_s, self._config.stored_kept_s)
         file = StoredFile(
             id=paging.new_id("file_01", unix),
             filename=found.filename,

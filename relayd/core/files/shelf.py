@@ -41,8 +41,8 @@ class Shelf:
     def begin(self, file: StoredFile) -> None:
         """A file is about to be written. Raises ApiError 413 or 429 if there is no room for it."""
         limits = self._config
-        if self._size_bytes + file.size_bytes > limits.files_max_bytes:
-            text = f"files take up to {limits.files_max_bytes} bytes in all (files_max_bytes): delete some"
+        if self._size_bytes + file.size_bytes > limits.stored_max_bytes:
+            text = f"files take up to {limits.stored_max_bytes} bytes in all (stored_max_bytes): delete some"
             raise ApiError(413, text, headers={"x-should-retry": "false"})
         if len(self._files) + len(self._coming) >= limits.files_max:
             raise ApiError(429, f"there are {limits.files_max} files: delete some", headers={"x-should-retry": "false"})
