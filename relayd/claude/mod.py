@@ -3,7 +3,8 @@
 A mod is Claude Code's documented way to look on at a turn. This one passes every piece on unchanged and posts a copy to
 the process's own address; it changes no request and no answer, and reads no login. It never waits for a post, and after
 the first that fails it stays silent for the rest of the request: text then comes in whole lines, by hooks. One post is
-under way at a time, and what is made meanwhile goes with the next: that keeps the order and costs no latency.
+under way at a time, and what is made meanwhile goes with the next: that keeps the order and costs no latency. Only the last
+piece of an answer goes by itself, since a post takes long to end while Claude Code puts the answer on the screen.
 
 It also passes on what Claude Code knows of the login's usage limits, when that has moved: the figures of its status line,
 by an event that comes after a turn (`plan.py` reads it). A status line's command would be a process for each update.
@@ -36,26 +37,32 @@ export function register(on) {
     let isOpen = true
     let isSending = false
 
-    async function send() {
-      isSending = true
+    async function post(from, pieces) {
       try {
+        const body = JSON.stringify({ step, from, pieces })
         const url = await $.env.get("ADDRESS")
-        while (isOpen && waiting.length > 0) {
-          const pieces = waiting.slice(0, POSTED_MAX)
-          waiting = waiting.slice(POSTED_MAX)
-          const body = JSON.stringify({ step, from, pieces })
-          from += pieces.length
-          const answer = await $.http.fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body })
-          isOpen = answer.ok && !answer.text.includes("stop")
-        }
+        const answer = await $.http.fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body })
+        isOpen &&= answer.ok && !answer.text.includes("stop")
       } catch {
         isOpen = false
+      }
+    }
+
+    async function send() {
+      isSending = true
+      while (isOpen && waiting.length > 0) {
+        const pieces = waiting.slice(0, POSTED_MAX)
+        waiting = waiting.slice(POSTED_MAX)
+        from += pieces.length
+        await post(from - pieces.length, pieces)
       }
       isSending = false
     }
 
     for await (const piece of next(e)) {
-      if (isOpen && piece.kind !== "engine") {
+      if (isOpen && piece.kind === "stop" && isSending) {
+        post(from + waiting.length, [piece])
+      } else if (isOpen && piece.kind !== "engine") {
         waiting.push(piece)
         isOpen = waiting.length <= WAITING_MAX
         if (!isSending) send()

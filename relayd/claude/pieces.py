@@ -6,7 +6,7 @@ thinking, say) have no pieces, so that an index may be missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from relayd import codec
@@ -14,6 +14,8 @@ from relayd.claude import hooks, mcp, mod, told
 
 STEP_MAX = 1_000_000  # requests of one process
 NUMBER_MAX = 100_000_000  # pieces of one answer
+TOKENS_MAX = 1_000_000_000
+COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 BLOCK_MAX = 100_000  # blocks of one answer
 
 
@@ -52,9 +54,11 @@ class InputPiece:
 
 @dataclass(frozen=True)
 class StopPiece:
-    """The answer is whole."""
+    """The answer is whole. `usage` has the API's counts, or nothing."""
 
     reason: str
+    model: str = ""
+    usage: dict[str, int] = field(default_factory=dict)
 
 
 BlockPiece = TextPiece | ThinkingPiece | CallPiece | InputPiece
@@ -73,6 +77,11 @@ class Pieces:
     def end_the_answer(self) -> bool:
         """True if the last piece of an answer is among them."""
         return any(isinstance(piece, StopPiece) for piece in self.pieces)
+
+    @property
+    def is_end_alone(self) -> bool:
+        """True for the last piece alone, which does not wait for those before it."""
+        return len(self.pieces) == 1 and self.end_the_answer
 
 
 def reply(are_wanted: bool) -> bytes:
@@ -93,7 +102,7 @@ def read(body: bytes) -> Pieces:
 def _piece(value: dict[str, Any]) -> Piece:
     kind = told.word(value.get("kind"), "kind")
     if kind == "stop":
-        return StopPiece(told.any_text(value.get("stopReason")))
+        return _stop(value)
     block = told.count(value.get("index"), "index", BLOCK_MAX)
     if kind == "text":
         return TextPiece(block, told.text(value.get("text"), "text"))
@@ -105,3 +114,10 @@ def _piece(value: dict[str, Any]) -> Piece:
     if kind == "input":
         return InputPiece(block, told.text(value.get("json"), "json"))
     raise ValueError("kind: not known")
+
+
+def _stop(value: dict[str, Any]) -> StopPiece:
+    usage = told.mapping(value.get("usage", {}), "usage")
+    counts = {name: told.count(usage[name], name, TOKENS_MAX) for name in COUNTS if name in usage}
+    is_whole = len(counts) == len(COUNTS)
+    return StopPiece(told.any_text(value.get("stopReason")), told.any_text(usage.get("model")), counts if is_whole else {})

@@ -42,6 +42,10 @@ def _status_text(found: dict[str, Any]) -> str:
         f"tokens: {tokens['input_tokens']} in, {tokens['cache_read_input_tokens']} from cache, {tokens['output_tokens']} out"
         f", {found['statistics']['cost_usd']:.2f} USD by the API's prices",
     ]
+    witness = found["witness"]
+    lines.append(
+        f"requests: {witness['exact']} proven exact, {witness['changed']} changed and stopped, {witness['unseen']} not seen"
+    )
     if limit["limited"]:
         lines.append(paint(f"usage limit: resets in {limit['resets_in_s']} s", "33"))
     lines += _plan_lines(found["plan"])

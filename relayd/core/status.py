@@ -59,8 +59,14 @@ class Status:
         """Everything that the dashboard and `relayd status` show."""
         sessions = list(self._pool.sessions.values())
         found = self.health(now) | {"claude": self._pool.claude, "slots": reports.slots(sessions, now)}
-        found |= {"conversations": self._conversations.totals(), "plan": self.plan(now)}
+        found |= {"conversations": self._conversations.totals(), "plan": self.plan(now), "witness": self.witness()}
         return found | {"statistics": reports.statistics(self._journal), "recent": reports.recent(self._journal)}
+
+    def witness(self) -> dict[str, int]:
+        """Requests that reached the model: proven to be the client's, found to be changed, not seen."""
+        verdicts = self._pool.launcher.witness_trial.verdicts
+        unseen = verdicts[Verdict.SILENT] + verdicts[Verdict.LARGE]
+        return {"exact": verdicts[Verdict.EXACT], "changed": verdicts[Verdict.CHANGED], "unseen": unseen}
 
     def plan(self, now: float) -> dict[str, Any]:
         """What is known of the plan's windows, with the line over the last day."""
@@ -94,7 +100,7 @@ class Status:
     def metrics(self, now: float) -> bytes:
         """Everything for Prometheus."""
         limit = self._rates.describe(now)
-        verdicts = self._pool.launcher.witness_trial.verdicts
+        witness = self.witness()
         facts = {
             "calls_running": len(self._calls.by_number),
             "calls_queued": len(self._calls.queue),
@@ -103,9 +109,9 @@ class Status:
             "process_failures_total": self._pool.failed,
             "stream_mismatches_total": self._pool.differed,
             "cost_usd_total": self._journal.cost_usd,
-            "requests_exact_total": verdicts[Verdict.EXACT],
-            "requests_changed_total": verdicts[Verdict.CHANGED],
-            "requests_unseen_total": verdicts[Verdict.SILENT] + verdicts[Verdict.LARGE],
+            "requests_exact_total": witness["exact"],
+            "requests_changed_total": witness["changed"],
+            "requests_unseen_total": witness["unseen"],
             "faults_total": self._journal.faults,
             "rate_limited": float(limit["limited"]),
             "rate_limit_resets_in_seconds": limit["resets_in_s"],

@@ -67,6 +67,7 @@ function showNumbers(status) {
   const numbers = [
     ['running calls', status.pool.running], ['waiting calls', status.pool.queued],
     ['processes', `${status.slots.length} of ${status.pool.max}`], ['answered', status.served],
+    ['proven exact', status.witness.exact], ['changed, and stopped', status.witness.changed], ['not seen', status.witness.unseen],
     ['conversations', status.conversations.kept], ['input tokens', short(tokens.input_tokens)],
     ['from cache', short(tokens.cache_read_input_tokens)], ['into cache', short(tokens.cache_creation_input_tokens)],
     ['output tokens', short(tokens.output_tokens)], ['USD, by the API’s prices', dollars(status.statistics.cost_usd) || '–'], ['own work, mean', count ? `${(1000 * own.sum_s / count).toFixed(2)} ms` : '–'],

@@ -438,6 +438,14 @@ def test_what_a_process_tells_of_the_plan_stops_calls_before_a_process_is_touche
     assert len(world.relay.calls.by_number) == 1, "the window has begun anew"
 
 
+def test_the_status_says_how_many_requests_were_proven() -> None:
+    world = World(kept=1, reuse=2, witness=True)
+    world.boot()
+    client = world.ask()
+    world.finish(world.slot_of(client))
+    assert question(world, "/v1/status")["witness"] == {"exact": 1, "changed": 0, "unseen": 0}
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 def test_the_cost_of_a_call_is_in_its_record_and_in_the_totals(is_late: bool) -> None:
     """An answer may be given before Claude Code has told what it cost."""

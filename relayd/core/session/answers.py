@@ -5,6 +5,8 @@ It decides nothing: that an answer is complete, and by which channel, is `turn.p
 
 from __future__ import annotations
 
+from typing import Any
+
 from relayd.anthropic import inexact
 from relayd.anthropic.answer import Answer, Usage, new_id
 from relayd.anthropic.blocks import Block
@@ -34,9 +36,9 @@ def written(lines: list[AssistantLine], hidden: list[Block], key: LaunchKey, pro
     )
 
 
-def shown(text: str, done: RequestDone) -> Answer:
+def shown(text: str, model: str, usage: dict[str, Any]) -> Answer:
     """An answer of one text, before the transcript has it."""
-    return Answer(new_id("msg_01"), done.model, ({"type": "text", "text": text},), "end_turn", Usage(done.usage))
+    return Answer(new_id("msg_01"), model, ({"type": "text", "text": text},), "end_turn", Usage(usage))
 
 
 def empty(done: RequestDone | None, key: LaunchKey) -> Answer:

@@ -20,7 +20,6 @@ from relayd.core.session.live import LivePieces
 from relayd.core.session.raw_inputs import RawInputs
 from relayd.errors import ApiError
 
-STAYS = ("end_turn", "tool_use")  # the process lives on after such an answer, and will tell its cost
 TOLD_BLOCKS = ("text", "thinking", "tool_use")  # telemetry redacts thinking alone; what it does to other kinds is not known
 
 
@@ -141,14 +140,10 @@ class ToldAnswer:
         """It has come. The first counts: after some answers Claude Code goes on by itself."""
         self._line = self._line or line
 
-    def proven(self, live: LivePieces, shown: str, called: set[str], is_reported: bool) -> AssistantLine | None:
-        """The answer if it counts. `shown` is the hook's text; `called` are the calls that Claude Code has begun; `is_reported`:
-        its cost is told.
-        """
+    def proven(self, live: LivePieces, shown: str, called: set[str]) -> AssistantLine | None:
+        """The answer if it counts. `shown` is the hook's text; `called` are the calls that Claude Code has begun."""
         line = self._line
-        if line is None or live.is_amid_answer or not (is_reported or line.stop_reason in STAYS):
-            return None
-        if not all(block["type"] in TOLD_BLOCKS for block in line.blocks):
+        if line is None or live.is_amid_answer or not all(block["type"] in TOLD_BLOCKS for block in line.blocks):
             return None
         text = "".join(b["text"] for b in line.blocks if b["type"] == "text")
         calls = {b["id"] for b in line.blocks if b["type"] == "tool_use"}

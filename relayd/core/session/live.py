@@ -95,7 +95,9 @@ class LivePieces:
         self._in_transcript = 0  # blocks that the transcript has
         self._thought = ""  # of the open thinking block
         self._thoughts: dict[int, list[str]] = {}  # of each thinking block, by its index
-        self._has_ended = False  # the last piece has come
+        self._stop: StopPiece | None = None  # the last piece, which may come before others
+        self._count: int | None = None  # of pieces, with the last
+        self._is_plain = True  # all pieces are of one text, the first block
         self._call = ""  # the id of the open call
         self._inputs: dict[str, str] = {}  # input that was given out, of calls that the transcript does not have yet
 
@@ -125,14 +127,32 @@ class LivePieces:
     @property
     def is_amid_answer(self) -> bool:
         """True if more pieces are on their way."""
-        return self.is_used and self.wants_more and not self._has_ended
+        return self.is_used and self.wants_more and not self._is_whole
 
     def with_thought(self, index: int, block: Block) -> Block | None:
         """A block of the answer with the text of its thinking; None if that was not told."""
         if block["type"] != "thinking":
             return block
-        is_known = self._has_ended and self.is_open and index in self._thoughts
+        is_known = self._is_whole and self.is_open and index in self._thoughts
         return block | {"thinking": "".join(self._thoughts[index])} if is_known else None
+
+    @property
+    def has_end(self) -> bool:
+        """True if the last piece has come."""
+        return self._count is not None
+
+    @property
+    def end_of_text(self) -> StopPiece | None:
+        """The last piece of an answer that is one text, all of whose pieces have come."""
+        return self._stop if self.is_open and self._is_whole and self._is_plain and not self._waiting else None
+
+    @property
+    def _is_whole(self) -> bool:
+        """True if the last piece has come, and those before it that are of use."""
+        if self._count is None:
+            return False
+        lacks_some = self.is_open and self._next < self._count - 1
+        return not lacks_some and not (self.raw.is_open and self.raw.told < self._count - 1)
 
     @property
     def is_settled(self) -> bool:
@@ -147,8 +167,11 @@ class LivePieces:
     def take(self, fact: Pieces, sent_chars: int) -> list[LivePart]:
         """Pieces that have come, when so much text was sent already."""
         self.raw.take(fact)
-        self._has_ended = self._has_ended or (fact.step == self.step and fact.end_the_answer)
+        if fact.step == self.step and fact.end_the_answer:
+            self._end(fact)
         if not self.is_open or fact.step != self.step or fact.first + len(fact.pieces) <= self._next:
+            return []
+        if fact.is_end_alone and fact.first > self._next:
             return []
         if fact.first != self._next or len(self._waiting) + len(fact.pieces) > WAITING_MAX:
             self.stop()
@@ -160,8 +183,13 @@ class LivePieces:
             if isinstance(piece, ThinkingPiece):
                 self._thoughts.setdefault(piece.block, []).append(piece.text)
             if not isinstance(piece, StopPiece):
+                self._is_plain = self._is_plain and isinstance(piece, TextPiece) and piece.block == 0
                 self._waiting.append(piece)
         return self.flow(sent_chars)
+
+    def _end(self, fact: Pieces) -> None:
+        self._count = fact.first + len(fact.pieces)
+        self._stop = next(piece for piece in fact.pieces if isinstance(piece, StopPiece))
 
     def flow(self, sent_chars: int) -> list[LivePart]:
         """Give out what need not wait any more. Text that was sent already is among it."""
@@ -177,6 +205,20 @@ class LivePieces:
             parts += self._give(piece)
         del self._waiting[:count]
         return parts
+
+    def unsent(self, parts: list[LivePart], sent_chars: int) -> list[LivePart]:
+        """Parts that were just given out, without the text that was sent already."""
+        found: list[LivePart] = []
+        begin = self.given_chars - sum(len(part.text) for part in parts if isinstance(part, TextShown))
+        for part in parts:
+            if isinstance(part, TextShown):
+                begin += len(part.text)
+                late = max(0, begin - sent_chars)
+                sent_chars += late
+                part = TextShown(part.text[len(part.text) - late :])
+            if part != TextShown(""):
+                found.append(part)
+        return found
 
     def exact(self, block: Block) -> list[LivePart] | None:
         """The transcript has the next block: its rest; None if nothing of it was given out. Raises Differs."""

@@ -27,7 +27,7 @@ class RawInputs:
         self.is_used = False
         self.proven: set[str] = set()  # calls whose input is known to be the model's own
         self.is_lost = False  # Claude Code holds less of one than the model wrote, and would say so to the model
-        self._next = self._chars = 0
+        self.told = self._chars = 0  # pieces so far, and characters of inputs
         self._call = ""
         self._texts: dict[str, list[str]] = {}
 
@@ -36,13 +36,15 @@ class RawInputs:
 
     def take(self, fact: Pieces) -> None:
         """Pieces that have come. At a gap, no more are used: the input at hand is then not whole, which shows."""
-        if not self.is_open or fact.step != self._step or fact.first + len(fact.pieces) <= self._next:
+        if not self.is_open or fact.step != self._step or fact.first + len(fact.pieces) <= self.told:
             return
-        self.is_open = fact.first == self._next
+        if fact.is_end_alone and fact.first > self.told:
+            return
+        self.is_open = fact.first == self.told
         if not self.is_open:
             return
         self.is_used = True
-        self._next += len(fact.pieces)
+        self.told += len(fact.pieces)
         for piece in fact.pieces:
             if isinstance(piece, CallPiece):
                 self._call = piece.id

@@ -109,6 +109,7 @@ class Session:
         """Another turn of the process begins, for the call that it has."""
         self.calls_served = (self.calls_served[1], self.call)
         self.turn, self.progress, self.wait = turn, now, Wait.NOTHING
+        turn.lives_on = bool(self.spec.config.keeps)
         turn.has_media = turn.has_media or witness.request.has_media
         self.witness, self.held = witness, []
 

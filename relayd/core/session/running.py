@@ -80,8 +80,6 @@ def grew(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]
 
 def answered(session: Session, event: ev.AnswerTold, now: float) -> list[Action]:
     """The API's answer, whole. Its lines follow in the transcript, where it cannot be used."""
-    if not session.spec.config.keeps:  # the process would end with the answer, and never tell what it has cost
-        return []
     try:
         line = transcript.read_answer(event.body)
     except ValueError:

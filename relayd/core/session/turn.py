@@ -35,7 +35,8 @@ The end (`_settle`) is looked for after each fact, in this order, because a late
    begun and is not in them yet says that there are more.
 4. It has a stop reason: when the Stop hook has come, too, and the text that it names is the transcript's last.
 5. Early, without the transcript: where the text says all (no thinking, tools or stop sequences) the last MessageDisplay,
-   the Stop hook and telemetry's usage are the answer, 0.1 s before its lines. They come later, and nobody waits for them.
+   with the Stop hook and telemetry's usage, or with pieces that have told the same text and its end, is the answer, 0.1 s
+   before its lines. They come later, and nobody waits for them.
 
 If the rest stays away: `wait` says what is missing after a sign of the end, `running.py` sets its deadline, and `expire` takes
 what there is. A turn that gives no sign at all meets the limits of silence.
@@ -70,6 +71,7 @@ from relayd.errors import ApiError, internal
 # After these Claude Code goes on by itself or reports a failure; no Stop hook belongs to the message. Each line of the message
 # names the reason, so that the line of what follows says which was the last.
 GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
+STAYS = ("end_turn", "tool_use")
 UNSIGNED_BLOCKS = ("thinking", "redacted_thinking")
 
 
@@ -104,6 +106,7 @@ class Turn:
         self._over = False  # Claude Code has gone on to a message that is not ours
         self._answered_itself = False  # Claude Code has refused a tool call without asking
         self._ended = False
+        self.lives_on = False  # its process will, and tell what the answer has cost, which need not be waited for
         self.has_media = False  # if the API refuses it, Claude Code asks again without; its transcript says so
         self.interrupted = False  # Esc was pressed: Claude Code may note that in its conversation
 
@@ -205,7 +208,7 @@ class Turn:
         if self._ended:
             return []
         parts = self._through(self._live.take(fact, len(self._sent))) or self._go_on(is_behind=False)
-        return parts + (self._settle() if fact.end_the_answer else [])
+        return parts + (self._settle() if self._live.has_end else [])
 
     def answered(self, line: AssistantLine) -> list[Part]:
         """The raw answer."""
@@ -214,17 +217,10 @@ class Turn:
         return self._settle()
 
     def _through(self, parts: list[LivePart]) -> list[Part]:
-        """Parts of pieces, without the text that another channel has brought before."""
-        found: list[Part] = []
-        begin = self._live.given_chars - sum(len(part.text) for part in parts if isinstance(part, TextShown))
-        for part in parts:
-            if isinstance(part, TextShown):
-                begin += len(part.text)
-                late = begin - len(self._sent)
-                found += self._send(part.text[-late:]) if late > 0 else []
-            else:
-                found.append(part)
-        return found
+        """Parts of pieces, as far as no other channel has brought them before."""
+        found = self._live.unsent(parts, len(self._sent))
+        self._sent += "".join(part.text for part in found if isinstance(part, TextShown))
+        return [*found]
 
     def _go_on(self, is_behind: bool) -> list[Part]:
         """Text of the hooks, where pieces do not bring it, or are a line behind; but not past thinking that was asked for."""
@@ -355,8 +351,8 @@ class Turn:
         """The end, if everything for it is there."""
         if self._ended:
             return []
-        told = self._told.proven(self._live, self._shown.text, self._called, self._done is not None)
-        if told is not None and self._written.claims(told):
+        told = self._told.proven(self._live, self._shown.text, self._called)
+        if told is not None and self._written.claims(told) and (self.lives_on and told.stop_reason in STAYS or self._done):
             parts = self._line(replace(told, blocks=told.blocks[self._live.in_transcript :]))
             return parts + (self._finish_as_written() if not self._ended else [])
         reason, asked_for_nothing = self._written.stop_reason, self._done and not self._key.max_tokens
@@ -376,10 +372,12 @@ class Turn:
 
     def _settle_early(self) -> list[Part]:
         says_all = self._key.text_says_all and not self.has_media
-        text = self._shown.text if self._shown.is_complete and says_all else ""
-        if not (self._stopped and self._done and text and trimmed(text) == trimmed(self._stopped.text)):
-            return []
-        return self._finish(answers.shown(text, self._done))
+        text, end = self._shown.text if self._shown.is_complete and says_all else "", self._live.end_of_text
+        if text and self._stopped and self._done and trimmed(text) == trimmed(self._stopped.text):
+            return self._finish(answers.shown(text, self._done.model, self._done.usage))
+        if trimmed(text) and end and end.reason == "end_turn" and end.usage and text == self._sent and self.lives_on:
+            return self._finish(answers.shown(text, end.model, end.usage))
+        return []
 
     def _finish_as_written(self) -> list[Part]:
         return self._finish(self._written.answer(self._key, self._done, self._live.raw.proven))

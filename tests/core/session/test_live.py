@@ -30,6 +30,8 @@ from relayd.core.session.turn import Turn
 from tests.core.session.test_turn import BY_DEFAULT, DONE, OFF, ON, Stopped, line, show, text, thinking
 
 WORDS = ("one ", "two\n", "\r\n", "# drei\n\n", "四五\t", "👩‍👩‍👧", "`x`", "\u2028 ", "$\\frac{1}{2}$\n", "| a | b |\n")
+COUNTS = {"input_tokens": 1, "output_tokens": 3, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+STOP = StopPiece("end_turn", "m", COUNTS)
 TOOLS = LaunchKey("claude-opus-5-5", 4000, tools=True)
 
 
@@ -73,7 +75,7 @@ def pieces_of(content: list[dict[str, Any]], chance: random.Random) -> list[Piec
             raw = json.dumps(block["input"], **style) if block["input"] or chance.random() < 0.5 else ""
             found.append(CallPiece(index, block["id"], block["name"]))
             found += [InputPiece(index, piece) for piece in cut(raw, chance)]
-    return [*found, StopPiece("end_turn")]
+    return [*found, StopPiece("tool_use" if content[-1]["type"] == "tool_use" else "end_turn", "m", COUNTS)]
 
 
 def answer_of(chance: random.Random, asked: bool) -> list[dict[str, Any]]:
@@ -95,11 +97,13 @@ def answer_of(chance: random.Random, asked: bool) -> list[dict[str, Any]]:
 def posts_of(told_pieces: list[Piece], chance: random.Random) -> list[Pieces]:
     """The pieces in posts."""
     posts, first = [], 0
+    *told_pieces, end = told_pieces
     while first < len(told_pieces):
         count = chance.randint(1, 4)
         posts.append(told(first, *told_pieces[first : first + count]))
         first += count
-    return posts
+    place = chance.randint(max(0, len(posts) - 2), len(posts))  # the last one does not wait for those before it
+    return [*posts[:place], told(first, end), *posts[place:]]
 
 
 def spoil(posts: list[Pieces], chance: random.Random) -> list[Pieces]:
@@ -242,7 +246,8 @@ def story(seed: int, asked: bool, hostile: bool) -> tuple[list[dict[str, Any]], 
         [*lines, *calls],
         [raw_of(content)] if chance.random() < 0.7 else [],
     ]
-    turn = Turn(ON if asked else TOOLS)
+    turn = Turn(ON if asked else chance.choice((TOOLS, OFF)) if not calls else TOOLS)
+    turn.lives_on = chance.random() < 0.8
     return content, run(turn, *woven(channels, chance))
 
 
@@ -253,10 +258,47 @@ def test_whatever_becomes_of_the_pieces_the_stream_has_the_answer(seed: int, ask
     is_same(streamed(parts), content, asked)
 
 
+def living(key: LaunchKey) -> Turn:
+    """A turn of a process that lives on after it."""
+    turn = Turn(key)
+    turn.lives_on = True
+    return turn
+
+
+def test_a_text_ends_with_its_last_piece_where_the_hook_shows_the_same() -> None:
+    for facts in (
+        [told(0, TextPiece(0, "yes"), STOP), show(0, "yes", final=True)],
+        [show(0, "yes", final=True), told(0, TextPiece(0, "yes"), STOP)],
+    ):
+        end = run(living(OFF), *facts)[-1]
+        assert isinstance(end, Finished)
+        assert (end.answer.content, end.answer.model, end.answer.usage.as_json()["output_tokens"]) == ((text("yes"),), "m", 3)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [told(0, TextPiece(0, "yes"), StopPiece("end_turn")), show(0, "yes", final=True)],  # without counts
+        [told(0, TextPiece(0, "yes"), StopPiece("refusal", "m", COUNTS)), show(0, "yes", final=True)],
+        [told(0, TextPiece(1, "yes"), STOP), show(0, "yes", final=True)],  # something that pieces do not tell came before it
+        [told(0, TextPiece(0, "y")), told(2, STOP), show(0, "yes", final=True)],  # one is lost, or late
+        [told(0, TextPiece(0, "yes"), STOP), show(0, "yes")],  # Claude Code shows more
+    ],
+)
+def test_a_last_piece_that_does_not_say_all_ends_nothing(facts: list[Any]) -> None:
+    assert not [p for p in run(living(OFF), *facts) if isinstance(p, Finished | Failed)]
+
+
+def test_the_last_piece_may_come_before_the_last_but_one() -> None:
+    turn = living(OFF)
+    assert run(turn, told(0, TextPiece(0, "y")), told(2, STOP), show(0, "yes", final=True)) == [TextShown("y")]
+    assert isinstance(run(turn, told(1, TextPiece(0, "es")))[-1], Finished)
+
+
 def test_the_raw_answer_ends_a_turn_whose_text_is_shown_and_whose_thinking_is_known() -> None:
     content = [thinking("so"), text("yes")]
     known = told(0, ThinkingPiece(0, "so"), TextPiece(1, "yes"), StopPiece("end_turn"))
-    turn = Turn(ON)
+    turn = living(ON)
     assert not [p for p in run(turn, raw_of(content), known) if isinstance(p, Finished)]
     parts = run(turn, show(0, "yes", final=True))
     assert isinstance(parts[-1], Finished)
@@ -278,18 +320,19 @@ def test_the_raw_answer_ends_a_turn_whose_text_is_shown_and_whose_thinking_is_kn
     ],
 )
 def test_a_raw_answer_that_does_not_say_all_ends_nothing(content: list[dict[str, Any]], facts: list[Any]) -> None:
-    turn = Turn(ON)
+    turn = living(ON)
     assert not [p for p in run(turn, raw_of(content), *facts) if isinstance(p, Finished | Failed)]
 
 
 def test_lines_of_an_answer_that_was_told_are_not_the_next_ones() -> None:
     """They come when the client has its answer, and may come when the next turn has begun."""
     content = [text("yes"), call(0, {"k": 1})]
-    first = Turn(TOOLS)
+    first = living(TOOLS)
     facts = [show(0, "yes", final=True), "toolu_0", raw_of(content)]
     pieces_told = told(0, *pieces_of(content, random.Random(1))[:-1], StopPiece("tool_use"))
     assert isinstance(run(first, pieces_told, *facts)[-1], Finished)
     second = first.next(({"type": "tool_result", "tool_use_id": "toolu_0", "content": ""},), True)
+    second.lives_on = True
     assert run(second, *(line(block, stop="tool_use") for block in content), raw_of(content)) == []
     facts = [show(0, "so", final=True, message="u2"), raw_of([text("so")], "msg_2")]
     assert run(second, *facts)[-1].answer.content == (text("so"),)  # type: ignore[union-attr]
@@ -401,7 +444,7 @@ def test_bodies_are_read_as_the_mod_writes_them() -> None:
             {"kind": "text", "index": 1, "text": "t", "ref": 4},
             {"kind": "tool", "index": 2, "id": "toolu_1", "name": "mcp__client__get", "ref": 5},
             {"kind": "input", "index": 2, "json": "{", "ref": 6},
-            {"kind": "stop", "stopReason": "end_turn", "usage": {"input_tokens": 1, "model": "m"}, "ref": 7},
+            {"kind": "stop", "stopReason": "end_turn", "usage": {**COUNTS, "model": "m"}, "ref": 7},
         ],
     }
     expected = (
@@ -409,6 +452,6 @@ def test_bodies_are_read_as_the_mod_writes_them() -> None:
         TextPiece(1, "t"),
         CallPiece(2, "toolu_1", "get"),
         InputPiece(2, "{"),
-        StopPiece("end_turn"),
+        StopPiece("end_turn", "m", COUNTS),
     )
     assert pieces.read(codec.dump(value)) == Pieces(1, 7, expected)
