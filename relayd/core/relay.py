@@ -246,10 +246,14 @@ class Relay:
         return orders
 
     def _ask_again(self, event: ev.Event, now: float) -> list[Action]:
-        """What must not be lost with a bug: a deadline passes once more a moment later, and the daemon ends, without haste."""
+        """What must not be lost with a bug: a deadline passes once more a moment later, who waits for the disk is told, and the
+        daemon ends, without haste.
+        """
         match event:
             case ev.TimerFired(key):
                 return [do.SetTimer(key, now + AGAIN_S)]
+            case ev.Stored(ticket) | ev.StoredRead(ticket) | ev.StoreFailed(ticket):
+                return self.front.storeroom.failed(ticket, "a bug", now)
             case ev.ShutdownAsked():
                 self.calls.is_closed = True
                 return [do.SetTimer(RelayTimer(RelayDue.FORCE), now + self._config.shutdown_limit_s)]

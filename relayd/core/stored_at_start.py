@@ -22,7 +22,7 @@ class StoredAtStart:
         for name, line, size_bytes in self.files:
             try:
                 file = read_head(line)
-            except (ValueError, TypeError):
+            except Exception:  # whatever is wrong with one costs the others nothing
                 strange.append(name)
                 continue
             if (file.id, file.size_bytes) == (name, size_bytes):
@@ -37,6 +37,6 @@ class StoredAtStart:
         for files in self.batches:
             try:
                 found.append(restored(files))
-            except (ValueError, TypeError, KeyError):
+            except Exception:
                 strange.append(files.id)
         return found, strange

@@ -109,7 +109,7 @@ class Storeroom:
             return self._told(fact, now)
         except Exception as error:
             log = do.Log("error", f"{fact.ticket!r} met a bug: {describe(error)}")
-            return [log, *self._failed(fact.ticket, "a bug", now)]
+            return [log, *self.failed(fact.ticket, "a bug", now)]
 
     def _told(self, fact: StoreFact, now: float) -> list[Action]:
         match fact:
@@ -120,7 +120,7 @@ class Storeroom:
             case StoredRead(BatchRequest() as ticket, data):
                 return self._runner.read(ticket, data, now)
             case StoreFailed(ticket, reason):
-                return self._failed(ticket, reason, now)
+                return self.failed(ticket, reason, now)
             case _:
                 return []  # nothing else is read
 
@@ -135,7 +135,8 @@ class Storeroom:
             case _:
                 return []  # nothing else is written
 
-    def _failed(self, ticket: Ticket, reason: str, now: float) -> list[Action]:
+    def failed(self, ticket: Ticket, reason: str, now: float) -> list[Action]:
+        """What this is about was not done: whoever waits is told, or it is tried again."""
         match ticket:
             case Upload():
                 return self._files.failed(ticket, reason)

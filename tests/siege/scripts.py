@@ -441,7 +441,9 @@ def stored(play: Play) -> None:
     play.ask("echo between")
     play.question("POST", f"/v1/messages/batches/{second}/cancel")
     play.settle()
-    play.wait(400.0)
+    play.wait(40.0)
+    play.question("POST", f"/v1/messages/batches/{first}/cancel")  # one of it would be tried until its day is over
+    play.wait(40.0)
     for path in (
         *("files?limit=1", "files?after_id=file_z", "files?before_id=file_0", "files?page=page_z", "files?ids[]=file_1"),
         *("files/file_none", f"files/{picture.get('id', 'file_none')}", f"files/{note.get('id', 'file_none')}/content"),
@@ -457,14 +459,19 @@ def stored(play: Play) -> None:
     play.wait(20.0)
     sim.disk.is_full = False
     play.wait(40.0)
+    fourth = batch("slow a\nb", "slow c\nd", "slow e\nf")
+    taken = sim.disk.files.pop(f"batches/{fourth}.requests", b"")
+    play.wait(3.0)
+    sim.disk.files[f"batches/{fourth}.requests"] = taken
+    play.wait(33.0)
     sim.disk.files.pop(f"files/{picture.get('id')}", None)
     play.ask("echo lost", messages=[{"role": "user", "content": content}], may_fail=True, says="lost")
-    for name in (first, second, third):
+    for name in (first, second, third, fourth):
         play.question("DELETE", f"/v1/messages/batches/{name}")
     play.question("DELETE", f"/v1/files/{picture.get('id', 'file_none')}")
     play.question("POST", "/v1/messages/batches", b"{")
     play.settle()
-    play.wait(3700.0)
+    play.wait(610.0)
 
 
 def updates(play: Play) -> None:
@@ -505,7 +512,7 @@ SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "reused": (reused, {"typing": True, "kept": 1, "idle": 1, "max": 2}),
     "rich": (rich, {"token": "token"}),
     "strays": (strays, {"idle": 1}),
-    "stored": (stored, {"stored_kept_s": 3600.0}),
+    "stored": (stored, {"stored_kept_s": 600.0, "typing": True, "kept": 1}),
     "updates": (updates, {}),
     "ending": (ending, {"max": 3}),
 }

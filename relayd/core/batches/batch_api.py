@@ -63,11 +63,13 @@ class BatchApi:
 
     def failed(self, ticket: NewBatch, reason: str) -> list[Action]:
         """They could not be written."""
-        client, request_id, _ = self._coming.pop(ticket.batch)
+        client, request_id, _ = self._coming[ticket.batch]
         self.book.failed(ticket.batch)
         erase = do.EraseFile(requests_path(ticket.batch))  # they are there if only the answer has failed
         log = do.Log("warning", f"a batch could not be stored: {reason}")
-        return [log, erase, error_reply(client, internal(f"the batch could not be stored: {reason}"), request_id)]
+        reply = error_reply(client, internal(f"the batch could not be stored: {reason}"), request_id)
+        del self._coming[ticket.batch]
+        return [log, erase, reply]
 
     def answer(
         self, client: int, request: HttpRequest, route: BatchRoute, name: str, owner: str, request_id: str, unix: float

@@ -94,11 +94,13 @@ class FileApi:
 
     def failed(self, ticket: Upload, reason: str) -> list[Action]:
         """It could not be written."""
-        client, request_id = self._uploads.pop(ticket.file)
+        client, request_id = self._uploads[ticket.file]
         self.shelf.failed(ticket.file)
         log = do.Log("warning", f"a file could not be stored: {reason}")
         erase = do.EraseFile(file_path(ticket.file))  # it is there if only the answer has failed
-        return [log, erase, error_reply(client, internal(f"the file could not be stored: {reason}"), request_id)]
+        reply = error_reply(client, internal(f"the file could not be stored: {reason}"), request_id)
+        del self._uploads[ticket.file]
+        return [log, erase, reply]
 
     def expire(self, unix: float) -> list[Action]:
         """Files whose time is over go."""

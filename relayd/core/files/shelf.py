@@ -84,7 +84,3 @@ class Shelf:
     def next_expiry(self) -> float | None:
         """When the next file's time is over, if there is one."""
         return min((file.expires for file in self._files.values()), default=None)
-
-    def totals(self) -> dict[str, int]:
-        """How much is stored."""
-        return {"kept": len(self._files), "bytes": self._size_bytes}
