@@ -1,26 +1,21 @@
 """An estimate of input tokens, calibrated per model by the real usage of earlier calls. Pure.
 
-There is no tokenizer for these models outside the API, and Claude Code has no count to offer. The
-estimate starts from the size of what is sent. What the API has counted of a call is that, times a factor of the model, and a
-constant: Claude Code's own words, which are not the client's. Short calls tell the constant and long ones the factor; each is
-learned where the other hardly matters, from texts alone. Used by `core/delivery.py` and `core/token_counter.py`, which says
-that it is an estimate.
+There is no tokenizer for these models outside the API, and Claude Code has no count to offer. The estimate starts from what is
+sent (`anthropic/token_size.py`). What the API has counted of a call is that, times a factor of the model, and a constant: Claude
+Code's own words, which are not the client's. Short calls tell the constant and long ones the factor; each is learned where the
+other hardly matters, from texts alone. Used by `core/delivery.py` and `core/token_counter.py`, which says that it is an estimate.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from relayd import codec
+from relayd.anthropic import token_size
 from relayd.anthropic.answer import Usage
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import MessagesRequest
 
-CHARS_PER_TOKEN = 3.5
-IMAGE_TOKENS = 1500  # a picture of the size that models see
-PAGE_CHARS = 4000  # base64 characters of a PDF for each page's worth of tokens
-PAGE_TOKENS = 2000
 OVERHEAD_TOKENS = 3  # per message
 WEIGHT = 0.3  # of the newest call
 FACTOR_RANGE = (0.3, 3.0)
@@ -28,6 +23,7 @@ SHORT_TOKENS = 100  # a call of less tells the constant: an error of the factor 
 LONG_TOKENS = 1000  # a call of more tells the factor
 CONSTANT_MAX = 3000  # of tokens that are Claude Code's own
 MODELS_MAX = 200
+LEARNED_FROM, LEARNED_EACH = 20, 10  # to look at a call costs up to 2 ms: at the first ones, then at one in ten
 
 
 @dataclass
@@ -36,6 +32,7 @@ class _Learned:
 
     factor: float | None = None
     constant: float | None = None
+    calls: int = 0
 
 
 class TokenEstimate:
@@ -59,7 +56,11 @@ class TokenEstimate:
         counted = sum(counts[name] for name in names)
         if not counted or not _is_plain(request) or (request.model not in self._models and len(self._models) >= MODELS_MAX):
             return
-        size, found = _size(request), self._models.setdefault(request.model, _Learned())
+        found = self._models.setdefault(request.model, _Learned())
+        found.calls += 1
+        if found.calls > LEARNED_FROM and found.calls % LEARNED_EACH:
+            return
+        size = _size(request)
         if size < SHORT_TOKENS and not request.tools:
             over = counted - size * (found.factor or 1.0)
             found.constant = _moved(found.constant, over, (0.0, CONSTANT_MAX))
@@ -85,25 +86,24 @@ def _has_pages(block: Block) -> bool:
 
 
 def _size(request: MessagesRequest) -> float:
-    texts = sum(map(len, request.system)) + sum(len(codec.dump(t.input_schema)) + len(t.description) for t in request.tools)
-    blocks = sum(_block(b) for m in request.messages for b in m.content)
-    return texts / CHARS_PER_TOKEN + blocks + OVERHEAD_TOKENS * len(request.messages)
+    texts = list(request.system)
+    for tool in request.tools:
+        texts += [tool.name, tool.description, codec.dump(tool.input_schema).decode()]
+    pages = sum(_block(block, texts) for message in request.messages for block in message.content)
+    return token_size.of_texts(texts) + pages + OVERHEAD_TOKENS * len(request.messages)
 
 
-def _block(block: Block) -> float:
-    kind = block["type"]
-    if kind == "text":
-        return len(block["text"]) / CHARS_PER_TOKEN
-    if kind == "image":
-        return IMAGE_TOKENS
-    if kind == "document":
-        return _document(block["source"])
-    if kind == "tool_result" and isinstance(block.get("content"), list):
-        return sum(_block(b) for b in block["content"])
-    return len(codec.dump(block)) / CHARS_PER_TOKEN
-
-
-def _document(source: dict[str, Any]) -> float:
-    if source["type"] == "base64":
-        return PAGE_TOKENS * max(1, len(source["data"]) / PAGE_CHARS / 10)
-    return len(source["data"]) / CHARS_PER_TOKEN if source["type"] == "text" else PAGE_TOKENS
+def _block(block: Block, texts: list[str]) -> float:
+    """The tokens of a picture or a document; texts are added to the list."""
+    match block["type"]:
+        case "image":
+            return token_size.of_image(block["source"])
+        case "document":
+            return token_size.of_document(block["source"])
+        case "tool_result" if isinstance(block.get("content"), list):
+            return sum(_block(inner, texts) for inner in block["content"])
+        case "text" | "thinking" as kind:
+            texts.append(block[kind])  # the signature of thinking is no text to the model
+        case _:
+            texts.append(codec.dump(block).decode())
+    return 0.0

@@ -103,7 +103,7 @@ ROUTES: dict[Route, tuple[tuple[str, ...], str, str]] = {
     Question.MODELS: (("GET",), r"/v1/models", "The models list, with the API's pagination; OpenAI clients read it too."),
     Question.MODEL: (("GET",), r"/v1/models/(?P<name>[\w.:-]{1,128})", "One model, by id or alias."),
     Question.HEALTH: (("GET",), r"/v1/health", "Whether calls can be answered, and what the pool does."),
-    Question.STATUS: (("GET",), r"/v1/status", "Processes, queue, recent calls, totals, as JSON."),
+    Question.STATUS: (("GET",), r"/v1/status", "Processes, queue, recent calls, totals, proven requests, as JSON."),
     Question.USAGE: (("GET",), r"/v1/usage", "What the plan has left, tokens and cost, in all and for each key."),
     Question.METRICS: (("GET",), r"/metrics", "The same for Prometheus."),
     Question.VERSION: (("GET",), r"/v1/version", "The version of relayd."),

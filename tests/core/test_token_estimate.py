@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from relayd.anthropic import token_size
 from relayd.anthropic.answer import Usage
 from relayd.anthropic.request import MessagesRequest, parse
-from relayd.core.token_estimate import CHARS_PER_TOKEN, TokenEstimate
+from relayd.core.token_estimate import LEARNED_FROM, TokenEstimate
 
 PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
 TOOLS = [{"name": "get", "description": "Gets.", "input_schema": {"type": "object"}}]
@@ -19,6 +20,11 @@ def request(text: str, **fields: Any) -> MessagesRequest:
     """A call of one message."""
     content = [{"type": "text", "text": text}]
     return parse({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": content}], **fields}, "")
+
+
+def words(tokens: int) -> MessagesRequest:
+    """A call whose text is taken for so many tokens."""
+    return request("word " * round(1000 * tokens / token_size.of_texts(["word " * 1000])))
 
 
 def with_picture() -> MessagesRequest:
@@ -49,7 +55,7 @@ def test_any_history_with_one_long_call_leaves_the_count_within_five_percent(see
     chance = random.Random(seed)
     factor, constant, estimate = chance.uniform(0.7, 1.5), chance.randint(0, 45), TokenEstimate()
     history = [chance.choice(("short", "tools", "picture", "middle", "long")) for _ in range(chance.randint(0, 40))]
-    history.insert(chance.randrange(len(history) + 1), "long")
+    history.insert(chance.randrange(min(len(history) + 1, LEARNED_FROM)), "long")
     for kind in history:
         if kind == "picture":
             estimate.learn(with_picture(), counted(chance.randint(10, 9000)))
@@ -57,6 +63,6 @@ def test_any_history_with_one_long_call_leaves_the_count_within_five_percent(see
             estimate.learn(request("hi", tools=TOOLS), counted(400))
         else:
             size = chance.randint(*{"short": (1, 60), "middle": (100, 900), "long": (1100, 20000)}[kind])
-            estimate.learn(request("x" * round(size * CHARS_PER_TOKEN)), counted(size * factor + constant))
+            estimate.learn(words(size), counted(size * factor + constant))
     size = chance.randint(500, 50000)
-    assert estimate.of(request("x" * round(size * CHARS_PER_TOKEN))) == pytest.approx(size * factor, rel=0.05)
+    assert estimate.of(words(size)) == pytest.approx(size * factor, rel=0.05)
