@@ -50,7 +50,9 @@ def _paths(value: dict[str, Any]) -> Iterator[str]:
         kinds = [block["type"] == "tool_use" for block in blocks]
         if kinds != sorted(kinds):
             yield f"messages.{number}.content"
-    yield from (f"tools.{n}.input_schema" for n, tool in enumerate(value.get("tools") or ()) if _changes(tool["input_schema"]))
+    for number, tool in enumerate(value.get("tools") or ()):
+        if _changes(tool.get("input_schema", tool)):
+            yield f"tools.{number}.input_schema" if "input_schema" in tool else f"tools.{number}"
     yield from (name for name in ("output_config", "output_format") if _changes(value.get(name)))
 
 

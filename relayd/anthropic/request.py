@@ -72,6 +72,7 @@ class MessagesRequest:
     stop_sequences: tuple[str, ...] = ()
     sampling: tuple[tuple[str, float], ...] = ()
     tools: tuple[Tool, ...] = ()
+    server_tools: tuple[dict[str, Any], ...] = ()  # which the API runs itself
     choice: Choice = Choice()
     schema: dict[str, Any] | None = None
     ignored: tuple[str, ...] = ()
@@ -85,6 +86,11 @@ class MessagesRequest:
     def has_media(self) -> bool:
         """True if there are pictures or documents."""
         return any(media.counted(message.content) for message in self.messages)
+
+    @property
+    def may_cite(self) -> bool:
+        """True if texts of the answer may come with citations."""
+        return bool(self.server_tools) or any(map(_cites, (block for message in self.messages for block in message.content)))
 
     @property
     def tool_results(self) -> tuple[Block, ...]:
@@ -103,8 +109,8 @@ def parse(value: dict[str, Any], version: str, held: Held = Held()) -> MessagesR
     max_tokens = edge.tokens(checks.field(value, "max_tokens", ""), "max_tokens", minimum=0)
     messages = _messages(checks.field(value, "messages", ""), version, held.messages)
     _refuse_unsupported(value)
-    given, unheard = tools.tools(value.get("tools"))
-    offered = given or held.tools
+    given = tools.offered(value.get("tools"))
+    offered = given.tools or held.tools
     return MessagesRequest(
         model=model,
         max_tokens=max_tokens,
@@ -116,9 +122,10 @@ def parse(value: dict[str, Any], version: str, held: Held = Held()) -> MessagesR
         stop_sequences=edge.stop_sequences(value.get("stop_sequences")),
         sampling=_sampling(value, version),
         tools=offered,
-        choice=tools.choice(value.get("tool_choice"), offered),
+        server_tools=given.server,
+        choice=tools.choice(value.get("tool_choice"), (*(t.name for t in offered), *(t["name"] for t in given.server))),
         schema=_schema(value),
-        ignored=_ignored(value, unheard),
+        ignored=_ignored(value, given.ignored),
         inexact=edge.header_names(inexact.paths(value)),
     )
 
@@ -167,6 +174,13 @@ def _messages(value: Any, version: str, held: tuple[Message, ...]) -> tuple[Mess
         merged = rules.merged([*((m.role, list(m.content)) for m in held), *given])
     rules.check(merged)
     return merged
+
+
+def _cites(block: Block) -> bool:
+    """True for a document or a search result that an answer may cite, and for a result of a tool that holds one."""
+    inner = block.get("content")
+    is_source = block["type"] in ("document", "search_result") and bool(block.get("citations"))
+    return is_source or (block["type"] == "tool_result" and isinstance(inner, list) and any(map(_cites, inner)))
 
 
 def _count(value: Any) -> int:

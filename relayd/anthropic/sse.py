@@ -125,14 +125,17 @@ def _unfilled(block: Block) -> tuple[Block, list[dict[str, Any]]]:
     """How a block begins, and what fills it."""
     match block["type"]:
         case "text":
-            return {"type": "text", "text": ""}, [{"type": "text_delta", "text": block["text"]}] if block["text"] else []
+            cited = block.get("citations") or []
+            filled = [{"type": "text_delta", "text": block["text"]}] if block["text"] else []
+            filled += [{"type": "citations_delta", "citation": each} for each in cited]
+            return {"type": "text", "text": ""} | ({"citations": []} if cited else {}), filled
         case "thinking":
             shown = [{"type": "thinking_delta", "thinking": block["thinking"]}] if block.get("thinking") else []
             signature = {"type": "signature_delta", "signature": block.get("signature", "")}
             return {"type": "thinking", "thinking": "", "signature": ""}, [*shown, signature]
-        case "tool_use":
+        case "tool_use" | "server_tool_use" as kind if isinstance(block.get("input"), dict):
             pieces = ["", codec.dump(block["input"]).decode()] if block["input"] else [""]
-            empty = {"caller": {"type": "direct"}, **block, "input": {}}
+            empty = ({"caller": {"type": "direct"}} if kind == "tool_use" else {}) | block | {"input": {}}
             return empty, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
         case _:
             return block, []

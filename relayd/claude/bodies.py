@@ -71,7 +71,7 @@ class Expected:
         return not self._conversation([*messages[: count - 1], own], [*before, wanted])
 
     def _tools(self, body: dict[str, Any]) -> str:
-        wanted = sorted((mcp.on_the_wire(tool) for tool in self._request.tools), key=lambda tool: str(tool["name"]))
+        wanted = mcp.for_the_api(self._request.tools, self._request.server_tools)
         found = [_bare(tool) for tool in _list(body, "tools")]
         if len(found) != len(wanted):
             return "tools"

@@ -47,6 +47,7 @@ class LaunchKey:
     tools: bool = False
     choice: Choice = Choice()
     schema: str = ""  # JSON
+    api_tools: str = ""  # JSON: all tools as the API gets them, if some of them are its own
 
     def __post_init__(self) -> None:
         if not edge.is_model(self.model):
@@ -61,17 +62,19 @@ class LaunchKey:
         extra += "/tools" if self.tools else ""
         extra += "/" + self.choice.kind if self.choice != Choice() else ""
         extra += "/schema" if self.schema else ""
+        extra += "/api tools" if self.api_tools else ""
         return f"{self.model}/{self.max_tokens}/{thinking}" + (f"/{self.effort}" if self.effort else "") + extra
 
     @property
     def text_says_all(self) -> bool:
         """True if an answer that ended well is known by its text: no thinking, no tool call, no stop sequence to name."""
-        return self.thinking_off and not self.stop_sequences and not self.tools
+        return self.thinking_off and not (self.stop_sequences or self.tools or self.api_tools)
 
     @property
     def is_plain(self) -> bool:
         """True if it holds model names and numbers only, nothing of a call's own words, and may be wanted again."""
-        return bool(self.max_tokens) and not (self.stop_sequences or self.sampling or self.schema) and self.choice == Choice()
+        has_own = self.stop_sequences or self.sampling or self.schema or self.api_tools
+        return bool(self.max_tokens) and not has_own and self.choice == Choice()
 
     @property
     def thinking_off(self) -> bool:
@@ -148,16 +151,17 @@ def key_of(request: MessagesRequest) -> LaunchKey:
         tools=bool(request.tools),
         choice=request.choice,
         schema=codec.dump(request.schema).decode() if request.schema is not None else "",
+        api_tools=codec.dump(mcp.for_the_api(request.tools, request.server_tools)).decode() if request.server_tools else "",
     )
 
 
 def check(request: MessagesRequest) -> None:
     """Raises ApiError 400 for a request whose parameters no command line or environment of this system can hold."""
-    if request.schema is None and not request.stop_sequences:
+    if request.schema is None and not request.stop_sequences and not request.server_tools:
         return  # everything else has a width that `edge` knows
     key = key_of(request)
     if not all(map(edge.is_carried, (key.model, *_key_env(key).values()))):
-        raise invalid("output_config, stop_sequences: together too large to be handed to Claude Code on this system")
+        raise invalid("output_config, stop_sequences, tools: together too large to be handed to Claude Code on this system")
 
 
 def project_directory(config_dir: str, cwd: str) -> str:
@@ -280,6 +284,10 @@ def extra_body(key: LaunchKey) -> dict[str, object]:
         extra["output_config"] = output
     if key.choice != Choice():
         extra["tool_choice"] = _tool_choice(key.choice)
+    if key.api_tools:
+        extra["tools"] = tools = codec.parse(key.api_tools.encode())
+        if key.choice.name in [tool["name"] for tool in tools]:
+            extra["tool_choice"] = _tool_choice(key.choice) | {"name": key.choice.name}
     return extra
 
 

@@ -170,3 +170,8 @@ def snapshot_entry(tool: Tool) -> dict[str, Any]:
 def on_the_wire(tool: Tool) -> dict[str, Any]:
     """A tool as the model gets it."""
     return {"name": PREFIX + tool.name, "description": tool.description, "input_schema": tool.input_schema}
+
+
+def for_the_api(tools: tuple[Tool, ...], server_tools: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+    """All tools of a request as the model gets them: Claude Code sorts those of a server. The API's own come last."""
+    return [*sorted(map(on_the_wire, tools), key=lambda tool: str(tool["name"])), *server_tools]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from relayd import codec
 from relayd.anthropic import structured
 from relayd.anthropic.answer import Answer
+from relayd.anthropic.blocks import CALLS
 from relayd.anthropic.request import MessagesRequest
 from relayd.anthropic.structured import Verdict
 
@@ -30,7 +31,7 @@ def judge(request: MessagesRequest, answer: Answer) -> Verdict:
     """How the answer breaks the constraint, if it does, and whether all of the constraint was judged."""
     if answer.stop_reason in CUT:
         return Verdict()
-    called = [b["name"] for b in answer.content if b["type"] == "tool_use"]
+    called = [b.get("name") for b in answer.content if b["type"] in CALLS]
     if request.choice.is_forced:
         fits = request.choice.name in called if request.choice.name else bool(called)
         return Verdict("" if fits else "the answer does not call the tool that tool_choice asks for")

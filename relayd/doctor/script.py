@@ -9,6 +9,7 @@ What `improvise.py` can do with a prompt in plain words comes before the echo.
     [[paragraphs N]]        N short markdown paragraphs
     [[long N]]              N characters of text, in lines
     [[think TEXT]]          a thinking block with a signature, before the text
+    [[search QUERY]]        what the API's own `web_search` brings: its call, its result, and a text that cites it
     [[tool NAME JSON]]      a tool_use block (repeat for parallel calls), after text said before it; stop_reason tool_use
     [[tools N NAME JSON]]   the same tool call in each of the first N rounds of the turn
     [[final TEXT]]          text for the round after the last tool call only
@@ -72,6 +73,7 @@ class Plan:
     piece_pause_s: float = 0.0
     piece_chars: int = PIECE_CHARS
     holds: bool = False
+    searches: int = 0
     first_pause_s: float = 0.0
     last_pause_s: float = 0.0
     fault: str | None = None  # hang | reset | cut
@@ -136,9 +138,9 @@ def plan_for(body: dict[str, Any], salt: str = "") -> Plan:
         return plan
     if rounds and DIRECTIVE.search(prompt) and "[[final" not in prompt:
         text.append("results: " + _results_text(messages))
-    if not text:
+    if not text and not plan.searches:
         text.append("echo: " + prompt[:ECHO_LIMIT_CHARS] if prompt else "(nothing to echo)")
-    if text != [""]:
+    if text and text != [""]:
         plan.blocks.append({"type": "text", "text": _stopped("\n".join(text), plan, body.get("stop_sequences") or [])})
     return plan
 
@@ -208,6 +210,9 @@ def _apply(plan: Plan, text: list[str], name: str, argument: str, body: dict[str
     elif name == "count":
         size = len(json.dumps(body["messages"]))
         text.append(f"{len(body['messages'])} messages, {size} characters")
+    elif name == "search":
+        plan.blocks += searched(argument)
+        plan.searches += 1
     elif name == "think":
         plan.blocks.append({"type": "thinking", "thinking": argument, "signature": SIGNATURE})
     elif name == "stop":
@@ -235,6 +240,24 @@ def _apply(plan: Plan, text: list[str], name: str, argument: str, body: dict[str
         plan.first_pause_s = float(argument)
     elif name in ("hang", "reset", "cut"):
         plan.fault = name
+
+
+def searched(query: str) -> list[dict[str, Any]]:
+    """The blocks of a search by the API, and a text with a citation."""
+    call_id, url = f"srvtoolu_01standin{len(query):04d}", "https://example.org/page"
+    found = {"type": "web_search_result", "title": "A page", "url": url, "encrypted_content": "RW5jcnlwdGVk", "page_age": "today"}
+    place = {
+        "type": "web_search_result_location",
+        "url": url,
+        "title": "A page",
+        "encrypted_index": "SW5kZXg=",
+        "cited_text": "so",
+    }
+    return [
+        {"type": "server_tool_use", "id": call_id, "name": "web_search", "input": {"query": query}},
+        {"type": "web_search_tool_result", "tool_use_id": call_id, "content": [found]},
+        {"type": "text", "text": f"Found: {query}", "citations": [place]},
+    ]
 
 
 def long_text(size_chars: int) -> str:

@@ -263,8 +263,10 @@ def _block_events(index: int, block: dict[str, Any], piece_chars: int) -> Iterat
         "text": {"text": ""},
         "thinking": {"thinking": "", "signature": ""},
         "tool_use": {"input": {}},
+        "server_tool_use": {"input": {}},
     }
-    yield {"type": "content_block_start", "index": index, "content_block": block | empty[kind]}
+    begun = block | empty.get(kind, {}) | ({"citations": []} if block.get("citations") else {})
+    yield {"type": "content_block_start", "index": index, "content_block": begun}
     for delta in _deltas(block, piece_chars):
         yield {"type": "content_block_delta", "index": index, "delta": delta}
     yield {"type": "content_block_stop", "index": index}
@@ -272,11 +274,12 @@ def _block_events(index: int, block: dict[str, Any], piece_chars: int) -> Iterat
 
 def _deltas(block: dict[str, Any], chars: int) -> Iterator[dict[str, Any]]:
     if block["type"] == "text":
+        yield from ({"type": "citations_delta", "citation": each} for each in block.get("citations") or [])
         yield from ({"type": "text_delta", "text": p} for p in _pieces(block["text"], chars))
     elif block["type"] == "thinking":
         yield from ({"type": "thinking_delta", "thinking": p} for p in _pieces(block["thinking"], chars))
         yield {"type": "signature_delta", "signature": block["signature"]}
-    else:
+    elif "input" in block:
         raw = json.dumps(block["input"])
         yield from ({"type": "input_json_delta", "partial_json": p} for p in _pieces(raw, chars))
 
@@ -302,7 +305,7 @@ def _usage(body: dict[str, Any], plan: Plan) -> dict[str, Any]:
         "cache_read_input_tokens": 7,
         "output_tokens": _tokens(plan.blocks),
         "service_tier": "standard",
-    }
+    } | ({"server_tool_use": {"web_search_requests": plan.searches, "web_fetch_requests": 0}} if plan.searches else {})
 
 
 def _limit_headers(plan: Plan) -> dict[str, str]:

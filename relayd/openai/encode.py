@@ -88,7 +88,9 @@ class ChatEncoder:
         return self._chunk({"content": piece})
 
     def block(self, block: Block) -> bytes:
-        """A whole block of another kind: tool calls and thinking are shown."""
+        """A whole block: texts, tool calls and thinking are shown."""
+        if block["type"] == "text":
+            return self.text(block["text"])
         if block["type"] == "thinking":
             return self.thinking(block.get("thinking", ""))
         if block["type"] != "tool_use":

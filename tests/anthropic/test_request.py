@@ -26,6 +26,9 @@ ANSWERED = {"role": "user", "content": [RESULT | {"tool_use_id": "toolu_2"}, RES
 PNG = {"type": "base64", "media_type": "image/png", "data": "aGk="}
 
 
+DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}}
+
+
 def parse(data: bytes, headers: dict[str, str]) -> MessagesRequest:
     return requests.parse(requests.document(data), headers.get("anthropic-version", requests.VERSION_OLD))
 
@@ -144,9 +147,20 @@ REFUSED = [
     (body(tools=[F | {"name": "a" * 120}]), "tools.0.custom.name: relayd supports tool names of up to 112 characters"),
     (body(tools=[F | {"description": 3}]), "tools.0.custom.description: Input should be a valid string"),
     (
-        body(tools=[F, {"type": "web_search_20260318", "name": "web_search"}, {"type": "computer_20250124", "name": "computer"}]),
-        "tools: not supported by relayd: web_search_20260318, computer_20250124. Only custom tools can be used.",
+        body(tools=[F, {"type": "code_execution_20250825", "name": "x"}, {"type": "computer_20250124", "name": "computer"}]),
+        "tools: not supported by relayd: code_execution_20250825, computer_20250124. "
+        "Only custom tools, web_search and web_fetch can be used.",
     ),
+    (
+        body(tools=[{"type": "web_search_20260318", "name": "search"}]),
+        "tools.0.web_search_20260318.name: Input should be 'web_search'",
+    ),
+    (body(tools=[{"type": "web_search_20260318"}]), "tools.0.name: Field required"),
+    (
+        body(tools=[F | {"name": "web_search"}, {"type": "web_search_20260318", "name": "web_search"}]),
+        "tools: Tool names must be unique.",
+    ),
+    (body(tools=[{"type": 3, "name": "web_search"}]), "tools.0.type: Input should be a valid string"),
     (body(tools=[F], tool_choice="any"), "tool_choice: Input should be an object"),
     (body(tools=[F], tool_choice={}), "tool_choice.type: Field required"),
     (body(tools=[F], tool_choice={"type": "some"}), "tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none'"),
@@ -295,3 +309,18 @@ def test_any_content_is_a_request_or_an_api_error(content: Any, block: dict[str,
 def test_any_body_is_a_request_or_an_api_error(data: bytes) -> None:
     with pytest.raises(ApiError):
         parse(data, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "tools", "may_cite"),
+    [
+        ([{"type": "text", "text": "a"}], [], False),
+        ([{"type": "text", "text": "a"}], [{"type": "web_fetch_20260309", "name": "web_fetch"}], True),
+        ([DOCUMENT], [], False),
+        ([DOCUMENT | {"citations": {"enabled": True}}], [], True),
+    ],
+)
+def test_what_an_answer_may_cite(content: list[dict[str, Any]], tools: list[dict[str, Any]], may_cite: bool) -> None:
+    found = parse(body(messages=[{"role": "user", "content": content}], tools=tools), {})
+    assert found.may_cite is may_cite
+    assert list(found.server_tools) == tools

@@ -33,7 +33,6 @@ IGNORED: dict[str, dict[str, Any]] = {
 }
 IGNORED_CHAT: dict[str, Any] = {"seed": 1, "logprobs": True, "logit_bias": {"1": 1}, "user": "u"}
 REFUSED = (
-    {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
     {"tools": [{"type": "code_execution_20250522", "name": "code_execution"}]},
     {"tools": [{"type": "computer_20250124", "name": "computer", "display_width_px": 1, "display_height_px": 1}]},
     {"tools": [{"type": "bash_20250124", "name": "bash"}]},

@@ -13,6 +13,7 @@ import pytest
 from relayd.doctor.conversations import image
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
+from relayd.doctor.script import searched
 from tests.daemon.test_http import children
 from tests.helpers import ask, events_of, latest_at, post, until
 
@@ -246,6 +247,26 @@ def test_tool_choice_reaches_the_model(real: Harness, choice: dict[str, Any], se
     prompt = "hello" if choice["type"] in ("none", "auto") else '[[tool get {"k": 1}]]'
     Agent(real.url, prompt, tool_choice=choice).step()
     assert upstream(real)[-1].get("tool_choice") == sent
+
+
+def test_the_apis_own_search_passes_claude_code_whole_streamed_and_on_the_next_turn(real: Harness) -> None:
+    """The API runs it; its call, its result and the citations are in the answer, and go back with the next request."""
+    web = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3, "allowed_domains": ["example.org"]}
+    body = ask("[[search cats]]", tools=[GET, web])
+    status, headers, data = post(real.url, body)
+    answer = json.loads(data)
+    assert (status, headers["x-relayd-witness"]) == (200, "exact")
+    assert answer["content"] == searched("cats")
+    assert answer["usage"]["server_tool_use"]["web_search_requests"] == 1
+    assert [tool["name"] for tool in real.api.messages()[-1].body["tools"]] == ["mcp__client__get", "web_search"]
+    assert real.api.messages()[-1].body["tools"][1] == web
+    _, _, data = post(real.url, body | {"stream": True})
+    deltas = [event["delta"]["type"] for event in events_of(data) if event["type"] == "content_block_delta"]
+    assert deltas == ["input_json_delta", "input_json_delta", "text_delta", "citations_delta"]
+    body["messages"] += [{"role": "assistant", "content": answer["content"]}, {"role": "user", "content": "[[say fine]]"}]
+    status, headers, data = post(real.url, body)
+    assert (status, headers["x-relayd-witness"]) == (200, "exact")
+    assert real.api.messages()[-1].body["messages"][1]["content"] == searched("cats")
 
 
 def test_a_hundred_tools_of_five_kilobytes(real: Harness) -> None:

@@ -1,4 +1,5 @@
-"""What the channels have told of one answer: the text that is shown, the lines of the transcript, an API error. Pure.
+"""What the channels have told of one answer: the text that is shown, the lines of the transcript, the raw answer; and what was
+sent of it. Pure. (An API error: `failure.py`.)
 
 Each class keeps what has come and answers questions about it. What follows from that is decided in `turn.py`, which owns
 them and says which channel is believed.
@@ -7,18 +8,19 @@ them and says which channel is believed.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from relayd.anthropic.answer import Answer
 from relayd.anthropic.blocks import Block
-from relayd.claude import failures, mcp
-from relayd.claude.hooks import Displayed, TurnFailed
+from relayd.claude import mcp
+from relayd.claude.hooks import Displayed
 from relayd.claude.launch import LaunchKey
-from relayd.claude.telemetry import RequestDone, RequestFailed
-from relayd.claude.transcript import AssistantLine, ErrorLine, Refusal
+from relayd.claude.telemetry import RequestDone
+from relayd.claude.transcript import AssistantLine
 from relayd.core.session import answers
-from relayd.core.session.live import LivePieces
+from relayd.core.session.live import Differs, LivePart, LivePieces, TextShown
+from relayd.core.session.parts import BlockShown, Part
 from relayd.core.session.raw_inputs import RawInputs
-from relayd.errors import ApiError
 
 TOLD_BLOCKS = ("text", "thinking", "tool_use")  # telemetry redacts thinking alone; what it does to other kinds is not known
 
@@ -37,6 +39,10 @@ class ShownText:
 
     def __repr__(self) -> str:
         return f"<ShownText {len(self.text)} chars, {self._count} pieces>"
+
+    def answer(self, model: str, usage: dict[str, Any]) -> Answer:
+        """The answer, if its text says all."""
+        return answers.shown(self.text, model, usage)
 
     @property
     def is_used(self) -> bool:
@@ -122,6 +128,53 @@ class WrittenAnswer:
         return answers.written(self._lines, self._hidden, key, proven) if self._lines else answers.empty(done, key)
 
 
+class SentText:
+    """The text that was sent to the client, beside what the transcript has of it so far (`exact`). What was sent cannot be taken
+    back: each channel may only prolong it.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.exact = ""
+
+    def __repr__(self) -> str:
+        return f"<SentText {len(self.text)} chars, {len(self.exact)} exact>"
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    @property
+    def is_ahead(self) -> bool:
+        """True if text was sent that the transcript does not have yet."""
+        return len(self.text) > len(self.exact)
+
+    def up_to(self, text: str) -> list[Part]:
+        """Send what is missing of a text that begins with what was sent."""
+        piece, self.text = text[len(self.text) :], max(self.text, text, key=len)
+        return [TextShown(piece)] if piece else []
+
+    def note(self, parts: list[LivePart]) -> list[Part]:
+        """Parts of pieces that are sent now."""
+        self.text += "".join(part.text for part in parts if isinstance(part, TextShown))
+        return [*parts]
+
+    def exactly(self, text: str) -> list[Part]:
+        """The transcript has some more text. Raises Differs."""
+        self.exact += text
+        if self.exact.startswith(self.text):
+            return self.up_to(self.exact)
+        if self.text.startswith(self.exact):
+            return []
+        raise Differs("the text that was streamed differs from the transcript")
+
+    def whole(self, block: Block) -> list[Part]:
+        """The transcript has a block of which nothing was sent."""
+        text = block["text"] if block["type"] == "text" else ""
+        self.exact += text
+        self.text += text
+        return [BlockShown(block)] if text or block["type"] != "text" else []
+
+
 class ToldAnswer:
     """The API's answer by telemetry: all of it at once, and before the transcript has it, but without the text of its thinking.
 
@@ -153,69 +206,6 @@ class ToldAnswer:
             return None
         self.message_id = line.message_id
         return replace(line, blocks=tuple(block for block in blocks if block is not None))
-
-
-class Failure:
-    """An API error, as the hook, telemetry and the transcript tell of it."""
-
-    def __init__(self) -> None:
-        self._hook: TurnFailed | None = None
-        self._wire: RequestFailed | None = None
-        self._line: ErrorLine | None = None
-
-    def __repr__(self) -> str:
-        return f"<Failure {self._hook.error if self._hook else 'none'}>"
-
-    @property
-    def is_told(self) -> bool:
-        """True if the turn has failed."""
-        return self._hook is not None
-
-    @property
-    def is_reported(self) -> bool:
-        """True if an API request has failed, be it the turn's end or not."""
-        return self._wire is not None
-
-    @property
-    def reported_error(self) -> ApiError | None:
-        """The API's words for a request that has failed, be it the turn's end or not."""
-        wire = self._wire
-        return failures.to_api_error(TurnFailed("", "", ""), wire, "") if wire is not None and wire.status else None
-
-    @property
-    def is_complete(self) -> bool:
-        """True once status and text are the API's own, and a usage limit has the time of its end."""
-        return self._wire is not None and (self._line is not None or not (self._hook and failures.names_a_reset(self._hook)))
-
-    @property
-    def is_written(self) -> bool:
-        """True once the transcript has its line."""
-        return self._line is not None
-
-    @property
-    def refusal(self) -> Refusal | None:
-        """The API's refusal without content, of which Claude Code makes an error."""
-        return self._line.refusal if self._line else None
-
-    def told(self, fact: TurnFailed) -> None:
-        """The StopFailure hook."""
-        self._hook = fact
-
-    def reported(self, fact: RequestFailed) -> None:
-        """Telemetry; of several requests the last counts."""
-        self._wire = fact
-
-    def written(self, line: ErrorLine) -> None:
-        """The transcript's line, which stands for the hook if that has not come."""
-        self._hook = self._hook or TurnFailed(line.error, line.repaired, line.text)
-        self._line = line
-
-    def error(self, model: str) -> ApiError:
-        """The error for the client, of a turn that has failed."""
-        assert self._hook is not None
-        found = failures.to_api_error(self._hook, self._wire, model)
-        found.resets_at = self._line.resets_at if self._line else None
-        return found
 
 
 def trimmed(text: str) -> str:

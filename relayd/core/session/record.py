@@ -111,6 +111,8 @@ class Session:
         self.turn, self.progress, self.wait = turn, now, Wait.NOTHING
         turn.lives_on = bool(self.spec.config.keeps)
         turn.has_media = turn.has_media or witness.request.has_media
+        if witness.request.may_cite:
+            turn.wait_for_blocks()
         self.witness, self.held = witness, []
 
     @property

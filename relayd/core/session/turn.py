@@ -16,7 +16,7 @@ Claude Code tells of an answer on several channels, none of which has all of it 
 
 The transcript is the authority: it alone holds what the next request must send back unchanged (signatures, inputs, blocks that
 nobody shows), with usage and stop reason. The others are quick. So a stream gets pieces; where they stay away or are a line
-behind, the hook's lines; and in the end the rest from the transcript. There is one text that was sent (`_sent`), and every
+behind, the hook's lines; and in the end the rest from the transcript. There is one text that was sent (`SentText`), and every
 channel may only prolong it: what pieces sent is compared with the hook's lines as these come, and all of it with the
 transcript. What the client has cannot be taken back, so a difference ends the turn (`differs`); it is never papered over.
 Thinking that was asked for comes first in an answer and not by the hook, so that then the hook's lines are not sent on.
@@ -53,6 +53,7 @@ same transcript (`typed`) or in that of another conversation (`loaded`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from relayd.anthropic.answer import Answer
@@ -62,9 +63,9 @@ from relayd.claude.launch import LaunchKey
 from relayd.claude.pieces import Pieces
 from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.claude.transcript import AssistantLine, Entry, ErrorLine, UserLine
-from relayd.core.session import answers
-from relayd.core.session.channels import Failure, ShownText, ToldAnswer, WrittenAnswer, trimmed
-from relayd.core.session.live import Differs, LivePart, LivePieces, TextShown
+from relayd.core.session.channels import SentText, ShownText, ToldAnswer, WrittenAnswer, trimmed
+from relayd.core.session.failure import Failure
+from relayd.core.session.live import Differs, LivePart, LivePieces
 from relayd.core.session.parts import BlockShown, Failed, Finished, Part, Wait
 from relayd.errors import ApiError, internal
 
@@ -93,9 +94,8 @@ class Turn:
         self._brought: frozenset[str] = frozenset()  # tool calls whose results the client has brought
         self._owed = owed  # reports of earlier requests that are still to come
         self._shown = ShownText(earlier)
-        self._sent = ""  # text already given out
+        self._sent = SentText()
         self._live = LivePieces(step, streams, key.tools)
-        self._exact = ""  # text of the transcript
         self._written = WrittenAnswer()
         self._told = ToldAnswer()
         self._past: frozenset[str] = frozenset()  # ids of answers whose lines may still come
@@ -108,10 +108,16 @@ class Turn:
         self._ended = False
         self.lives_on = False  # its process will, and tell what the answer has cost, which need not be waited for
         self.has_media = False  # if the API refuses it, Claude Code asks again without; its transcript says so
+        self._cites = False
         self.interrupted = False  # Esc was pressed: Claude Code may note that in its conversation
 
     def __repr__(self) -> str:
         return f"<Turn {self._key} {self._shown!r} {self._written!r} waits for {self.wait.value}>"
+
+    def wait_for_blocks(self) -> None:
+        """Texts may have citations, which only the transcript has: each is sent with its block."""
+        self._cites = True
+        self._live.stop()
 
     @property
     def wait(self) -> Wait:
@@ -155,7 +161,7 @@ class Turn:
 
     @property
     def _caught_up_display(self) -> bool:
-        return len(self._shown.text) >= len(self._exact) or not trimmed(self._exact)
+        return len(self._shown.text) >= len(self._sent.exact) or not trimmed(self._sent.exact)
 
     def typed(self, streams: bool) -> Turn:
         """The turn of the next message: the last lines of this one may still come, up to that message's own."""
@@ -218,16 +224,14 @@ class Turn:
 
     def _through(self, parts: list[LivePart]) -> list[Part]:
         """Parts of pieces, as far as no other channel has brought them before."""
-        found = self._live.unsent(parts, len(self._sent))
-        self._sent += "".join(part.text for part in found if isinstance(part, TextShown))
-        return [*found]
+        return self._sent.note(self._live.unsent(parts, len(self._sent)))
 
     def _go_on(self, is_behind: bool) -> list[Part]:
         """Text of the hooks, where pieces do not bring it, or are a line behind; but not past thinking that was asked for."""
         is_live = self._live.is_used and self._live.is_open and not is_behind
-        if not self._streams or self._key.thinking_asked or is_live or self._live.is_amid_block:
+        if not self._streams or self._key.thinking_asked or self._cites or is_live or self._live.is_amid_block:
             return []
-        return self._send_up_to(self._shown.text)
+        return self._sent.up_to(self._shown.text)
 
     def displayed(self, fact: Displayed) -> list[Part]:
         """Text from the MessageDisplay hook; deliveries may come out of order."""
@@ -235,7 +239,7 @@ class Turn:
             return []
         is_behind = self._live.told_chars < len(self._shown.text)
         self._shown.add(fact)
-        if not self._shown.agrees(self._sent):
+        if not self._shown.agrees(self._sent.text):
             return self._differ("the text that was streamed differs from what Claude Code shows")
         return self._go_on(is_behind) + self._settle()
 
@@ -293,8 +297,9 @@ class Turn:
             return []
         if self._written.stop_reason:
             return self._finish_as_written()
-        if self._failure.refusal is not None:
-            return self._finish(answers.refused(self._failure.refusal, self._done, self._key))
+        refused = self._failure.refused(self._done, self._key)
+        if refused is not None:
+            return self._finish(refused)
         if self._failure.is_told:
             return self._fail(self._failure.error(self._key.model))
         return self._fail(internal("Claude Code ended the turn without writing its answer to the transcript"))
@@ -314,38 +319,27 @@ class Turn:
         parts: list[Part] = []
         for block in self._written.add(line, self._live.raw):
             try:
-                shown = self._live.exact(block)
+                parts += self._exactly(block)
             except Differs as error:
                 return parts + self._differ(str(error))
-            if shown is not None:
-                parts += shown
-            else:
-                parts += self._exact_text(block["text"]) if block["type"] == "text" else self._exact_block(block)
             parts += self._through(self._live.flow(len(self._sent)))
         return parts
 
-    def _exact_text(self, text: str) -> list[Part]:
-        self._exact += text
-        if self._exact.startswith(self._sent):
-            return self._send_up_to(self._exact)
-        if self._sent.startswith(self._exact):
-            return []
-        return self._differ("the text that was streamed differs from the transcript")
-
-    def _exact_block(self, block: Block) -> list[Part]:
-        if len(self._sent) <= len(self._exact) or block["type"] == "tool_use":
+    def _exactly(self, block: Block) -> Sequence[Part]:
+        """A block of the transcript, as far as it was not sent before. Raises Differs."""
+        shown = self._live.exact(block)
+        if shown is not None:
+            return shown
+        if self._cites:
+            return self._sent.whole(block)
+        if block["type"] == "text":
+            return self._sent.exactly(block["text"])
+        if not self._sent.is_ahead or block["type"] == "tool_use":
             return [BlockShown(block)]  # a call that comes late follows text that came after it
         if block["type"] in UNSIGNED_BLOCKS:
             self._written.hide(block)  # not asked for, and text was sent before the transcript named it
             return []
         return self._fail(internal("a block came too late for its place in the stream"))
-
-    def _send_up_to(self, text: str) -> list[Part]:
-        return self._send(text[len(self._sent) :])
-
-    def _send(self, piece: str) -> list[Part]:
-        self._sent += piece
-        return [TextShown(piece)] if piece else []
 
     def _settle(self) -> list[Part]:
         """The end, if everything for it is there."""
@@ -368,15 +362,15 @@ class Turn:
         return self._settle_early()
 
     def _caught_up(self, stopped: Stopped) -> bool:
-        return self._written.last_text == trimmed(stopped.text) and len(self._exact) >= len(self._shown.text)
+        return self._written.last_text == trimmed(stopped.text) and len(self._sent.exact) >= len(self._shown.text)
 
     def _settle_early(self) -> list[Part]:
-        says_all = self._key.text_says_all and not self.has_media
+        says_all = self._key.text_says_all and not self.has_media and not self._cites
         text, end = self._shown.text if self._shown.is_complete and says_all else "", self._live.end_of_text
         if text and self._stopped and self._done and trimmed(text) == trimmed(self._stopped.text):
-            return self._finish(answers.shown(text, self._done.model, self._done.usage))
-        if trimmed(text) and end and end.reason == "end_turn" and end.usage and text == self._sent and self.lives_on:
-            return self._finish(answers.shown(text, end.model, end.usage))
+            return self._finish(self._shown.answer(self._done.model, self._done.usage))
+        if trimmed(text) and end and end.reason == "end_turn" and end.usage and text == self._sent.text and self.lives_on:
+            return self._finish(self._shown.answer(end.model, end.usage))
         return []
 
     def _finish_as_written(self) -> list[Part]:
@@ -384,10 +378,10 @@ class Turn:
 
     def _finish(self, answer: Answer) -> list[Part]:
         text = "".join(b["text"] for b in answer.content if b["type"] == "text")
-        if not text.startswith(self._sent) or not self._live.is_settled:
+        if not text.startswith(self._sent.text) or not self._live.is_settled:
             return self._differ("what was streamed differs from the transcript")
         self._ended = True
-        return [*self._send_up_to(text), Finished(answer)]
+        return [*self._sent.up_to(text), Finished(answer)]
 
     def _differ(self, text: str) -> list[Part]:
         self._ended = True

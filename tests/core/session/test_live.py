@@ -338,6 +338,21 @@ def test_lines_of_an_answer_that_was_told_are_not_the_next_ones() -> None:
     assert run(second, *facts)[-1].answer.content == (text("so"),)  # type: ignore[union-attr]
 
 
+def test_texts_that_may_be_cited_are_streamed_in_their_blocks() -> None:
+    """A streamed answer to a cited document was one text, without its citations; the whole answer had them."""
+    content = [text("a "), {"type": "text", "text": "b", "citations": [{"type": "page_location", "cited_text": "b"}]}, text(" c")]
+    turn = living(OFF)
+    turn.wait_for_blocks()
+    facts = [told(0, TextPiece(0, "a "), TextPiece(1, "b")), show(0, "a b c", final=True), Stopped("c"), DONE]
+    assert run(turn, *facts) == []
+    parts = run(turn, *(line(block, stop="end_turn" if block is content[-1] else None) for block in content))
+    assert parts[:-1] == [BlockShown(block) for block in content]
+    assert isinstance(parts[-1], Finished)
+    encoder = StreamEncoder("m", "m")
+    data = b"".join(encoder.block(part.block) for part in parts if isinstance(part, BlockShown))
+    assert data.count(b"citations_delta") == 1
+
+
 def test_pieces_go_out_as_they_come_and_lines_bring_nothing_twice() -> None:
     turn = Turn(OFF)
     assert run(turn, told(0, TextPiece(0, "a"))) == [TextShown("a")]
