@@ -10,6 +10,7 @@ import pytest
 
 from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core.batches import reply
 from relayd.core.batches.recovery import BatchFiles
 from relayd.core.batches.runner import AGAIN_S
 from relayd.core.session.states import State
@@ -213,6 +214,15 @@ def test_a_request_starts_only_while_nobody_waits_and_leaves_a_process() -> None
     assert len(world.at_work) == 3
 
 
+def test_nothing_starts_while_a_call_waits_for_a_process_that_ends() -> None:
+    world = Batches(max=3, idle=3)
+    world.boot()
+    world.ask(model="claude-opus-5-5")
+    assert len(world.relay.calls.queue) == 1
+    world.batch(requests(1))
+    assert not [c for c in world.relay.calls.by_number.values() if c.is_background]
+
+
 def test_so_many_run_at_once_as_the_configuration_says() -> None:
     world = Batches(max=10, idle=1, batch_processes=2)
     world.batch(requests(10))
@@ -258,7 +268,7 @@ def test_batches_take_turns() -> None:
 
 def test_a_turn_of_a_batch_that_asks_for_tools_holds_no_process() -> None:
     """Nobody will bring the results: parked, it would keep its process from everybody else for ten minutes."""
-    sim = Simulation()
+    sim = Simulation(parked_limit_s=600.0)
     sim.run(2.0)
     made = [{"custom_id": f"r{n}", "params": params("tool x", tools=[TOOL])} for n in range(3)]
     client = sim.call("POST", "/v1/messages/batches", {"requests": made})
@@ -337,6 +347,12 @@ def test_an_error_of_relayds_own_is_tried_twice_and_one_of_the_request_is_its_re
     refuse(world, ApiError(500, "it broke"))
     assert world.results(batch) == {"r0": "errored", "r1": "errored"}
     assert world.state(batch)["processing_status"] == "ended"
+
+
+def test_what_fails_while_the_daemon_ends_is_no_result() -> None:
+    failed = do.Respond(-1, 500, [], b"{}")
+    assert reply.judge(failed, reply.TRIES_MAX, True) == reply.Later(0.0)
+    assert isinstance(reply.judge(failed, reply.TRIES_MAX, False), reply.Result)
 
 
 def test_a_request_that_finds_no_process_in_time_waits_again() -> None:
