@@ -111,6 +111,26 @@ class Config(Limits):
         at_start=True,
     )
 
+    # Files and batches, which are kept on disk
+    stored_max_bytes: int = size(
+        1024 * MIB,
+        "Disk for uploaded files, and as much for batches; past it no upload or batch is taken, and no request of one is run.",
+        low=0,
+        high=1024 * 1024 * MIB,
+    )
+    stored_kept_s: float = seconds(
+        30 * DAY_S,
+        "How long uploaded files, and results of batches after their end, are kept; for files a client may ask for less.",
+        low=60,
+        high=3650 * DAY_S,
+    )
+    batch_processes: int = count(
+        2,
+        "Requests of batches that run at once, while no other call waits; one of `max` processes is always left for other calls.",
+        low=1,
+        high=PROCESSES_MAX,
+    )
+
     # What the plan has left
     plan_warn_percent: int = count(
         90, "Part of a plan's window, in percent, from which the log and the dashboard warn; 0: never.", low=0, high=100

@@ -45,6 +45,9 @@ class Limits:
         1000, "Sticky sessions and threads at the same time; the one used longest ago goes first.", low=1, high=1_000_000
     )
 
+    files_max: int = count(1000, "Uploaded files at the same time: what is known of each is in memory.", low=1, high=100_000)
+    batches_max: int = count(1000, "Batches at the same time, ended ones included, for the same reason.", low=1, high=100_000)
+
     # Messages that are typed
     typed_messages_max: int = count(
         80,

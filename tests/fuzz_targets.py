@@ -16,6 +16,7 @@ from relayd.errors import ApiError
 from relayd.http.exchange import Exchange, WrongAnswer
 from relayd.http.http1 import Connection
 from relayd.http.messages import HttpRequest
+from relayd.http.multipart import Multipart, PartData
 from relayd.http.websocket import WebSocket
 from relayd.terminal.screen import Screen
 from tests import shapes
@@ -42,6 +43,16 @@ def http(data: bytes) -> None:
             for _ in range(4):
                 if not isinstance(connection.next_request(), HttpRequest):
                     break
+
+
+def form(data: bytes) -> None:
+    """Forms, whole and in two pieces."""
+    for cut in (0, len(data) // 2):
+        machine = Multipart(b"b")
+        with contextlib.suppress(ApiError):
+            found = [*machine.feed(data[:cut]), *machine.feed(data[cut:])]
+            given = sum(len(piece.data) for piece in found if isinstance(piece, PartData))
+            assert given <= len(data)
 
 
 def websocket(data: bytes) -> None:
@@ -124,5 +135,5 @@ def elsewhere(data: bytes) -> None:
             found.whole()
 
 
-ALL = (http, websocket, hook, transcript, terminal, body, told, prompts, elsewhere)
+ALL = (http, form, websocket, hook, transcript, terminal, body, told, prompts, elsewhere)
 TARGETS: dict[str, Callable[[bytes], None]] = {target.__name__: target for target in ALL}

@@ -50,7 +50,7 @@ class Rig:
         self.log: list[str] = []
         self.relay = Relay(config, near, [], self.address[1])
         history = PromptHistory(str(root / "history"), ".lock", lambda data: data)
-        files = Files(str(root / "keys"), str(root / "records"), history)
+        files = Files(str(root / "keys"), str(root / "records"), str(root), history)
         self.server = Server(
             config, self.relay, sock, files, Lines(self.log), notifier or Notifier({}), None, lambda: ev.ClaudeChanged("")
         )

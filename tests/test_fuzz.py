@@ -15,6 +15,7 @@ SEEDS = (
     b'{"model":"m","messages":[{"role":"user","content":5}]}',
     b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{}}}',
     b'event: message_start\ndata: {"type": "message_start", "message": {"usage": {"input_tokens": 1}}}\n\n',
+    b'--b\r\ncontent-disposition: form-data; name="file"\r\n\r\nx\r\n--b--',
     b"content-length: 5\r\n\r\nhello",
     b"\x81\x85\x00\x00\x00\x00hello",
     b"\x1b[2J\x1b[H\x1b]0;title\x07\x1b[31mred",

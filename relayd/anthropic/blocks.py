@@ -107,7 +107,7 @@ def _source(value: Any, path: str, kinds: tuple[str, ...], media_types: tuple[st
     source = checks.mapping(value, path)
     kind = checks.one_of(checks.field(source, "type", path), kinds, f"{path}.type")
     if kind == "file":
-        raise invalid(f"{path}.file_id: files are not supported by relayd; send the data as base64")
+        raise invalid(f"{path}.file_id: a file can be named in a call of /v1/messages or a batch only; send the data as base64")
     if kind == "base64":
         _base64(source, path, media_types)
     elif kind == "url":

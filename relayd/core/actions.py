@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from relayd.claude.launch import Launch, SlotPaths
+from relayd.core.storage import Ticket
 from relayd.core.timers import Timer
 
 Headers = list[tuple[str, str]]
@@ -59,6 +60,16 @@ class SendFrame:
 
     client: int
     text: str
+
+
+@dataclass(frozen=True)
+class SendFile:
+    """Answer with what is in a stored file, at the pace at which the client takes it. Paths begin at the state directory."""
+
+    client: int
+    status: int
+    headers: Headers
+    path: str
 
 
 @dataclass(frozen=True)
@@ -238,6 +249,41 @@ class StopForward:
 
 
 @dataclass(frozen=True)
+class WriteFile:
+    """Write a stored file, so that it is there whole or not at all; then tell `Stored` or `StoreFailed`."""
+
+    ticket: Ticket
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class AppendFile:
+    """The same for whole lines behind those of a stored file."""
+
+    ticket: Ticket
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """Read a part of a stored file; then tell `StoredRead` or `StoreFailed`."""
+
+    ticket: Ticket
+    path: str
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class EraseFile:
+    """Delete a stored file, if it is there."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Finish:
     """Everything has ended: leave the loop."""
 
@@ -249,6 +295,7 @@ Action = (
     | EndStream
     | Upgrade
     | SendFrame
+    | SendFile
     | CloseClient
     | SpawnSlot
     | HurryGate
@@ -267,5 +314,9 @@ Action = (
     | ReadBodies
     | Forward
     | StopForward
+    | WriteFile
+    | AppendFile
+    | ReadFile
+    | EraseFile
     | Finish
 )

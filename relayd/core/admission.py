@@ -90,9 +90,11 @@ class Admission:
     def _take(self, call: Call, choice: roads.Choice, now: float) -> list[Action]:
         match choice:
             case roads.Resume(session):
+                self._pool.lend(session, call.is_background)
                 results = ev.ResultsBrought(call.number, call.request)
                 return call.started(session.slot, Road.PARKED, now) + self._driver.drive(session, results, now)
             case roads.TypeNext(session, draft):
+                self._pool.lend(session, call.is_background)
                 message = ev.MessageBrought(call.number, call.request, draft)
                 return call.started(session.slot, Road.WARM, now) + self._driver.drive(session, message, now)
             case roads.GetProcess(draft, outdated):

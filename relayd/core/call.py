@@ -96,6 +96,11 @@ class Call:
     def __repr__(self) -> str:
         return f"<Call {self.number} {self.stage.value} {self.request_id}>"
 
+    @property
+    def is_background(self) -> bool:
+        """True for a request of a batch, for which nobody waits: its client is a number below zero."""
+        return self.client < 0
+
     def queued(self, now: float) -> list[Action]:
         """It waits for a process: it is new, or must be answered by another one."""
         self.slot = None

@@ -14,11 +14,9 @@ from relayd.core.actions import Action
 from relayd.core.admission import Admission
 from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations, Waiting
-from relayd.core.driver import Driver
-from relayd.core.replies import error_reply
-from relayd.errors import ApiError, internal, overloaded
+from relayd.core.entrance import Entrance
+from relayd.errors import ApiError, overloaded
 from relayd.faults import describe
-from relayd.http import routes
 from relayd.http.routes import Completion
 
 RETRY_AFTER_S = 10
@@ -33,13 +31,14 @@ class CallIntake:
         calls: CallTable,
         conversations: Conversations,
         admission: Admission,
-        driver: Driver,
+        entrance: Entrance,
     ) -> None:
         self._config = config
         self._calls = calls
         self._conversations = conversations
         self._admission = admission
-        self._driver = driver
+        self._entrance = entrance
+        self._away = entrance.away
 
     def __repr__(self) -> str:
         return f"<CallIntake {self._calls!r}>"
@@ -56,14 +55,14 @@ class CallIntake:
             profile = self._admission.limits.profile_of(key, event.request.headers)
             number, created = self._calls.next_number(), self._calls.unix_time(now)
             asked = Waiting(number, client, decoded, request_id, now, created, key, profile)
-            return self._admission.admit(asked, now)
         except Exception as error:
-            return self._turn_away(client, error, request_id, route, now, key.name if key else "")
+            return self._away.request(client, error, request_id, route, now, key.name if key else "")
+        return self._entrance.enter(asked, now)
 
     def refused(self, event: ev.RequestRefused, request_id: str, now: float) -> list[Action]:
         """A request for an answer was refused before it was complete."""
         route = event.route if isinstance(event.route, Completion) else Completion.MESSAGES
-        return self._turn_away(event.client, event.error, request_id, route, now)
+        return self._away.request(event.client, event.error, request_id, route, now)
 
     def take_ready(self, now: float) -> list[Action]:
         """Calls whose sticky session has come free."""
@@ -73,7 +72,7 @@ class CallIntake:
                 orders += self._admission.start(asked, now)
             except Exception as error:
                 orders.append(do.CancelTimer(asked.timer))
-                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now, asked.key_name)
+                orders += self._away.call(asked, error, now)
         return orders
 
     def give_up_waiting(self, number: int, now: float) -> list[Action]:
@@ -82,10 +81,11 @@ class CallIntake:
         if asked is None:
             return []
         error = overloaded("Overloaded: the calls before this one of its session have not ended in time", RETRY_AFTER_S)
-        return self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now, asked.key_name)
+        return self._away.call(asked, error, now)
 
     def client_left(self, client: int) -> list[Action]:
         """A client has left; its call may be waiting."""
+        self._entrance.client_left(client)
         asked = self._conversations.forget_client(client)
         return [do.CancelTimer(asked.timer)] if asked is not None else []
 
@@ -95,27 +95,7 @@ class CallIntake:
         for asked in self._conversations.stop_all_waiting():
             orders.append(do.CancelTimer(asked.timer))
             try:
-                orders += self._turn_away(asked.client, error, asked.request_id, asked.decoded.route, now, asked.key_name)
+                orders += self._away.call(asked, error, now)
             except Exception as bug:  # costs this client its error: its connection is closed instead
                 orders += [do.Log("error", f"{asked.request_id} met a bug: {describe(bug)}"), do.CloseClient(asked.client)]
         return orders
-
-    def _turn_away(
-        self, client: int, error: Exception, request_id: str, route: Completion, now: float, key: str = ""
-    ) -> list[Action]:
-        """End a request with an error: the client's own, or one of ours for a bug. Never raises."""
-        call = self._calls.by_client.get(client)
-        if call is not None:  # it was admitted, and a bug came after that
-            return self._driver.fail_call(call, error, now)
-        orders: list[Action] = []
-        if not isinstance(error, ApiError):
-            orders.append(do.Log("error", f"{request_id} met a bug: {describe(error)}"))
-            error = internal("Internal server error")
-        try:
-            orders.append(error_reply(client, error, request_id, route in routes.OPENAI))
-        except Exception as second:
-            orders += [do.Log("error", f"{request_id} met a bug: {describe(second)}"), do.CloseClient(client)]
-        try:
-            return orders + self._calls.refused(request_id, route.value, error, now, key)
-        except Exception as second:
-            return [*orders, do.Log("error", f"{request_id} could not be written down: {describe(second)}")]

@@ -20,6 +20,7 @@ from relayd.core.journal import CallRecord, Journal
 from relayd.core.original import Original
 from relayd.errors import ApiError
 
+BATCH = "batch"  # the route of a batch's request, in records and metrics
 ENDED_MAX = 100  # calls that have ended and may hear of their cost: it comes within a second
 
 
@@ -63,18 +64,28 @@ class CallTable:
         call.key = asked.key_name
         if asked.decoded.original is not None:
             self.originals[call.number] = asked.decoded.original
+        call.route = BATCH if call.is_background else call.route
         self.by_number[call.number] = call
         self.by_client[call.client] = call
         return call
 
     def enqueue(self, call: Call, now: float, first: bool = False) -> list[Action]:
-        """The call needs a process. `first`: it had one, and comes before all others."""
-        if first:
+        """The call needs a process. `first`: it had one, and comes before all others. Batches come behind everybody else."""
+        if call.is_background:
+            self.queue.append(call.number)
+        elif first:
             self.queue.appendleft(call.number)
         else:
-            self.queue.append(call.number)
+            self.queue.insert(self._behind_others(), call.number)
         self.has_new_need = True
         return call.queued(now)
+
+    def _behind_others(self) -> int:
+        """The place behind all calls that are no batch's."""
+        place = len(self.queue)
+        while place and self.by_number[self.queue[place - 1]].is_background:
+            place -= 1
+        return place
 
     def remove(self, call: Call, now: float) -> list[Action]:
         """The call has ended: forget it, give its conversation back, write its record."""

@@ -52,6 +52,8 @@ class Driver:
                 self._pool.sessions.pop(session.slot, None)
                 self._pool.by_secret.pop(session.spec.secret, None)
             orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
+        if call is not None and call.is_background and call.stage is Stage.DONE and session.state is State.PARKED:
+            orders += self.drive(session, ev.Retired("nobody brings the results of a batch's tools"), now)
         self.has_changes = self.has_changes or before != (session.state, session.call, session.is_settled)
         return orders
 

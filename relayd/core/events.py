@@ -1,7 +1,8 @@
 """Facts, in the past tense: everything that can happen to the core.
 
-`Event` is what the runtime tells the relay, and `SlotEvent` the part of it that is about one process (`runtime_events.py`; they
-go by this module's name). Here are those that one part of the core tells a session; `SessionEvent` is all that a session takes.
+`Event` is what the runtime tells the relay, and `SlotEvent` the part of it that is about one process (`runtime_events.py`, and
+`storage.py` for the disk; they go by this module's name). Here are those that one part of the core tells a session;
+`SessionEvent` is all that a session takes.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from relayd.core.runtime_events import (
     UpstreamSent,
     ViewerCaughtUp,
 )
+from relayd.core.storage import Stored, StoredRead, StoreFailed
 from relayd.core.timers import SlotDue
 from relayd.errors import ApiError
 
@@ -67,6 +69,9 @@ __all__ = (  # what goes by this module's name
     "SlotEvent",
     "SlotSpawned",
     "SpawnFailed",
+    "StoreFailed",
+    "Stored",
+    "StoredRead",
     "TimerFired",
     "TranscriptGrew",
     "UpstreamAnswered",

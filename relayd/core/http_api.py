@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from relayd.anthropic.answer import new_id
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action
@@ -17,11 +16,12 @@ from relayd.core.admin_api import AdminApi
 from relayd.core.call_intake import CallIntake
 from relayd.core.callbacks import Callbacks
 from relayd.core.pages import Pages
-from relayd.core.replies import error_reply
+from relayd.core.replies import error_reply, new_request_id
+from relayd.core.stored_api import StoredApi
 from relayd.errors import ApiError, internal
 from relayd.faults import describe
 from relayd.http import access, routes
-from relayd.http.routes import Callback, Completion, Page, Question
+from relayd.http.routes import BatchRoute, Callback, Completion, FileRoute, Page, Question
 
 
 class HttpApi:
@@ -33,11 +33,13 @@ class HttpApi:
         callbacks: Callbacks,
         admin: AdminApi,
         pages: Pages,
+        stored: StoredApi,
     ) -> None:
         self._intake = intake
         self._callbacks = callbacks
         self._admin = admin
         self._pages = pages
+        self._stored = stored
         self._page_origins: dict[int, str] = {}  # connections of web pages that may use the daemon, with their origins
 
     def __repr__(self) -> str:
@@ -45,7 +47,7 @@ class HttpApi:
 
     def answer(self, event: ev.RequestArrived, now: float) -> list[Action]:
         """A complete request has come, which `http/access.py` has admitted."""
-        request_id = new_id("req_01")
+        request_id = new_request_id()
         try:
             return self._route(event, request_id, now)
         except ApiError as error:
@@ -70,6 +72,8 @@ class HttpApi:
                 return self._page(route, found.argument, event, request_id, now)
             case Question() as route:
                 return self._admin.answer(event, route, found.argument, request_id, now)
+            case FileRoute() | BatchRoute() as route:
+                return self._stored.answer(event, route, found.argument, request_id, now)
             case unanswered:
                 assert_never(unanswered)
 
@@ -103,8 +107,8 @@ class HttpApi:
         """A request was refused on its head, or its framing was wrong."""
         self._note_page(event.client, event.origin)
         if isinstance(event.route, Completion):
-            return self._intake.refused(event, new_id("req_01"), now)
-        return [error_reply(event.client, event.error, new_id("req_01"), event.route in routes.OPENAI)]
+            return self._intake.refused(event, new_request_id(), now)
+        return [error_reply(event.client, event.error, new_request_id(), event.route in routes.OPENAI)]
 
     def _note_page(self, client: int, origin: str) -> None:
         """Remember which page's request the connection carries now."""

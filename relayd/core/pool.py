@@ -67,6 +67,7 @@ class Pool:
         self._backoff = Backoff()
         self._typing = TypingTrial()
         self._refill_at = 0.0
+        self._for_batches: set[str] = set()  # sessions whose last call was a batch's: they give way before the others
         self._outdated: set[str] = set()  # sessions of the `claude` before the last update
 
     def __repr__(self) -> str:
@@ -104,6 +105,18 @@ class Pool:
         self._recent.use(kind, now)
         self._refill_at = max(self._refill_at, now + self._config.refill_delay_s)
 
+    def lend(self, session: Session, is_background: bool) -> None:
+        """A call takes this process; `is_background` for one of a batch."""
+        if is_background:
+            self._for_batches.add(session.slot)
+        else:
+            self._for_batches.discard(session.slot)
+
+    def own_of_batches(self, request: MessagesRequest, key: LaunchKey, now: float) -> Session | None:
+        """The process that has answered a batch last and may take up this call, so that a batch leaves the others alone."""
+        found = self._reusable(request, key, now)
+        return found if found is not None and found.slot in self._for_batches else None
+
     def free(self, request: MessagesRequest, key: LaunchKey, now: float, by_keys: bool) -> Session | None:
         """The process that serves this call best. `by_keys`: the message may be typed, so one at its prompt will do."""
         others = list(self.sessions.values())
@@ -120,7 +133,11 @@ class Pool:
         """The session that has rested longest with a conversation. If that goes on, it is replayed: cheaper than a start now."""
         kept = (s for s in self.sessions.values() if s.state is State.KEPT)
         fits = (s for s in kept if s.spec.key == key and s.calls.may_offer(request.tools) and self._may_go_on(s, now))
-        return min(fits, key=lambda s: s.since, default=None)
+        return min(fits, key=self._age, default=None)
+
+    def _age(self, session: Session) -> tuple[bool, float]:
+        """Who rests with a conversation and gives way first is the least: those of batches, then the one that rests longest."""
+        return session.slot not in self._for_batches, session.since
 
     def _may_go_on(self, session: Session, now: float) -> bool:
         """True if the process may take up another conversation."""
@@ -155,7 +172,7 @@ class Pool:
         for state in (State.KEPT, State.PARKED):
             resting = [s for s in sessions if s.state is state]
             if resting:
-                return min(resting, key=lambda s: s.since)
+                return min(resting, key=self._age)
         return None
 
     def without_call(self) -> list[Session]:
@@ -190,6 +207,7 @@ class Pool:
         self.sessions.pop(session.slot, None)
         self.by_secret.pop(session.spec.secret, None)
         self._outdated.discard(session.slot)
+        self._for_batches.discard(session.slot)
         if session.handed_over is not None:
             self._backoff.served(session.spec.key)
 
@@ -234,8 +252,8 @@ class Pool:
         return found
 
     def _kept_too_many(self) -> list[Session]:
-        """The sessions that rest with a conversation and are more than are kept, the one that has rested longest first."""
-        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=lambda s: s.since)
+        """The sessions that rest with a conversation and are more than are kept, those that give way first."""
+        kept = sorted((s for s in self.sessions.values() if s.state is State.KEPT), key=self._age)
         return kept[: max(0, len(kept) - self._config.keeps)]
 
     def _prime(self, spared: list[Session], going: set[str], now: float) -> list[tuple[Session, Held]]:

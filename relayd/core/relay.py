@@ -62,7 +62,7 @@ class Relay:
     def start(self, now: float) -> list[Action]:
         """The first orders: warm the pool."""
         self.engine.scheduler.ask()
-        return self._schedule(now)
+        return self.front.storeroom.start(now) + self._schedule(now)
 
     def handle(self, event: ev.Event, now: float) -> list[Action]:
         """The orders that a fact brings, in the order in which they must be carried out. Never raises."""
@@ -71,6 +71,7 @@ class Relay:
         except Exception as error:
             orders = self._contain(event, error, now)
         orders += self._schedule(now)
+        orders = self._batches(orders, now)
         try:
             self.front.http.mark_pages(orders)
         except Exception as error:
@@ -90,6 +91,16 @@ class Relay:
         except Exception as error:
             log = do.Log("error", f"the scheduler met a bug: {describe(error)}")
             orders += [log, do.SetTimer(RelayTimer(RelayDue.REFILL), now + AGAIN_S)]
+        return orders
+
+    def _batches(self, orders: list[Action], now: float) -> list[Action]:
+        """Answers that belong to batches become results; requests of batches go on. After a bug that is looked at again."""
+        try:
+            orders = self.front.storeroom.catch(orders, now)
+            orders += self.front.storeroom.go_on(now)
+        except Exception as error:
+            log = do.Log("error", f"a batch met a bug: {describe(error)}")
+            orders += [log, do.SetTimer(RelayTimer(RelayDue.STORED), now + AGAIN_S)]
         return orders
 
     def _handle(self, event: ev.Event, now: float) -> list[Action]:
@@ -113,6 +124,8 @@ class Relay:
             case ev.KeysChanged(token, named):
                 self.access.keys.replace(token, named)
                 return [do.Log("info", f"keys have changed: {self.access.keys!r}")]
+            case ev.Stored() | ev.StoredRead() | ev.StoreFailed():
+                return self.front.storeroom.told(event, now)
             case ev.ShutdownAsked():
                 self.engine.scheduler.ask()
                 return self.front.ending.asked(now)
@@ -210,6 +223,8 @@ class Relay:
                 return []
             case RelayDue.EXPIRE:
                 return self.engine.scheduler.expire(now)
+            case RelayDue.STORED:
+                return self.front.storeroom.look(now)
             case RelayDue.VIEWERS:
                 return self._tick(now) if self.front.viewers else []
             case RelayDue.FORCE:
@@ -242,10 +257,14 @@ class Relay:
         return orders
 
     def _ask_again(self, event: ev.Event, now: float) -> list[Action]:
-        """What must not be lost with a bug: a deadline passes once more a moment later, and the daemon ends, without haste."""
+        """What must not be lost with a bug: a deadline passes once more a moment later, who waits for the disk is told, and the
+        daemon ends, without haste.
+        """
         match event:
             case ev.TimerFired(key):
                 return [do.SetTimer(key, now + AGAIN_S)]
+            case ev.Stored(ticket) | ev.StoredRead(ticket) | ev.StoreFailed(ticket):
+                return self.front.storeroom.failed(ticket, "a bug", now)
             case ev.ShutdownAsked():
                 self.calls.is_closed = True
                 return [do.SetTimer(RelayTimer(RelayDue.FORCE), now + self._config.shutdown_limit_s)]
@@ -283,6 +302,8 @@ def _named(event: ev.Event) -> tuple[int, str]:
         case ev.TimerFired() | ev.ClaudeChanged() | ev.KeysChanged() | ev.ShutdownAsked():
             return 0, ""
         case ev.UpstreamAnswered() | ev.UpstreamSent() | ev.UpstreamEnded() | ev.UpstreamFailed():
+            return 0, ""
+        case ev.Stored() | ev.StoredRead() | ev.StoreFailed():
             return 0, ""
         case _:
             return 0, event.slot

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from relayd import codec
 from relayd.anthropic import answer as answers
 from relayd.anthropic.answer import JSON_TYPE
@@ -11,9 +13,19 @@ from relayd.errors import ApiError
 from relayd.openai import encode
 
 
+def new_request_id() -> str:
+    """The id of a request, which its answer carries."""
+    return answers.new_id("req_01")
+
+
 def json_reply(client: int, body: bytes, request_id: str) -> do.Respond:
     """200 with a JSON body."""
     return do.Respond(client, 200, [("content-type", JSON_TYPE), ("request-id", request_id)], body)
+
+
+def value_reply(client: int, value: dict[str, Any], request_id: str) -> do.Respond:
+    """200 with a value as JSON."""
+    return json_reply(client, codec.dump(value), request_id)
 
 
 def error_reply(client: int, error: ApiError, request_id: str, is_openai: bool = False) -> do.Respond:

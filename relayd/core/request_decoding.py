@@ -1,7 +1,7 @@
 """What a client asks for: an HTTP request to a decoded one, whatever its shape. Pure.
 
-Called by `core/call_intake.py` and `core/token_counter.py`. Everything that is refused here was refused before a process was
-touched.
+Called by `core/call_intake.py`, `core/token_counter.py` and `core/stored_api.py`. Everything that is refused here was
+refused before a process was touched.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from relayd.openai import decode, responses
 
 def read(request: HttpRequest, route: Completion, config: Config, stored: StoredResponses, now: float) -> DecodedRequest:
     """What a POST asks for, in the shape of its route. Raises ApiError."""
-    body = request.body
-    if "content-encoding" in request.headers:
-        body = encoding.decoded(body, request.headers["content-encoding"], config.body_max_bytes)
+    body = content(request, config)
     document = requests.document(body)
     value = aliases.applied(document, config.model_aliases, config.default_model)
     if route is Completion.RESPONSES:
@@ -38,6 +36,18 @@ def read(request: HttpRequest, route: Completion, config: Config, stored: Stored
     version = request.headers.get("anthropic-version", requests.VERSION_OLD)
     decoded = DecodedRequest(value, version, name)
     return decoded.sent(request, body, document.get("model")) if config.fallback_url and name is None else decoded
+
+
+def document(request: HttpRequest, config: Config) -> dict[str, Any]:
+    """The JSON object that a request brings. Raises ApiError."""
+    return requests.document(content(request, config))
+
+
+def content(request: HttpRequest, config: Config) -> bytes:
+    """The body of a request as it was before it was encoded. Raises ApiError."""
+    if "content-encoding" not in request.headers:
+        return request.body
+    return encoding.decoded(request.body, request.headers["content-encoding"], config.body_max_bytes)
 
 
 def _response(request: HttpRequest, value: dict[str, Any], stored: StoredResponses, now: float) -> DecodedRequest:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from relayd.claude.capabilities import Capabilities
+from relayd.core.storage import StoreFact
 from relayd.core.timers import Timer
 from relayd.errors import ApiError
 from relayd.http.messages import HttpRequest
@@ -228,6 +229,7 @@ UpstreamFact = UpstreamAnswered | UpstreamSent | UpstreamEnded | UpstreamFailed
 Event = (
     SlotEvent
     | UpstreamFact
+    | StoreFact
     | RequestArrived
     | RequestRefused
     | ClientLeft

@@ -105,7 +105,9 @@ class Scheduler:
         self._pool.use(kind, now)
         if mode is Mode.PROMPT:
             self._pool.prefixes.use(call.request, key, now)
-        found = self._pool.free(call.request, key, now, by_keys=mode is Mode.PROMPT)
+        by_keys = mode is Mode.PROMPT
+        found = self._pool.own_of_batches(call.request, key, now) if by_keys and call.is_background else None
+        found = found or self._pool.free(call.request, key, now, by_keys)
         if found is not None:
             return found, []
         if self._pool.has_room:
@@ -114,6 +116,7 @@ class Scheduler:
         return None, self._driver.drive(victim, ev.Retired("room for a call"), now) if victim is not None else []
 
     def _assign(self, call: Call, session: Session, now: float) -> list[Action]:
+        self._pool.lend(session, call.is_background)
         road = roads.reached(session, call.request, now)
         orders = call.started(session.slot, road, now, roads.is_typed(session, road)) + self._remember(now)
         return orders + self._driver.drive(session, ev.TurnAssigned(call.number, call.request, call.draft), now)

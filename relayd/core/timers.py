@@ -36,6 +36,7 @@ class RelayDue(Enum):
 
     REFILL = "refill"  # the pool is worth looking at
     EXPIRE = "expire"  # a conversation was not used for too long
+    STORED = "stored"  # files and batches: what is over, what may run again
     VIEWERS = "viewers"  # the dashboards' next status
     FORCE = "force"  # shutdown: end what still runs
     LEAVE = "leave"  # shutdown: go, whatever is left

@@ -9,11 +9,10 @@ from dataclasses import replace
 
 from relayd.config import Config
 from relayd.core import events as ev
-from relayd.core.launch_keys import load_keys
 from relayd.core.relay import Relay
-from relayd.daemon import fallback_target, machine
+from relayd.daemon import fallback_target, machine, stored
 from relayd.daemon.reload import Reader, key_reader, reloader
-from relayd.daemon.state import Places, read_small
+from relayd.daemon.state import Places
 from relayd.runtime.logs import Log
 from relayd.runtime.notify import Notifier
 from relayd.runtime.performer import Files
@@ -34,7 +33,8 @@ def assemble(
     """A server on a listening socket, and its URL. Raises StartError for a token that others can read."""
     port = sock.getsockname()[1]
     host = machine.describe(config, environ, claude, places, port, examine().capabilities, log)
-    relay = Relay(config, host, load_keys(read_small(places.keys)), port)
+    relay = Relay(config, host, stored.launch_keys(places), port)
+    stored.restore(relay, places, log)
     in_terminal = sys.stderr is not None and sys.stderr.isatty()  # its hang-up means the end, and no new configuration
     reload = None if in_terminal else reloader(config, read, log)
     keys = key_reader(config, environ, log)

@@ -27,7 +27,7 @@ def files(places: Places, config_dirs: list[str]) -> Files:
     """The daemon's files; with Claude Code's lists of prompts, cleared of what relayd has typed."""
     found = PromptHistories(tuple(_prompts(places, config_dir) for config_dir in config_dirs))
     found.forget_all()
-    return Files(places.keys, places.records, found)
+    return Files(places.keys, places.records, places.state, found)
 
 
 def _prompts(places: Places, config_dir: str) -> PromptHistory:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from relayd import verdict
 from relayd.config import Config
+from relayd.core import storage
 from relayd.daemon.user_files import state_directory
 from relayd.errors import StartError
 from relayd.runtime import system
@@ -28,6 +29,8 @@ class Places:
     keys: str
     records: str
     verdict: str
+    files: str
+    batches: str
 
 
 def prepare(config: Config, environ: Mapping[str, str]) -> None:
@@ -38,7 +41,8 @@ def prepare(config: Config, environ: Mapping[str, str]) -> None:
 def places_in(state: str) -> Places:
     """The places in a state directory, which is made if it is not there. Raises StartError if it is not this user's own."""
     workspace = os.path.join(state, "workspace")  # as the system writes it: Claude Code shows it and lists it so
-    for directory in (state, workspace):
+    files, batches = f"{state}/{storage.FILES}", f"{state}/{storage.BATCHES}"
+    for directory in (state, workspace, files, batches):
         _make_private(directory)
     if os.listdir(workspace):
         raise StartError(f"relayd: {workspace} must be empty: what is in it was not put there by relayd")
@@ -50,6 +54,8 @@ def places_in(state: str) -> Places:
         keys=f"{state}/launch-keys.json",
         records=f"{state}/{RECORDS_NAME}",
         verdict=f"{state}/{verdict.FILE_NAME}",
+        files=files,
+        batches=batches,
     )
 
 

@@ -17,7 +17,7 @@ from relayd import loopback
 from relayd.errors import ApiError
 from relayd.http import routes
 from relayd.http.keys import Keys
-from relayd.http.routes import Callback, Completion, Page, Question, Route
+from relayd.http.routes import BatchRoute, Callback, Completion, FileRoute, Page, Question, Route
 
 ALLOWED_HEADERS = "*, authorization"
 OWN_HEADERS = (
@@ -44,7 +44,7 @@ INTERNAL_BODY_MAX_BYTES = 8 * 1024 * 1024
 # What asks a small question has no body worth reading.
 SMALL_BODY_MAX_BYTES = 64 * 1024
 LINKED = (Page.DASHBOARD, Page.DOCS)  # a link to them, from anywhere, does no harm
-WITH_DOCUMENTS = (*Completion, Question.COUNT)  # limited by `body_max_bytes` only
+WITH_DOCUMENTS = (*Completion, Question.COUNT, FileRoute.FILES, BatchRoute.BATCHES)  # limited by `body_max_bytes` only
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Access:
             if route not in routes.OPEN:
                 self.keys.check(headers)
             if method == "POST":
-                _check_content_type(headers)
+                _check_content_type(headers, "multipart/form-data" if route is FileRoute.FILES else "application/json")
         except ApiError as error:
             if error.status == 404:
                 error.message += routes.hint(path, f"http://{host}")
@@ -158,12 +158,15 @@ def _check_site(route: Route, headers: Mapping[str, str]) -> None:
         raise ApiError(403, "web pages may not use this daemon")
 
 
-def _check_content_type(headers: Mapping[str, str]) -> None:
-    """Raises ApiError 415 for what a form of a web page could send. Nothing at all is no harm: it is an error of its own."""
+def _check_content_type(headers: Mapping[str, str], wanted: str) -> None:
+    """Raises ApiError 415 for what a form of a web page could send. Nothing at all is no harm: it is an error of its own.
+
+    Uploads are forms: what keeps pages from them is their Origin, which every browser sends with a form of another site.
+    """
     if "content-type" not in headers and "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
         return
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise ApiError(415, "content-type must be application/json")
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != wanted:
+        raise ApiError(415, f"content-type must be {wanted}")
 
 
 def page_headers(origin: str) -> list[tuple[str, str]]:

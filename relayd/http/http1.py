@@ -76,6 +76,11 @@ class Connection:
         return bool(self.phase is Phase.BODY and self._h11.they_are_waiting_for_100_continue)
 
     @property
+    def is_head_only(self) -> bool:
+        """True while a HEAD is answered, whose answer has no body."""
+        return self._head_only
+
+    @property
     def is_chunked(self) -> bool:
         """True while a body arrives in chunks: trailing header lines may come behind it."""
         return self.phase is Phase.BODY and "transfer-encoding" in self._request.headers

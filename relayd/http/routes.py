@@ -1,7 +1,7 @@
 """The route table: method and path to a route. Pure.
 
-A route is a member of one of four enumerations, by who answers it: a route that is added here and answered nowhere is an
-error of mypy (`assert_never` in `core/http_api.py` and `core/admin_api.py`). The manual page and the tests read the table.
+A route is a member of one of six enumerations, by who answers it: a route that is added here and answered nowhere is an
+error of mypy (`assert_never` in `core/http_api.py` and what it calls). The manual page and the tests read the table.
 """
 
 from __future__ import annotations
@@ -45,6 +45,23 @@ class Question(Enum):
     USAGE = "usage"
 
 
+class FileRoute(Enum):
+    """About files that clients upload."""
+
+    FILES = "files"
+    FILE = "file"
+    CONTENT = "file content"
+
+
+class BatchRoute(Enum):
+    """About Message Batches."""
+
+    BATCHES = "batches"
+    BATCH = "batch"
+    CANCEL = "batch cancel"
+    RESULTS = "batch results"
+
+
 class Page(Enum):
     """What a browser loads."""
 
@@ -63,7 +80,7 @@ class Callback(Enum):
     TELEMETRY = "telemetry"
 
 
-Route = Completion | Question | Page | Callback
+Route = Completion | Question | FileRoute | BatchRoute | Page | Callback
 
 # route: (methods, path pattern, what it is).
 ROUTES: dict[Route, tuple[tuple[str, ...], str, str]] = {
@@ -74,6 +91,13 @@ ROUTES: dict[Route, tuple[tuple[str, ...], str, str]] = {
     Question.RESPONSE_COUNT: (("POST",), r"/v1/responses/input_tokens", "The same for OpenAI clients."),
     Question.RESPONSE: (("GET", "DELETE"), r"/v1/responses/(?P<name>resp_[\w-]{1,128})", "A stored response, or its end."),
     Question.RESPONSE_INPUT: (("GET",), r"/v1/responses/(?P<name>resp_[\w-]{1,128})/input_items", "What it was an answer to."),
+    FileRoute.FILES: (("GET", "POST"), r"/v1/files", "The files that were uploaded, or a new one."),
+    FileRoute.FILE: (("GET", "DELETE"), r"/v1/files/(?P<name>file_[\w-]{1,128})", "One file's name, type and size, or its end."),
+    FileRoute.CONTENT: (("GET",), r"/v1/files/(?P<name>file_[\w-]{1,128})/content", "Refused: an upload cannot be downloaded."),
+    BatchRoute.BATCHES: (("GET", "POST"), r"/v1/messages/batches", "The Message Batches, or a new one."),
+    BatchRoute.BATCH: (("GET", "DELETE"), r"/v1/messages/batches/(?P<name>msgbatch_[\w-]{1,128})", "One batch, or its end."),
+    BatchRoute.CANCEL: (("POST",), r"/v1/messages/batches/(?P<name>msgbatch_[\w-]{1,128})/cancel", "Starts no more of it."),
+    BatchRoute.RESULTS: (("GET",), r"/v1/messages/batches/(?P<name>msgbatch_[\w-]{1,128})/results", "Its results, a line each."),
     Question.SESSIONS: (("GET",), r"/v1/sessions", "The sticky sessions."),
     Question.SESSION: (("GET", "DELETE"), r"/v1/sessions/(?P<name>[^/]{1,1536})", "One sticky session, or its end."),
     Question.MODELS: (("GET",), r"/v1/models", "The models list, with the API's pagination; OpenAI clients read it too."),
@@ -101,14 +125,16 @@ OPENAI: frozenset[Route] = frozenset(  # their clients read errors in OpenAI's s
 )
 OPENAI_PATHS = ("/v1/chat/completions", "/v1/responses")
 # Which clients ask for under each base URL that anybody writes: with `/v1`, without, twice, with slashes in between.
-COMMON = re.compile(r"/v1/(messages|chat/completions|responses|models)(/.*)?")
+COMMON = re.compile(r"/v1/(messages|chat/completions|responses|models|files)(/.*)?")
 # Paths that clients put behind a base URL, and where that has to end.
 BASES = {
     "/v1/chat/completions": "/v1",
     "/v1/responses": "/v1",
     "/v1/messages/count_tokens": "",
+    "/v1/messages/batches": "",
     "/v1/messages": "",
     "/v1/models": "",
+    "/v1/files": "",
 }
 # Without the token: nothing to see, a secret of its own in the path, or the token in the first message.
 OPEN: frozenset[Route] = frozenset((Question.HELLO, *Page, *Callback))

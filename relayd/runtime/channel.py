@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import socket
 from enum import Enum
-from typing import assert_never
 
 from relayd.config import Config
 from relayd.core import events as ev
 from relayd.http import fixed
 from relayd.http.access import Refusal
 from relayd.http.http1 import Connection, Phase
-from relayd.runtime.fifo import ByteQueue
+from relayd.runtime.fifo import ByteQueue, Source
 from relayd.runtime.frames import Frames, offered
 from relayd.runtime.loop import READ, WRITE
 from relayd.runtime.peer import is_held
 from relayd.runtime.places import Rank
 from relayd.runtime.shared import Shared
-from relayd.runtime.timers import ChannelTimer, Deadline
+from relayd.runtime.timers import ChannelTimer, Deadline, phase_limit_s
 
 HEAD_READ_BYTES = 16 * 1024  # of lines of three bytes, the shortest, 15 ms of work for h11
 
@@ -62,6 +61,7 @@ class Channel:
         self._peer_timer = ChannelTimer(number, Deadline.PEER)
         self._behind_timer = ChannelTimer(number, Deadline.BEHIND)
         self._frames: Frames | None = None  # once it has become a WebSocket
+        self._source: Source | None = None  # what an answer is still read from
         self._dropping = False  # a dashboard that is too slow gets nothing until it has caught up
         self._offer: Frames | None = None  # the WebSocket that the open request asks for
         self._is_behind = False  # a timer for now is set
@@ -89,12 +89,8 @@ class Channel:
 
     def wants(self) -> int:
         """Read while open, unless there is enough to work on, and while lingering. Write what is left."""
-        mask = 0
-        if self.stage is Stage.LINGERING or self._takes_more():
-            mask |= READ
-        if self._out.size and self.stage is not Stage.LINGERING:
-            mask |= WRITE
-        return mask
+        mask = READ if self.stage is Stage.LINGERING or self._takes_more() else 0
+        return mask | (WRITE if self._out.size and self.stage is not Stage.LINGERING else 0)
 
     def _takes_more(self) -> bool:
         if self.stage is not Stage.OPEN or self._input_over or self._is_behind:
@@ -257,6 +253,26 @@ class Channel:
         self._follow_phase(now)
         self._come_back(self._http.is_behind, now)
 
+    def send_file(self, status: int, headers: list[tuple[str, str]], source: Source, now: float) -> None:
+        """An answer that is read from a file, a piece at a time as the client takes it."""
+        if not self._may_answer():
+            source.close()
+            return
+        self._source = source
+        self.start_stream(status, [*headers, ("content-length", str(source.size_bytes))], now)
+        self._draw(now)
+
+    def _draw(self, now: float) -> None:
+        """Read on, if the client has taken what was read before."""
+        while self._source is not None and self._out.size < self._config.write_chunk_bytes:
+            data = self._source.read(self._config.write_chunk_bytes)
+            if data:
+                self._append(self._http.chunk(data), now)
+            if not data or self._http.is_head_only:
+                self._source.close()
+                self._source = None
+                self.end_stream(now)
+
     # Output and deadlines
 
     def flush(self, now: float) -> None:
@@ -279,6 +295,7 @@ class Channel:
             self._lose()
             return True
         self._out.drop(sent)
+        self._draw(now)
         if self._out.size:
             self._loop.set_timer(self._stall_timer, now + self._config.stall_limit_s)
         else:
@@ -306,7 +323,7 @@ class Channel:
         if phase is self._phase:
             return
         self._phase = phase
-        limit_s = _limit_s(phase, self._config)
+        limit_s = phase_limit_s(phase, self._config)
         if limit_s is not None:
             self._loop.set_timer(self._phase_timer, now + limit_s)
         else:
@@ -339,7 +356,6 @@ class Channel:
             self._lose()
 
     def _catch_up(self, now: float) -> None:
-        """Take up what was left in an earlier turn."""
         self._is_behind = False
         if self.stage is Stage.OPEN and self._frames is not None:
             self._receive_frames(self._frames, now)
@@ -364,6 +380,8 @@ class Channel:
             self._loop.cancel_timer(timer)
         self._places.put(self.number, None, 0.0)
         self._out.clear()
+        if self._source is not None:
+            self._source.close()
         if self._frames is not None:
             self._frames.drop()
         self._http.abandon()
@@ -379,18 +397,3 @@ class Channel:
     def close(self) -> None:
         """Close the socket. Called by the loop."""
         self._socket.close()
-
-
-def _limit_s(phase: Phase, config: Config) -> float | None:
-    """How long a client may take in this phase; None where it is our turn."""
-    match phase:
-        case Phase.IDLE:
-            return config.idle_limit_s
-        case Phase.HEAD:
-            return config.header_limit_s
-        case Phase.BODY:
-            return config.body_limit_s
-        case Phase.ANSWERING | Phase.CLOSING:
-            return None
-        case _:
-            assert_never(phase)

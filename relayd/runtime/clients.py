@@ -19,6 +19,7 @@ from relayd.runtime.loop import Loop
 from relayd.runtime.peer import peer_uid
 from relayd.runtime.places import Places
 from relayd.runtime.shared import ClientFact, shared
+from relayd.runtime.stored_file import StoredFile
 from relayd.runtime.stranger import STRANGERS_MAX, Stranger
 from relayd.runtime.system import is_ours
 from relayd.runtime.timers import ChannelTimer, StrangerTimer
@@ -125,6 +126,18 @@ class Clients:
             return
         try:
             _carry_out(channel, order, now)
+        except Exception as error:
+            self._loop.fail(channel, error)
+
+    def send_file(self, order: do.SendFile, path: str, now: float) -> None:
+        """The same for an answer from a file: one that is not there is an answer without content."""
+        channel = self._channels.get(order.client)
+        if channel is None:
+            return
+        try:
+            channel.send_file(order.status, order.headers, StoredFile(path), now)
+        except FileNotFoundError:
+            channel.respond(order.status, order.headers, b"", now)
         except Exception as error:
             self._loop.fail(channel, error)
 

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Protocol
+
+
+class Source(Protocol):
+    """What an answer is read from, a piece at a time: `stored_file.py`."""
+
+    size_bytes: int
+
+    def read(self, most: int) -> bytes: ...
+    def close(self) -> None: ...
 
 
 class ByteQueue:

@@ -23,6 +23,7 @@ from relayd.runtime.loop import Loop
 from relayd.runtime.prompt_history import PromptHistories, PromptHistory
 from relayd.runtime.records import Records
 from relayd.runtime.slots import SlotOrder, Slots
+from relayd.runtime.store import Store, StoreFact, StoreOrder
 from relayd.runtime.timers import Chore
 from relayd.runtime.upstreams import Target, Upstreams
 
@@ -38,12 +39,13 @@ class Logger(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Where the daemon keeps the launch keys used lately and the records of recent calls; where Claude Code keeps prompts; and
+    """Where the launch keys used lately, the records of recent calls and what is stored are; where Claude Code keeps prompts; and
     which API may answer instead of it.
     """
 
     keys: str
     records: str
+    state: str
     prompt_history: PromptHistory | PromptHistories
     fallback: Target | None = None
 
@@ -62,8 +64,9 @@ class Performer:
         files: Files,
         records_max: int,
         log: Logger,
-        emit: Callable[[UpstreamFact], None],
+        emit: Callable[[StoreFact | UpstreamFact], None],
     ) -> None:
+        self.store = Store(files.state, loop, emit)
         self._loop = loop
         self._clients = clients
         self._slots = slots
@@ -116,7 +119,7 @@ class Performer:
     def _give_up(self, order: Action, error: Exception, now: float) -> None:
         """An order could not be carried out: what it is about ends, or the order is kept for later. The others go on."""
         self._loop.report(order, error)
-        if isinstance(order, ClientOrder):
+        if isinstance(order, ClientOrder | do.SendFile):
             self._clients.end(order.client)
             return
         if isinstance(order, SlotOrder | do.SpawnSlot) and not isinstance(order, do.SignalChild):
@@ -137,6 +140,12 @@ class Performer:
     def _carry_out(self, order: Action, now: float) -> None:
         if isinstance(order, ClientOrder):
             self._clients.perform(order, now)
+            return
+        if isinstance(order, do.SendFile):
+            self._clients.send_file(order, self.store.path(order.path), now)
+            return
+        if isinstance(order, StoreOrder):
+            self.store.perform(order, now)
             return
         if isinstance(order, SlotOrder):
             self._start_first(order.slot)

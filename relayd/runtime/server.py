@@ -64,8 +64,8 @@ class Server:
         self._performer = Performer(self.loop, self._clients, self._slots, files, config.recent_calls_max, log, emit)
         self._chores = Chores(config, self.loop, self._slots, notifier, files.prompt_history, examine, emit, keys)
         self._listener = Listener(listener, self.loop, config.accepts_per_turn, self._clients.accept, self._clients.is_full)
-        upstreams = self._performer.upstreams
-        self._owners = TimerOwners(self.loop, self._clients, self._slots, self._listener, self._chores, upstreams, emit)
+        upstreams, store = self._performer.upstreams, self._performer.store
+        self._owners = TimerOwners(self.loop, self._clients, self._slots, self._listener, self._chores, upstreams, store, emit)
         self.loop.catch(SIGNALS)  # before anybody is told that it runs
 
     def __repr__(self) -> str:
@@ -146,6 +146,7 @@ class Server:
         self._clients.close()
         self._performer.upstreams.close()
         self._slots.close()
+        self._performer.store.close()
         self.loop.close()
 
     # What the loop tells

@@ -12,7 +12,8 @@ from relayd.runtime.clients import Clients
 from relayd.runtime.listener import Listener
 from relayd.runtime.loop import Key, Loop
 from relayd.runtime.slots import Slots
-from relayd.runtime.timers import ChannelTimer, Chore, ListenerTimer, PollTimer, StrangerTimer, UpstreamTimer
+from relayd.runtime.store import Store
+from relayd.runtime.timers import ChannelTimer, Chore, ListenerTimer, PollTimer, StoreTimer, StrangerTimer, UpstreamTimer
 from relayd.runtime.upstreams import Upstreams
 
 
@@ -26,6 +27,7 @@ class TimerOwners:
     listener: Listener
     chores: Chores
     upstreams: Upstreams
+    store: Store
     emit: Callable[[ev.TimerFired], None]
 
     def fire(self, key: Key, now: float) -> None:
@@ -39,6 +41,8 @@ class TimerOwners:
                 self.loop.attempt(self.listener, self.listener.wake)
             case UpstreamTimer():
                 self.upstreams.timer(key, now)
+            case StoreTimer():
+                self.store.timer(now)
             case Chore():
                 self.chores.do(key, now)
             case SlotTimer() | CallTimer() | RelayTimer():

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import assert_never
+
+from relayd.config import Config
+from relayd.http.http1 import Phase
 
 
 class Deadline(Enum):
@@ -26,6 +30,21 @@ class ChannelTimer:
 
     client: int
     what: Deadline
+
+
+def phase_limit_s(phase: Phase, config: Config) -> float | None:
+    """How long a client may take in this phase of its request, in seconds; None where it is our turn."""
+    match phase:
+        case Phase.IDLE:
+            return config.idle_limit_s
+        case Phase.HEAD:
+            return config.header_limit_s
+        case Phase.BODY:
+            return config.body_limit_s
+        case Phase.ANSWERING | Phase.CLOSING:
+            return None
+        case _:
+            assert_never(phase)
 
 
 class Poll(Enum):
@@ -72,6 +91,12 @@ class UpstreamTimer:
 
     call: int
     what: Look
+
+
+class StoreTimer(Enum):
+    """The store's: files that are being written or read."""
+
+    WORK = "work"
 
 
 class Chore(Enum):

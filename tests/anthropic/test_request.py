@@ -75,7 +75,7 @@ REFUSED = [
     (body(messages=user({"type": "image"})), "messages.0.content.0.image.source: Field required"),
     (
         body(messages=user({"type": "image", "source": {"type": "file", "file_id": "file_1"}})),
-        "messages.0.content.0.image.source.file_id: files are not supported by relayd",
+        "messages.0.content.0.image.source.file_id: a file can be named in a call of /v1/messages or a batch only",
     ),
     (
         body(messages=user({"type": "document", "source": PNG})),

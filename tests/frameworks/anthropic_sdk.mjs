@@ -52,4 +52,22 @@ for (const [status, name] of [[400, 'BadRequestError'], [404, 'NotFoundError'], 
     assert(error.message.includes('as told'))
   }
 }
+
+const file = await client.files.upload({ file: new File(['a note'], 'note.txt', { type: 'text/plain' }), expires_in_seconds: 3600 })
+assert.deepEqual([file.filename, file.mime_type, file.size_bytes], ['note.txt', 'text/plain', 6])
+const paper = { type: 'document', source: { type: 'file', file_id: file.id } }
+const { messages } = ask([paper, { type: 'text', text: '[[say read]]' }])
+const params = { model: 'claude-sonnet-4-6', max_tokens: 1024, messages }
+assert.equal((await client.messages.create(params)).content[0].text, 'read')
+let batch = await client.messages.batches.create({ requests: ['a', 'b'].map((custom_id) => ({ custom_id, params })) })
+while (batch.processing_status !== 'ended') {
+  await new Promise((done) => setTimeout(done, 100))
+  batch = await client.messages.batches.retrieve(batch.id)
+}
+const results = {}
+for await (const line of await client.messages.batches.results(batch.id)) results[line.custom_id] = line.result.message.content[0].text
+assert.deepEqual(results, { a: 'read', b: 'read' })
+assert.equal((await client.messages.batches.delete(batch.id)).type, 'message_batch_deleted')
+for await (const each of client.files.list()) await client.files.delete(each.id)
+await assert.rejects(client.files.retrieveMetadata(file.id), { status: 404 })
 console.log('ok')

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from relayd.doctor.conversations import document, image
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
-from tests.helpers import latest_at
+from tests.helpers import latest_at, until
 from tests.real.test_tools import slots, upstream
 
 pytestmark = pytest.mark.real
@@ -215,3 +215,28 @@ def test_base64_survives(sdk: anthropic.Anthropic, real: Harness) -> None:
     body = ask("", messages=[{"role": "user", "content": [block, {"type": "text", "text": "[[say ok]]"}]}])
     assert sdk.messages.create(**body).content[0].text == "ok"
     assert data in json.dumps(upstream(real)[-1])
+
+
+def test_a_picture_by_its_file_in_a_call_and_in_a_batch(sdk: anthropic.Anthropic, real: Harness) -> None:
+    """What reaches the model is the picture itself, as if its client had sent it."""
+    data = image(random.Random(7))["source"]["data"]
+    file = sdk.files.upload(file=("a.png", base64.b64decode(data), "image/png"))
+
+    def named(text: str) -> list[Any]:
+        block = {"type": "image", "source": {"type": "file", "file_id": file.id}}
+        return [{"role": "user", "content": [block, {"type": "text", "text": text}]}]
+
+    answer = sdk.messages.create(**ask("") | {"messages": named("[[say seen]]")})
+    assert answer.content[0].text == "seen"
+    params: list[Any] = [ask("[[say one]]"), ask("") | {"messages": named("[[say two]]")}, ask("[[error 400 as told]]")]
+    made = [{"custom_id": f"r{n}", "params": each} for n, each in enumerate(params)]
+    batch = sdk.messages.batches.create(requests=made)  # type: ignore[arg-type]
+    until(lambda: sdk.messages.batches.retrieve(batch.id).processing_status == "ended")
+    results = {line.custom_id: line.result for line in sdk.messages.batches.results(batch.id)}
+    assert {n: r.message.content[0].text for n, r in results.items() if r.type == "succeeded"} == {"r0": "one", "r1": "two"}
+    assert "as told" in results["r2"].error.error.message  # type: ignore[union-attr]
+    sent = [json.dumps(body["messages"]) for body in upstream(real) if data in json.dumps(body["messages"])]
+    assert len(sent) == 2
+    assert file.id not in "".join(sent)
+    sdk.messages.batches.delete(batch.id)
+    sdk.files.delete(file.id)

@@ -16,6 +16,10 @@ import pytest
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import Request
 
+from relayd.core.batches.record import Batch
+from relayd.core.batches.recovery import BatchFiles
+from relayd.core.storage import results_path
+from relayd.core.stored_at_start import StoredAtStart
 from relayd.http.access import Access
 from relayd.http.budget import BodyBudget
 from relayd.http.http1 import Connection
@@ -113,6 +117,7 @@ def traffic(server: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     hello = WSConnection(ConnectionType.CLIENT).send(Request(host=server.host, target="/v1/live"))
     drips = server.head("POST /v1/messages", content_type="application/json", transfer_encoding="chunked")
     sent = [
+        server.head(f"GET {results_of_a_batch(server)}"),
         server.head() * 3,
         server.head(origin="http://elsewhere.example"),
         server.head("POST /v1/messages", content_type="application/json", content_length="1", expect="100-continue"),
@@ -140,6 +145,16 @@ def traffic(server: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
         clients.is_ours = ours
         server.turn(12, 0.0)
     server.turn(4, 0.003)
+
+
+def results_of_a_batch(server: Rig) -> str:
+    """The path of results that are on disk."""
+    batch = Batch("msgbatch_1", "", "2023-06-01", 1, 2, 1)
+    server.relay.front.storeroom.restore(StoredAtStart((), (BatchFiles(batch.id, state=batch.head(3)),)))
+    path = pathlib.Path(server.server._performer.store.path(results_path(batch.id)))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"{}\n")
+    return f"/v1/messages/batches/{batch.id}/results"
 
 
 @pytest.mark.parametrize("times", [1, float("inf")], ids=["once", "always"])

@@ -34,6 +34,7 @@ LIMITS = {
 }
 SETTLE_LIMIT_S = 6.0
 OWN = {"x_relayd_fallback": "1"}  # not forwarded: what Claude Code answers, or an error
+FORM = b'--b\r\ncontent-disposition: form-data; name="file"\r\ncontent-type: text/plain\r\n\r\nwords\r\n--b--'
 UPGRADE = {
     "upgrade": "websocket",
     "connection": "upgrade",
@@ -160,15 +161,20 @@ class Siege:
 
     def _play(self, clients: list[Client], arm: Callable[[], None], may_lose: int) -> list[str]:
         victim, beside, kept, viewer, leaver, limited = clients
+        file = _id_of(kept.exchange("POST", "/v1/files", FORM, content_type="multipart/form-data; boundary=b"))
         victim.send("POST", "/v1/messages", _body("pause 0.03 a\nb\nc", stream=True), **OWN)
         kept.exchange("GET", "/v1/health")
         arm()
-        beside.send("POST", "/v1/messages", _body("echo beside"), **OWN)
+        paper = {"type": "document", "source": {"type": "file", "file_id": file}}
+        beside.send("POST", "/v1/messages", _body([paper, {"type": "text", "text": "echo beside"}]), **OWN)
         viewer.send("GET", "/v1/live", **UPGRADE)
         leaver.send("POST", "/v1/messages", _body("pause 0.05 x\ny"), **OWN)
         limited.send("POST", "/v1/messages", _body("fail rate_limit API Error: 429 no", stream=True))
         wrong = kept.exchange("POST", "/v1/messages", b"{")
         leaver.close()
+        another = _id_of(kept.exchange("POST", "/v1/files", FORM, content_type="multipart/form-data; boundary=b"))
+        for each in (file, another):
+            kept.exchange("DELETE", f"/v1/files/{each}")
         answers = {"the call": victim.receive().verdict("a\nb\nc"), "the call beside it": beside.receive().verdict("beside")}
         answers["a wrong request"] = "right" if wrong.status == 400 else wrong.verdict("")
         answers["a limited call"] = limited.receive().verdict("from elsewhere ")
@@ -207,7 +213,12 @@ def cases(used: Counter[Method], methods: list[Method], each: int) -> Iterator[C
         yield from [Case(method, use) for use in chosen if 1 <= use <= count][:each]
 
 
-def _body(text: str, **fields: object) -> dict[str, object]:
+def _id_of(got: Got) -> str:
+    """The id of what was made; one of nothing, if it was not."""
+    return str(json.loads(got.body)["id"]) if got.status == 200 and got.end == "whole" else "file_none"
+
+
+def _body(text: object, **fields: object) -> dict[str, object]:
     return {"model": MODEL, "max_tokens": 1024, "messages": [{"role": "user", "content": text}], **fields}
 
 

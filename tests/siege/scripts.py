@@ -398,6 +398,87 @@ def responses(play: Play) -> None:
     play.settle()
 
 
+def stored(play: Play) -> None:
+    """Files and batches: uploaded, named, listed, ended; a disk that is full, and one that has lost a file."""
+    sim = play.sim
+    form = {"content_type": "multipart/form-data; boundary=b"}
+
+    def upload(data: bytes, kind: str, **headers: str) -> dict[str, Any]:
+        head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\nContent-Type: {kind}\r\n\r\n'
+        expiry = b'--b\r\nContent-Disposition: form-data; name="expires_in_seconds"\r\n\r\n3600\r\n'
+        client = play.question("POST", "/v1/files", expiry + head.encode() + data + b"\r\n--b--", **form, **headers)
+        play.settle()
+        return play.value(client)
+
+    def batch(*texts: str, **fields: Any) -> str:
+        made = [
+            {
+                "custom_id": f"r{n}",
+                "params": {"model": MODEL, "max_tokens": 99, "messages": [{"role": "user", "content": t}]} | fields,
+            }
+            for n, t in enumerate(texts)
+        ]
+        client = play.question("POST", "/v1/messages/batches", {"requests": made})
+        play.settle()
+        return str(play.value(client).get("id", "msgbatch_none"))
+
+    play.ask("slow a\nb\nc", "slow a\nb\nc", stream=True)
+    play.arm()
+    picture, note = (upload(PNG, "image/png"), upload(b"words", "text/plain"))
+    source = {"type": "file", "file_id": picture.get("id", "file_none")}
+    paper = {"type": "file", "file_id": note.get("id", "file_none")}
+    content = [
+        {"type": "image", "source": source},
+        {"type": "document", "source": paper},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": source}]}},
+        {"type": "text", "text": "echo look"},
+    ]
+    play.ask("look", "look", messages=[{"role": "user", "content": content}], may_fail=True)
+    left = play.ask("look", "look", messages=[{"role": "user", "content": content}], may_fail=True)
+    sim.leave(left)
+    play.wanted = [w for w in play.wanted if w.client != left]
+    first = batch("echo one", "fail rate_limit API Error: Request rejected (429) · slow", "crash", "echo four")
+    play.question("GET", f"/v1/messages/batches/{first}")
+    play.question("GET", f"/v1/messages/batches/{first}/results")
+    batch("echo streamed", stream=True)
+    batch("tool nobody", tools=[TOOL])
+    second = batch(*["slow a\nb"] * 6)
+    play.ask("echo between")
+    play.question("POST", f"/v1/messages/batches/{second}/cancel")
+    play.settle()
+    play.wait(40.0)
+    play.question("POST", f"/v1/messages/batches/{first}/cancel")  # one of it would be tried until its day is over
+    play.wait(40.0)
+    for path in (
+        *("files?limit=1", "files?after_id=file_z", "files?before_id=file_0", "files?page=page_z", "files?ids[]=file_1"),
+        *("files/file_none", f"files/{picture.get('id', 'file_none')}", f"files/{note.get('id', 'file_none')}/content"),
+        *("messages/batches", f"messages/batches/{first}/results", f"messages/batches/{first}", "messages/batches?limit=x"),
+    ):
+        play.question("GET", f"/v1/{path}")
+    sim.disk.is_full = True
+    upload(b"x", "text/plain")
+    batch("echo none")
+    sim.disk.is_full = False
+    third = batch("echo late")
+    sim.disk.is_full = True
+    play.wait(20.0)
+    sim.disk.is_full = False
+    play.wait(40.0)
+    fourth = batch("slow a\nb", "slow c\nd", "slow e\nf")
+    taken = sim.disk.files.pop(f"batches/{fourth}.requests", b"")
+    play.wait(3.0)
+    sim.disk.files[f"batches/{fourth}.requests"] = taken
+    play.wait(33.0)
+    sim.disk.files.pop(f"files/{picture.get('id')}", None)
+    play.ask("echo lost", messages=[{"role": "user", "content": content}], may_fail=True, says="lost")
+    for name in (first, second, third, fourth):
+        play.question("DELETE", f"/v1/messages/batches/{name}")
+    play.question("DELETE", f"/v1/files/{picture.get('id', 'file_none')}")
+    play.question("POST", "/v1/messages/batches", b"{")
+    play.settle()
+    play.wait(610.0)
+
+
 def updates(play: Play) -> None:
     """Another binary, another configuration, under a call."""
     play.ask("slow a\nb\nc", "slow a\nb\nc", stream=True)
@@ -460,6 +541,7 @@ SCRIPTS: dict[str, tuple[Script, dict[str, Any]]] = {
     "reused": (reused, {"typing": True, "kept": 1, "idle": 1, "max": 2}),
     "rich": (rich, {"token": "token"}),
     "strays": (strays, {"idle": 1}),
+    "stored": (stored, {"stored_kept_s": 600.0, "typing": True, "kept": 1}),
     "updates": (updates, {}),
     "ending": (ending, {"max": 3}),
     "fallback": (fallback, {"fallback_url": "https://elsewhere.example", "fallback_models": "claude-*=other"}),

@@ -24,6 +24,7 @@ from relayd.core.relay import Relay
 from relayd.core.timers import Timer
 from relayd.http.keys import Keys, NamedKey, digest_of
 from relayd.http.messages import HttpRequest
+from tests.disk import Disk
 from tests.helpers import told_body
 from tests.siege import elsewhere, methods
 from tests.siege.actors import Process, Reply, asked_of
@@ -83,6 +84,7 @@ class Simulation:
         self.spawns_fail = 0  # so many of the next starts
         self.changes = 0  # so many of the next requests are sent otherwise than they were asked
         self.hook: methods.Hook | None = None
+        self.disk = Disk()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = 0
         self._internal: dict[int, Callable[[bytes], None]] = {}
@@ -208,6 +210,12 @@ class Simulation:
             case do.Forward():
                 for steps, fact in enumerate(elsewhere.facts(order)):
                     self.at((steps + 1) * STEP_S, partial(self.tell, fact))
+            case do.SendFile(client, status, headers, path):
+                self._answer(do.Respond(client, status, headers, self.disk.files.get(path, b"")))
+            case do.WriteFile() | do.AppendFile() | do.ReadFile() | do.EraseFile():
+                fact = self.disk.perform(order)
+                if fact is not None:
+                    self.at(STEP_S, lambda: self.tell(fact))
             case do.Finish():
                 self.is_finished = True
             case _:

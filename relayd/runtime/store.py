@@ -1,0 +1,164 @@
+"""Carries out the core's orders about stored files, and tells it what has become of them. Owned by `performer.py`.
+
+Nothing here holds the loop: what is large is written and read a piece at a time, a piece of one file in each turn. Lines that
+are appended are a result or two, and go at once. No sync is asked for: what the daemon has written outlives the daemon, and a
+machine that loses its power may lose the last results, whose requests are then run again. One exception costs one order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import assert_never
+
+from relayd.core import actions as do
+from relayd.core import events as ev
+from relayd.runtime.files import PiecewiseFile
+from relayd.runtime.loop import Loop
+from relayd.runtime.stored_file import StoredFile
+from relayd.runtime.system import FILE_FLAGS
+from relayd.runtime.timers import StoreTimer
+
+StoreOrder = do.WriteFile | do.AppendFile | do.ReadFile | do.EraseFile
+StoreFact = ev.Stored | ev.StoredRead | ev.StoreFailed
+READ_BYTES = 1024 * 1024
+
+
+class _Write:
+    """A file that is being written beside its place."""
+
+    def __init__(self, order: do.WriteFile, path: str) -> None:
+        self.ticket = order.ticket
+        self._path, self._new = path, f"{path}.new"
+        self._file = PiecewiseFile(self._new, order.data)
+
+    def __repr__(self) -> str:
+        return f"<_Write {self._file!r}>"
+
+    def go_on(self) -> StoreFact | None:
+        """The next piece; the fact, at the end. Raises OSError."""
+        if not self._file.write_on():
+            return None
+        os.replace(self._new, self._path)
+        return ev.Stored(self.ticket)
+
+    def close(self) -> None:
+        """It has ended; what is left beside the place goes."""
+        self._file.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._new)
+
+
+class _Read:
+    """A file that is being read."""
+
+    def __init__(self, order: do.ReadFile, path: str) -> None:
+        self.ticket = order.ticket
+        self._file = StoredFile(path, order.offset, order.size_bytes)
+        self._pieces: list[bytes] = []
+
+    def __repr__(self) -> str:
+        return f"<_Read {self._file!r}>"
+
+    def go_on(self) -> StoreFact | None:
+        """The next piece; the fact, at the end. Raises OSError and EOFError."""
+        data = self._file.read(READ_BYTES)
+        if data:
+            self._pieces.append(data)
+        if self._file.left:
+            return None
+        return ev.StoredRead(self.ticket, b"".join(self._pieces))
+
+    def close(self) -> None:
+        """It has ended."""
+        self._file.close()
+
+
+class Store:
+    """See the module's text. `root` is the state directory; `emit` takes facts for the core."""
+
+    def __init__(self, root: str, loop: Loop, emit: Callable[[StoreFact], None]) -> None:
+        self._root = root
+        self._loop = loop
+        self._emit = emit
+        self._jobs: deque[_Write | _Read] = deque()
+
+    def __repr__(self) -> str:
+        return f"<Store {len(self._jobs)}>"
+
+    def path(self, stored: str) -> str:
+        """Where a stored file is."""
+        return os.path.join(self._root, *stored.split("/"))
+
+    def perform(self, order: StoreOrder, now: float) -> None:
+        """Never raises: what fails is told to the core."""
+        try:
+            self._begin(order, now)
+        except Exception as error:
+            self._loop.report(order, error) if not isinstance(error, OSError) else None
+            if not isinstance(order, do.EraseFile):
+                self._emit(ev.StoreFailed(order.ticket, _reason(error)))
+
+    def _begin(self, order: StoreOrder, now: float) -> None:
+        path = self.path(order.path)
+        match order:
+            case do.WriteFile():
+                self._jobs.append(_Write(order, path))
+                self._work(now)
+            case do.ReadFile():
+                self._jobs.append(_Read(order, path))
+                self._work(now)
+            case do.AppendFile():
+                _append(path, order.data)
+                self._emit(ev.Stored(order.ticket))
+            case do.EraseFile():
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+            case _:
+                assert_never(order)
+
+    def _work(self, now: float) -> None:
+        """A piece of the newest job, which is short as a rule; the others take turns."""
+        self._step(self._jobs.pop(), now)
+
+    def timer(self, now: float) -> None:
+        """The next turn has come."""
+        if self._jobs:
+            self._step(self._jobs.popleft(), now)
+
+    def _step(self, job: _Write | _Read, now: float) -> None:
+        try:
+            fact = job.go_on()
+        except Exception as error:
+            fact = ev.StoreFailed(job.ticket, _reason(error))
+        if fact is None:
+            self._jobs.append(job)
+        else:
+            job.close()
+            self._emit(fact)
+        if self._jobs:
+            self._loop.set_timer(StoreTimer.WORK, now, forgiven=False)
+
+    def close(self) -> None:
+        """The daemon ends: what is not whole is none."""
+        while self._jobs:
+            self._jobs.pop().close()
+
+
+def _append(path: str, data: bytes) -> None:
+    """All of it, or nothing. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | FILE_FLAGS, 0o600)
+    with os.fdopen(fd, "ab", buffering=0) as file:
+        end, left = file.seek(0, os.SEEK_END), memoryview(data)
+        try:
+            while left:
+                left = left[file.write(left) or 0 :]
+        except OSError:
+            file.truncate(end)
+            raise
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
