@@ -112,7 +112,7 @@ class CallTable:
         call, record = self.by_number.get(number or 0), self._ended.get(number or 0)
         if call is not None:
             call.cost_usd += usd
-        if number is None or record is None:
+        if number is None or record is None or not usd:
             return []
         self._ended[number] = record.with_cost(usd)
         return call_log.corrected(self._journal, record, self._ended[number])
