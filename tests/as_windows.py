@@ -38,6 +38,7 @@ for name in (
     "tempfile",
     "uuid",
     "h11",
+    "ssl",
     "orjson",
     "wsproto",
 ):
