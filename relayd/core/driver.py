@@ -37,8 +37,9 @@ class Driver:
     def drive(self, session: Session, event: ev.SessionEvent, now: float) -> list[Action]:
         """Apply an event to a session; the orders for the runtime. Never raises."""
         call = self._calls.by_number.get(_call_of(session, event))
-        before = (session.state, session.call, session.is_settled)
+        before: object = None
         try:
+            before = (session.state, session.call, session.is_settled)
             orders = table.drive(session, event, now)
         except Exception as error:
             orders = self._fail(session, error, now)
@@ -47,14 +48,15 @@ class Driver:
             orders += self._deliver(call, parts, now)
         try:
             orders += self._keep_books(session, parts, now)
+            if call is not None and call.is_background and call.stage is Stage.DONE and session.state is State.PARKED:
+                orders += self.drive(session, ev.Retired("nobody brings the results of a batch's tools"), now)
+            self.has_changes = self.has_changes or before != (session.state, session.call, session.is_settled)
         except Exception as error:  # costs the pool what it would have learned, not the place, nor what the event has led to
             if session.state is State.DEAD:
                 self._pool.sessions.pop(session.slot, None)
                 self._pool.by_secret.pop(session.spec.secret, None)
             orders.append(do.Log("error", f"the pool met a bug: {describe(error)}"))
-        if call is not None and call.is_background and call.stage is Stage.DONE and session.state is State.PARKED:
-            orders += self.drive(session, ev.Retired("nobody brings the results of a batch's tools"), now)
-        self.has_changes = self.has_changes or before != (session.state, session.call, session.is_settled)
+            self.has_changes = True
         return orders
 
     def _deliver(self, call: Call, parts: list[Part], now: float) -> list[Action]:
