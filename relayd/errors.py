@@ -78,6 +78,11 @@ def internal(message: str) -> ApiError:
     return ApiError(500, message)
 
 
+def final(status: int, message: str, retry_after_s: int | None = None) -> ApiError:
+    """An error that asking again in a moment does not mend, and of whose kind SDKs would do that."""
+    return ApiError(status, message, retry_after_s, headers={"x-should-retry": "false"})
+
+
 class StartError(Exception):
     """A command, or the daemon, cannot do what it is for; the message says why and what to do."""
 

@@ -5,6 +5,7 @@ JSON gives every type in every place, and integers of any width: a check takes a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from relayd import codec
@@ -12,6 +13,7 @@ from relayd.errors import invalid
 
 MISSING = object()
 INTEGER_MAX = 2**63 - 1  # JSON can be written with no wider ones
+PAGE_LIMIT, PAGE_LIMIT_MAX = 20, 1000  # entries of a list
 ITEMS_MAX = 100_000  # of one list: the API's own limit for messages, and what can be looked through without a pause
 
 
@@ -46,6 +48,14 @@ def integer(value: Any, path: str, minimum: int, maximum: int = INTEGER_MAX) -> 
     if value > maximum:
         raise invalid(f"{path}: Input should be less than or equal to {maximum}")
     return value
+
+
+def page_limit(query: Mapping[str, list[str]]) -> int:
+    """How many entries a page of a list has, from the fields of a query string; or 400."""
+    text = query.get("limit", [str(PAGE_LIMIT)])[-1]
+    if not text.isdecimal() or len(text) > 6:
+        raise invalid("limit: Input should be a valid integer")
+    return integer(int(text), "limit", 1, PAGE_LIMIT_MAX)
 
 
 def boolean(value: Any, path: str) -> bool:

@@ -129,7 +129,6 @@ NAME_MAX = 256  # letters of a name that are looked at
 ACTIVE, DEPRECATED = "active", "deprecated"
 LIFECYCLES = (ACTIVE, DEPRECATED, "retired")
 LISTED = tuple(model for model in MODELS if model.is_listed)
-DEFAULT_LIMIT, MAX_LIMIT = 20, 1000
 
 
 def known(name: str) -> Model | None:
@@ -176,7 +175,7 @@ def model(name: str) -> dict[str, Any]:
 def page(query: str) -> dict[str, Any]:
     """One page for a query string: `limit`, `after_id`, `before_id`, `lifecycle[]`. Raises ApiError 400."""
     given = parse_qs(query, keep_blank_values=True)
-    limit = _limit(given.get("limit", [str(DEFAULT_LIMIT)])[-1])
+    limit = checks.page_limit(given)
     stages = given.get("lifecycle[]") or given.get("lifecycle") or [ACTIVE, DEPRECATED]
     for number, stage in enumerate(stages):
         checks.one_of(stage, LIFECYCLES, f"lifecycle.{number}")
@@ -194,15 +193,6 @@ def page(query: str) -> dict[str, Any]:
         "last_id": shown[-1].id if shown else None,
         "object": "list",
     }
-
-
-def _limit(text: str) -> int:
-    if not text.isdecimal() or len(text) > 6:
-        raise invalid("limit: Input should be a valid integer")
-    limit = checks.integer(int(text), "limit", minimum=1)
-    if limit > MAX_LIMIT:
-        raise invalid(f"limit: Input should be less than or equal to {MAX_LIMIT}")
-    return limit
 
 
 def _cursor(name: str) -> int:

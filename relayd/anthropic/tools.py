@@ -62,9 +62,13 @@ def offered(value: Any) -> Offered:
     """The tools of a request. Raises ApiError 400."""
     if value is None:
         return Offered()
-    items = [checks.mapping(item, f"tools.{n}") for n, item in enumerate(checks.listing(value, "tools"))]
-    server = tuple(_server_tool(item, f"tools.{n}") for n, item in enumerate(items) if _is_server_tool(item, f"tools.{n}"))
-    own = [(n, item) for n, item in enumerate(items) if not _is_server_tool(item, f"tools.{n}")]
+    server, own = [], []
+    for n, item in enumerate(checks.listing(value, "tools")):
+        tool, path = checks.mapping(item, f"tools.{n}"), f"tools.{n}"
+        if _is_server_tool(tool, path):
+            server.append(_server_tool(tool, path))
+        else:
+            own.append((n, tool))
     _refuse_typed(own)
     found = tuple(_tool(item, f"tools.{n}.custom") for n, item in own)
     names = [*(tool.name for tool in found), *(tool["name"] for tool in server)]
@@ -75,7 +79,7 @@ def offered(value: Any) -> Offered:
     ignored = dict.fromkeys(
         f"tools.{field}" for _, item in own for field, given in item.items() if field not in HONOURED and given
     )
-    return Offered(found, server, tuple(ignored))
+    return Offered(found, tuple(server), tuple(ignored))
 
 
 def _is_server_tool(item: dict[str, Any], path: str) -> bool:

@@ -12,7 +12,7 @@ from enum import Enum
 
 from relayd.claude import failures
 from relayd.claude.capabilities import SINCE, TYPING, is_older
-from relayd.errors import ApiError
+from relayd.errors import ApiError, final
 from relayd.terminal.screen import Frame
 
 KEY_DOWN = b"\x1b[B"
@@ -25,7 +25,6 @@ YES_CHOSEN = re.compile(r"❯ (?:1\. )?Yes, I trust")  # numbered, and chosen by
 HEADING = re.compile(r"Claude Code v(\d+\.\d+\.\d+)")
 TEXT_LIMIT_CHARS = 600
 PROMPT_COLUMN = 2  # behind the prompt's own mark and a blank
-NO_RETRY = {"x-should-retry": "false"}
 
 
 class View(Enum):
@@ -95,9 +94,9 @@ def to_api_error(verdict: Verdict) -> ApiError:
         return failures.login_needed()
     if verdict.view is View.ONBOARDING:
         message = "Claude Code has not been set up: it shows its first-start screen. Run `claude` once in a terminal."
-        return ApiError(500, f"{message} The screen says: {verdict.text}", headers=NO_RETRY)
+        return final(500, f"{message} The screen says: {verdict.text}")
     message = "Claude Code shows a dialog that only you can answer. Run `claude` once in a terminal."
-    return ApiError(500, f"{message} The screen says: {verdict.text}", headers=NO_RETRY)
+    return final(500, f"{message} The screen says: {verdict.text}")
 
 
 def shorten(text: str) -> str:

@@ -14,6 +14,7 @@ from relayd.commands.context import Context, paint, table
 from relayd.daemon.state import RECORDS_NAME
 from relayd.errors import EXIT_OK
 from relayd.printable import printable
+from relayd.runtime.records import LINES_PER_CALL
 
 WATCH_S = 1.0
 WINDOW_NAMES = {"five_hour": "five-hour window", "seven_day": "week"}
@@ -109,7 +110,6 @@ def calls(context: Context) -> int:
     return EXIT_OK
 
 
-LINES_PER_CALL = 2  # in the file, at most, but for a call that was asked again
 CALL_HEAD = ("TIME", "STATUS", "KEY", "ROUTE", "MODEL", "ROAD", "QUEUE", "FIRST", "TOTAL", "IN", "OUT", "USD", "END")
 
 

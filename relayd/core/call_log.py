@@ -36,11 +36,6 @@ def record_of(call: Call, unix: float, now: float) -> CallRecord:
     )
 
 
-def ended(journal: Journal, record: CallRecord) -> list[Action]:
-    """A call has ended."""
-    return _write(journal, record)
-
-
 def corrected(journal: Journal, record: CallRecord, better: CallRecord) -> list[Action]:
     """More is known of a call that has ended. Its record is written again: of two with one id the later counts."""
     journal.corrected(record, better)
@@ -49,10 +44,11 @@ def corrected(journal: Journal, record: CallRecord, better: CallRecord) -> list[
 
 def refused(journal: Journal, request_id: str, route: str, error: ApiError, unix: float, key: str = "") -> list[Action]:
     """A request was turned away before it became a call."""
-    return _write(journal, CallRecord(unix, request_id, route, status=error.status, error=error.kind, key=key))
+    return ended(journal, CallRecord(unix, request_id, route, status=error.status, error=error.kind, key=key))
 
 
-def _write(journal: Journal, record: CallRecord) -> list[Action]:
+def ended(journal: Journal, record: CallRecord) -> list[Action]:
+    """A call has ended, or none came of it."""
     journal.ended(record)
     fields = {k: v for k, v in record.as_json().items() if v not in ("", 0, 0.0, {}) and k != "at"}
     return [do.Record(codec.dump(record.as_json()) + b"\n"), do.Log("info", "call", fields)]

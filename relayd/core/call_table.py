@@ -102,6 +102,11 @@ class CallTable:
             self._ended.popitem(last=False)
         return call_log.ended(self._journal, record)
 
+    def answered(self, call: Call, now: float) -> list[Action]:
+        """The call is done: it has its answer, or an error."""
+        self.served += 1
+        return self.remove(call, now)
+
     def refused(self, request_id: str, route: str, error: ApiError, now: float, key: str = "") -> list[Action]:
         """A request was turned away before it became a call: write that down."""
         return call_log.refused(self._journal, request_id, route, error, self._host.unix_time(now), key)

@@ -65,8 +65,7 @@ class Driver:
             for part in parts:
                 orders += self._delivery.deliver(call, part, now)
             if call.stage is Stage.DONE:
-                self._calls.served += 1
-                orders += self._calls.remove(call, now)
+                orders += self._calls.answered(call, now)
         except Exception as error:
             orders += self.fail_call(call, error, now)
         return orders

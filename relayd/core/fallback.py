@@ -88,10 +88,7 @@ class Fallback:
         return self._settle(call, self._give_up(call, call.forwarded, "it took too long (turn_limit_s)", now), now)
 
     def _settle(self, call: Call, orders: list[Action], now: float) -> list[Action]:
-        if call.stage is Stage.DONE:
-            self._calls.served += 1
-            return orders + self._calls.remove(call, now)
-        return orders
+        return orders + (self._calls.answered(call, now) if call.stage is Stage.DONE else [])
 
     def _take(self, call: Call, forwarded: Forwarded, fact: UpstreamFact, now: float) -> list[Action]:
         match fact:

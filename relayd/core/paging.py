@@ -15,7 +15,6 @@ from urllib.parse import parse_qs
 from relayd.anthropic import checks
 from relayd.errors import invalid
 
-DEFAULT_LIMIT, MAX_LIMIT = 20, 1000
 LETTERS = string.digits + string.ascii_lowercase
 TIME_LETTERS, CHANCE_LETTERS = 9, 14
 TOKEN = "page_"
@@ -52,7 +51,7 @@ def query_of(text: str) -> Query:
 
 def by_ids(items: Sequence[L], query: Query) -> tuple[list[L], bool]:
     """One page of a list, the newest first, by `after_id`, `before_id` and `limit`; are there more? Raises ApiError 400."""
-    limit, given = _limit(query), list(items)
+    limit, given = checks.page_limit(query), list(items)
     if "after_id" in query:
         given = [item for item in given if item.id < query["after_id"][-1]]
     elif "before_id" in query:
@@ -63,7 +62,7 @@ def by_ids(items: Sequence[L], query: Query) -> tuple[list[L], bool]:
 
 def by_token(items: Sequence[L], query: Query) -> tuple[list[L], str | None]:
     """The same by `page` and `limit`, and the token of the next page. Raises ApiError 400."""
-    limit, given = _limit(query), list(items)
+    limit, given = checks.page_limit(query), list(items)
     if "page" in query:
         token = query["page"][-1]
         if not token.startswith(TOKEN):
@@ -77,10 +76,3 @@ def ends(shown: Sequence[L], has_more: bool) -> dict[str, Any]:
     """What stands beside the `data` of a page by ids."""
     first, last = (shown[0].id, shown[-1].id) if shown else (None, None)
     return {"has_more": has_more, "first_id": first, "last_id": last}
-
-
-def _limit(query: Query) -> int:
-    text = query.get("limit", [str(DEFAULT_LIMIT)])[-1]
-    if not text.isdecimal() or len(text) > 6:
-        raise invalid("limit: Input should be a valid integer")
-    return checks.integer(int(text), "limit", 1, MAX_LIMIT)

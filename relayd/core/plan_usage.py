@@ -15,14 +15,13 @@ from relayd.claude.plan import FIVE_HOURS, WEEK, Window
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core.actions import Action
-from relayd.errors import ApiError
+from relayd.errors import ApiError, final
 
 KINDS_MAX = 8
 DAY_S = 86_400.0
 SAMPLE_S = 600.0  # of the line over the last day
 SAMPLES_MAX = int(DAY_S / SAMPLE_S)
 WORDS = {FIVE_HOURS: "five-hour window", WEEK: "weekly window"}
-NO_RETRY = {"x-should-retry": "false"}  # SDKs would ask again in a moment, where hours must pass
 
 
 @dataclass
@@ -127,7 +126,7 @@ def _refusal(window: Window, unix: float, rule: str) -> ApiError:
     used = f"{window.used_percent:g} % of the plan's {_words(window.kind)} is used"
     text = f"{used}, and {rule}; it resets in {_left(window, unix)}"
     wait_s = max(1, round(window.resets_at - unix))
-    return ApiError(429, text, retry_after_s=wait_s, headers=dict(NO_RETRY))
+    return final(429, text, wait_s)
 
 
 def _words(kind: str) -> str:

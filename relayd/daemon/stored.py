@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import BinaryIO
 
 from relayd.claude.launch import LaunchKey
 from relayd.core.batches import lines
@@ -64,10 +65,9 @@ def _names(directory: str) -> list[str]:
 
 def _file(directory: str, name: str) -> tuple[str, bytes, int] | None:
     try:
-        fd = os.open(os.path.join(directory, name), os.O_RDONLY | FILE_FLAGS)
-        with open(fd, "rb") as file:
+        with _opened(os.path.join(directory, name)) as file:
             line = file.readline(HEAD_MAX_BYTES)
-            return name, line, os.fstat(fd).st_size - len(line)
+            return name, line, os.fstat(file.fileno()).st_size - len(line)
     except OSError:
         return None
 
@@ -83,7 +83,7 @@ def _batch(path: str, stem: str) -> BatchFiles:
 def _requests(path: str) -> tuple[bytes, tuple[lines.Begun, ...]]:
     """The first line, and how the others begin. A batch may be large, and there may be many."""
     try:
-        with open(os.open(path, os.O_RDONLY | FILE_FLAGS), "rb") as file:
+        with _opened(path) as file:
             head = file.readline(HEAD_MAX_BYTES)
             return head, tuple((line[: lines.HEAD_BYTES], len(line)) for line in file if line.endswith(b"\n"))
     except OSError:
@@ -92,7 +92,7 @@ def _requests(path: str) -> tuple[bytes, tuple[lines.Begun, ...]]:
 
 def _whole(path: str) -> bytes | None:
     try:
-        with open(os.open(path, os.O_RDONLY | FILE_FLAGS), "rb") as file:
+        with _opened(path) as file:
             return file.read()
     except OSError:
         return None
@@ -113,6 +113,11 @@ def _results(path: str, is_open: bool) -> tuple[tuple[bytes, ...], int]:
         return tuple(begun), end
     except OSError:
         return (), 0
+
+
+def _opened(path: str) -> BinaryIO:
+    """A file to be read. Raises OSError, also for a link."""
+    return open(os.open(path, os.O_RDONLY | FILE_FLAGS), "rb")
 
 
 def _remove(path: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 from collections.abc import Sequence
@@ -28,6 +29,17 @@ def write_whole(path: str, data: bytes) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(new)
+        raise
+
+
+def append_whole(file: io.FileIO, data: bytes) -> None:
+    """Write all of it at the end of an open file, or nothing. Raises OSError."""
+    end, left = file.seek(0, os.SEEK_END), memoryview(data)
+    try:
+        while left:
+            left = left[file.write(left) or 0 :]
+    except OSError:
+        file.truncate(end)
         raise
 
 

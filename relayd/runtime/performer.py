@@ -21,7 +21,7 @@ from relayd.runtime.clients import ClientOrder, Clients
 from relayd.runtime.files import write_private
 from relayd.runtime.loop import Loop
 from relayd.runtime.prompt_history import PromptHistories, PromptHistory
-from relayd.runtime.records import Records
+from relayd.runtime.records import LINES_PER_CALL, Records
 from relayd.runtime.slots import SlotOrder, Slots
 from relayd.runtime.store import Store, StoreFact, StoreOrder
 from relayd.runtime.timers import Chore
@@ -48,9 +48,6 @@ class Files:
     state: str
     prompt_history: PromptHistory | PromptHistories
     fallback: Target | None = None
-
-
-LINES_PER_CALL = 2  # a call's record is written again when its cost is told
 
 
 class Performer:

@@ -6,14 +6,14 @@ and is forgotten: calls matter more than their records. Lines are whole, and bou
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 from typing import BinaryIO
 
-from relayd.runtime.files import write_whole
+from relayd.runtime.files import append_whole, write_whole
 from relayd.runtime.system import FILE_FLAGS
 
+LINES_PER_CALL = 2  # its record is written again when its cost is told; rarely more, if it was asked again
 LINE_MAX_BYTES = 4 * 1024  # a record has 14 facts; the names in it are bounded where they come in
 
 
@@ -54,13 +54,7 @@ class Records:
         with os.fdopen(fd, "ab", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             torn = end > 0 and _last_byte(fd, end) != b"\n"  # by a crash
-            data = b"\n" + line if torn else line
-            try:
-                if file.write(data) != len(data):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError:
-                file.truncate(end)
-                raise
+            append_whole(file, b"\n" + line if torn else line)
 
     def _count(self) -> int:
         try:

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.runtime.files import PiecewiseFile
+from relayd.runtime.files import PiecewiseFile, append_whole
 from relayd.runtime.loop import Loop
 from relayd.runtime.stored_file import StoredFile
 from relayd.runtime.system import FILE_FLAGS
@@ -24,6 +24,7 @@ from relayd.runtime.timers import StoreTimer
 StoreOrder = do.WriteFile | do.AppendFile | do.ReadFile | do.EraseFile
 StoreFact = ev.Stored | ev.StoredRead | ev.StoreFailed
 READ_BYTES = 1024 * 1024
+APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | FILE_FLAGS
 
 
 class _Write:
@@ -111,7 +112,8 @@ class Store:
                 self._jobs.append(_Read(order, path))
                 self._work(now)
             case do.AppendFile():
-                _append(path, order.data)
+                with os.fdopen(os.open(path, APPENDING, 0o600), "ab", buffering=0) as file:
+                    append_whole(file, order.data)
                 self._emit(ev.Stored(order.ticket))
             case do.EraseFile():
                 with contextlib.suppress(FileNotFoundError):
@@ -145,19 +147,6 @@ class Store:
         """The daemon ends: what is not whole is none."""
         while self._jobs:
             self._jobs.pop().close()
-
-
-def _append(path: str, data: bytes) -> None:
-    """All of it, or nothing. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | FILE_FLAGS, 0o600)
-    with os.fdopen(fd, "ab", buffering=0) as file:
-        end, left = file.seek(0, os.SEEK_END), memoryview(data)
-        try:
-            while left:
-                left = left[file.write(left) or 0 :]
-        except OSError:
-            file.truncate(end)
-            raise
 
 
 def _reason(error: Exception) -> str:

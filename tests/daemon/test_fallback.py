@@ -222,7 +222,7 @@ BROKEN_STREAMS: dict[str, Any] = {
     "silent": lambda sock: (sock.sendall(stream_answer(events()[:4])[:-5]), hang(sock)),
     "a reset": lambda sock: (
         sock.sendall(stream_answer(events()[:4])[:-5]),
-        time.sleep(0.1),
+        time.sleep(0.1),  # so that what was sent is read before the reset throws it away
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"),
     ),
 }
@@ -356,7 +356,7 @@ def test_a_huge_answer_is_read_as_fast_as_its_client_takes_it(daemon: Make) -> N
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
             sock.sendall(request_bytes(harness.url, ask(LIMITED, stream=True)))
             until(lambda: sent[0] > 3)
-            time.sleep(0.5)
+            time.sleep(0.5)  # in which it could have sent all, if somebody read on
             assert sent[0] < total / 2
             status, _, body = read_answer(sock)
         assert status == 200

@@ -134,7 +134,7 @@ def test_long_results_come_at_the_pace_of_their_client(daemon: Make) -> None:
         with connect(harness.url) as sock:
             host = harness.url.removeprefix("http://")
             sock.sendall(f"GET /v1/messages/batches/{batch.id}/results HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
-            time.sleep(0.3)
+            time.sleep(0.3)  # in which nobody reads: the daemon must wait with the file
             status, headers, body = read_answer(sock)
         assert (status, headers["content-type"], len(body)) == (200, "application/x-jsonl", path.stat().st_size)
         assert body == path.read_bytes()

@@ -16,7 +16,6 @@ import json
 import pathlib
 import random
 import re
-import socket
 import sys
 import tempfile
 import threading
@@ -25,13 +24,11 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 from relayd.doctor import client
 from relayd.doctor.harness import Harness
+from tests.lab.soak import MODEL, TOOL, leave
 
-MODEL = "claude-sonnet-4-6"
-TOOL = {"name": "get", "description": "Gets", "input_schema": {"type": "object"}}
 SYSTEMS = ("Be brief.", "Be long.", "")
 THINK = {"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}}
 SECRET = re.compile(r"secret-(\d+)-")
@@ -120,12 +117,7 @@ class Isolation:
 
     def left(self, number: int, chance: random.Random) -> None:
         """A client that does not wait for its answer."""
-        address = urlsplit(self._harness.url)
-        data = json.dumps(ask(f"[[long 500]][[slow 0.02]] secret-{number}-x", chance, stream=True)).encode()
-        head = f"POST /v1/messages HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-type: application/json\r\n"
-        with socket.create_connection((address.hostname, address.port)) as sock:
-            sock.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
-            time.sleep(chance.random())
+        leave(self._harness.url, ask(f"[[long 500]][[slow 0.02]] secret-{number}-x", chance, stream=True), chance)
 
     def failed(self, number: int, chance: random.Random) -> None:
         """An error of the API, which names the secret."""

@@ -9,18 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import socket
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from typing import Any
-from urllib.parse import urlsplit
 
 from relayd.doctor import client
 from relayd.doctor.conversations import image
 from relayd.doctor.harness import Harness
+from tests.helpers import connect, request_bytes
 from tests.lab.fault_world import verdict
 from tests.lab.load import fds, resident_mb
 
@@ -34,6 +33,13 @@ FDS_SLACK = 12
 def ask(text: str, **fields: Any) -> dict[str, Any]:
     """A request."""
     return {"model": MODEL, "max_tokens": 1024, "messages": [{"role": "user", "content": text}], **fields}
+
+
+def leave(url: str, body: dict[str, Any], chance: random.Random) -> None:
+    """Ask, and go away within a second."""
+    with connect(url) as sock:
+        sock.sendall(request_bytes(url, body))
+        time.sleep(chance.random())
 
 
 class Soak:
@@ -99,12 +105,7 @@ class Soak:
 
     def leaves(self, chance: random.Random) -> None:
         """A client that does not wait for its answer."""
-        address = urlsplit(self.harness.url)
-        data = json.dumps(ask("[[long 2000]][[slow 0.05]]", stream=True)).encode()
-        head = f"POST /v1/messages HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-type: application/json\r\n"
-        with socket.create_connection((address.hostname, address.port)) as sock:
-            sock.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
-            time.sleep(chance.random())
+        leave(self.harness.url, ask("[[long 2000]][[slow 0.05]]", stream=True), chance)
 
     def fails(self, chance: random.Random) -> None:
         """An error of the API."""

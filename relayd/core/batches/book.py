@@ -14,12 +14,11 @@ from relayd.core import actions as do
 from relayd.core.actions import Action
 from relayd.core.batches.record import CANCELED, EXPIRED, Batch
 from relayd.core.storage import BatchRequest, BatchResults, BatchState, requests_path, results_path, state_path
-from relayd.errors import ApiError, invalid
+from relayd.errors import ApiError, final, invalid
 
 ID_SHOWN_CHARS = 80
 WAITING_MAX = 200_000  # requests that wait, of all batches together: what is known of each takes about 200 bytes
 RETRY_S = 10.0  # after the disk has taken something not
-FINAL = {"x-should-retry": "false"}
 
 
 class BatchBook:
@@ -75,12 +74,12 @@ class BatchBook:
         limits = self._config
         if self._size_bytes + batch.size_bytes > limits.stored_max_bytes:
             text = f"batches take up to {limits.stored_max_bytes} bytes in all (stored_max_bytes): delete some"
-            raise ApiError(413, text, headers=dict(FINAL))
+            raise final(413, text)
         if len(self._batches) + len(self._coming) >= limits.batches_max:
-            raise ApiError(429, f"there are {limits.batches_max} batches: delete some", headers=dict(FINAL))
+            raise final(429, f"there are {limits.batches_max} batches: delete some")
         waiting = sum(len(b.waiting) for b in (*self._open.values(), *self._coming.values()))
         if waiting + batch.total > WAITING_MAX:
-            raise ApiError(429, f"more than {WAITING_MAX} requests would wait", headers=dict(FINAL))
+            raise final(429, f"more than {WAITING_MAX} requests would wait")
         self._coming[batch.id] = batch
 
     def came(self, name: str) -> Batch:

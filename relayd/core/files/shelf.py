@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from relayd.config import Config
 from relayd.core.files.record import StoredFile
-from relayd.errors import ApiError
+from relayd.errors import ApiError, final
 
 ID_SHOWN_CHARS = 80
 
@@ -43,9 +43,9 @@ class Shelf:
         limits = self._config
         if self._size_bytes + file.size_bytes > limits.stored_max_bytes:
             text = f"files take up to {limits.stored_max_bytes} bytes in all (stored_max_bytes): delete some"
-            raise ApiError(413, text, headers={"x-should-retry": "false"})
+            raise final(413, text)
         if len(self._files) + len(self._coming) >= limits.files_max:
-            raise ApiError(429, f"there are {limits.files_max} files: delete some", headers={"x-should-retry": "false"})
+            raise final(429, f"there are {limits.files_max} files: delete some")
         self._coming[file.id] = file
         self._size_bytes += file.size_bytes
 

@@ -150,7 +150,8 @@ class SentText:
 
     def up_to(self, text: str) -> list[Part]:
         """Send what is missing of a text that begins with what was sent."""
-        piece, self.text = text[len(self.text) :], max(self.text, text, key=len)
+        piece = text[len(self.text) :]
+        self.text += piece
         return [TextShown(piece)] if piece else []
 
     def note(self, parts: list[LivePart]) -> list[Part]:

@@ -92,7 +92,7 @@ class LivePieces:
         self._waiting: list[BlockPiece] = []
         self._block = -1  # the API's index of the block at hand
         self._kind: type[BlockPiece] | None = None  # what that block is, as long as it is not whole
-        self._in_transcript = 0  # blocks that the transcript has
+        self.in_transcript = 0  # blocks that the transcript has
         self._thought = ""  # of the open thinking block
         self._thoughts: dict[int, list[str]] = {}  # of each thinking block, by its index
         self._stop: StopPiece | None = None  # the last piece, which may come before others
@@ -103,11 +103,6 @@ class LivePieces:
 
     def __repr__(self) -> str:
         return f"<LivePieces step={self.step} open={self.is_open} next={self._next} waiting={len(self._waiting)}>"
-
-    @property
-    def in_transcript(self) -> int:
-        """So many blocks does the transcript have."""
-        return self._in_transcript
 
     @property
     def is_used(self) -> bool:
@@ -143,8 +138,9 @@ class LivePieces:
 
     @property
     def end_of_text(self) -> StopPiece | None:
-        """The last piece of an answer that is one text, all of whose pieces have come."""
-        return self._stop if self.is_open and self._is_whole and self._is_plain and not self._waiting else None
+        """The last piece, with its counts, of an answer that is one text and has ended of itself, if all its pieces have come."""
+        has_all = self.is_open and self._is_whole and self._is_plain and not self._waiting
+        return self._stop if has_all and self._stop and self._stop.reason == "end_turn" and self._stop.usage else None
 
     @property
     def _is_whole(self) -> bool:
@@ -222,7 +218,7 @@ class LivePieces:
 
     def exact(self, block: Block) -> list[LivePart] | None:
         """The transcript has the next block: its rest; None if nothing of it was given out. Raises Differs."""
-        self._in_transcript += 1
+        self.in_transcript += 1
         if block["type"] == "thinking" and self._kind is ThinkingPiece:
             return self._sign(block)
         if block["type"] == "tool_use" and block["id"] in self._inputs:
@@ -231,13 +227,13 @@ class LivePieces:
 
     def _must_wait(self, piece: BlockPiece) -> bool:
         """True if a block before the piece's own is not whole, as far as it is known."""
-        if piece.block <= self._block or piece.block <= self._in_transcript:
+        if piece.block <= self._block or piece.block <= self.in_transcript:
             return False
         return self._kind is ThinkingPiece or piece.block > self._block + 1
 
     def _fits(self, piece: BlockPiece, sent_chars: int) -> bool:
         """False for a piece that cannot come here, or for thinking that text of a later block has overtaken."""
-        if piece.block < self._in_transcript:
+        if piece.block < self.in_transcript:
             return True  # the transcript was faster
         if piece.block == self._block:
             return self._continues(piece)
@@ -249,7 +245,7 @@ class LivePieces:
         return not isinstance(piece, CallPiece) and self._kind is kind
 
     def _give(self, piece: BlockPiece) -> list[LivePart]:
-        if piece.block < self._in_transcript and not isinstance(piece, TextPiece):
+        if piece.block < self.in_transcript and not isinstance(piece, TextPiece):
             return []  # the transcript was faster
         parts: list[LivePart] = []
         if piece.block > self._block:

@@ -46,6 +46,7 @@ class Session:
         self.day = ""  # the local date that Claude Code was told
         # The turn
         self.turn: Turn | None = None
+        self.calls_served: tuple[int | None, int | None] = (None, None)  # those of the turn before and of this one
         self.witness: Witness | None = None  # of the turn
         self.held: list[Part] = []  # parts of the answer, until it is known what the model was asked
         self.reader = spec.reader()
@@ -57,7 +58,6 @@ class Session:
         self.types_exactly: bool | None = None  # what the heading on its screen says of its version
         self.typed: Typed | None = None  # what became of typing last, until the pool has heard of it
         # What follows from the event at hand
-        self.calls_served: tuple[int | None, int | None] = (None, None)  # those of the turn before and of this one
         self.parts: list[Part] = []
         self.follow_ups: list[ev.SessionEvent] = []
         self.orders: list[Action] = []  # noted as they are made, so that a bug in an effect loses none of those before

@@ -306,8 +306,7 @@ class Turn:
             return []
         if self._written.stop_reason:
             return self._finish_as_written()
-        refused = self._failure.refused(self._done, self._key)
-        if refused is not None:
+        if (refused := self._failure.refused(self._done, self._key)) is not None:
             return self._finish(refused)
         if self._failure.is_told:
             return self._fail(self._failure.error(self._key.model))
@@ -378,8 +377,9 @@ class Turn:
         text, end = self._shown.text if self._shown.is_complete and says_all else "", self._live.end_of_text
         if text and self._stopped and self._done and trimmed(text) == trimmed(self._stopped.text):
             return self._finish(self._shown.answer(self._done.model, self._done.usage))
-        is_told = end and end.reason == "end_turn" and end.usage and text == self._sent.text and self.lives_on
-        return self._finish(self._shown.answer(end.model, end.usage)) if trimmed(text) and end and is_told else []
+        if trimmed(text) and end and text == self._sent.text and self.lives_on:
+            return self._finish(self._shown.answer(end.model, end.usage))
+        return []
 
     def _finish_as_written(self) -> list[Part]:
         return self._finish(self._written.answer(self._key, self._done, self._live.raw.proven))
