@@ -104,5 +104,11 @@ def argv(directory: str) -> tuple[str, ...]:
 
 
 def environment(pieces_url: str, plan_url: str = "") -> dict[str, str]:
-    """Where it posts to. Claude Code need not watch the directory for changes, nor write its declarations of types there."""
-    return {ADDRESS: pieces_url, PLAN_ADDRESS: plan_url, "CLAUDE_CODE_PLUGIN_DIR_WATCH": "0"}
+    """Where it posts to; and how it runs.
+
+    Claude Code need not watch the directory for changes, nor write its declarations of types there. In a thread of its own
+    the mod would take a JavaScript engine more, whose start delays the first request of a process by 0.05 to 0.1 s; pieces
+    come no sooner by it.
+    """
+    how = {"CLAUDE_CODE_PLUGIN_DIR_WATCH": "0", "CLAUDE_CODE_HOOKS_SAME_THREAD": "1"}
+    return {ADDRESS: pieces_url, PLAN_ADDRESS: plan_url, **how}

@@ -6,6 +6,7 @@ process waits for its conversation it makes a *kind* of process. Owned by `core/
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import astuple
 
@@ -33,16 +34,27 @@ class RecentKinds:
         self._default = default
         self._at_first = keys or [default]
         self._used: OrderedDict[Kind, float] = OrderedDict()  # the one used longest ago first
+        self._streamed: dict[Kind, float] = {}  # when a stream was last asked of it; of those used
 
     def __repr__(self) -> str:
         return f"<RecentKinds {len(self._used)}>"
 
-    def use(self, kind: Kind, now: float) -> None:
-        """A call needs a process of this kind."""
+    def use(self, kind: Kind, streams: bool, now: float) -> None:
+        """A call needs a process of this kind; `streams`: its answer is wanted piece by piece."""
         self._used[kind] = now
         self._used.move_to_end(kind)
+        if streams:
+            self._streamed[kind] = now
         if len(self._used) > KINDS_MAX:
-            self._used.popitem(last=False)
+            self._drop()
+
+    def _drop(self) -> None:
+        kind, _ = self._used.popitem(last=False)
+        self._streamed.pop(kind, None)
+
+    def streams(self, kind: Kind, now: float, memory_s: float) -> bool:
+        """True if a process of this kind shall stream piece by piece: a call has wanted that lately, or the kind is not known."""
+        return kind not in self._used or now - self._streamed.get(kind, -math.inf) <= memory_s
 
     def latest(self, now: float, memory_s: float) -> list[Kind]:
         """The kinds to keep warm, the latest first; before the first call those of the last run.
@@ -50,7 +62,7 @@ class RecentKinds:
         `memory_s` is how long a kind is remembered, but for the last one.
         """
         while len(self._used) > 1 and now - next(iter(self._used.values())) > memory_s:
-            self._used.popitem(last=False)
+            self._drop()
         if not self._used:
             return [(key, mode) for key in self._at_first for mode in (Mode.PROMPT, Mode.GATE)]
         return list(reversed(self._used))
@@ -59,6 +71,7 @@ class RecentKinds:
         """Processes of this key do not start: keep it warm no more."""
         for kind in [kind for kind in self._used if kind[0] == key]:
             del self._used[kind]
+            self._streamed.pop(kind, None)
         self._at_first = [known for known in self._at_first if known != key] or [self._default]
 
 

@@ -100,9 +100,9 @@ class Pool:
 
     # Finding a process
 
-    def use(self, kind: Kind, now: float) -> None:
+    def use(self, kind: Kind, streams: bool, now: float) -> None:
         """A call needs a process of this kind: more of it are kept warm, but not before the call is on its way."""
-        self._recent.use(kind, now)
+        self._recent.use(kind, streams, now)
         self._refill_at = max(self._refill_at, now + self._config.refill_delay_s)
 
     def lend(self, session: Session, is_background: bool) -> None:
@@ -324,8 +324,13 @@ class Pool:
 
     # Making one
 
-    def spawn(self, kind: Kind, now: float, streams: bool = True) -> tuple[Session, list[Action]]:
-        """A new session, and the orders that bring it to life. `streams`: the call that it is for, if there is one, streams."""
+    def prepare(self, kind: Kind, now: float) -> list[Action]:
+        """Start a session that no call waits for yet. Behind a gate the mod costs the call 0.1 s: only where calls stream."""
+        streams = kind[1] is Mode.PROMPT or self._recent.streams(kind, now, self._config.key_memory_s)
+        return self.spawn(kind, streams, now)[1]
+
+    def spawn(self, kind: Kind, streams: bool, now: float) -> tuple[Session, list[Action]]:
+        """A new session, and the orders that bring it to life. `streams`: its answer will be wanted piece by piece."""
         session, orders = self.launcher.launch(*kind, streams, now)
         self.spawned += 1
         self.sessions[session.slot] = session

@@ -94,7 +94,7 @@ class Scheduler:
             orders += self._driver.drive(session, ev.PrefixAssigned(prefix), now)
         for kind in plan.spawn:
             try:
-                orders += self._pool.spawn(kind, now)[1]
+                orders += self._pool.prepare(kind, now)
             except Exception as error:
                 orders.append(self._pool.failed_unused(kind[0], describe(error), now))
         return orders
@@ -102,7 +102,7 @@ class Scheduler:
     def _find(self, call: Call, now: float) -> tuple[Session | None, list[Action]]:
         """A waiting process, a booting one or a new one; else None, and somebody may be told to make room."""
         key, mode = kind = roads.needed(call)
-        self._pool.use(kind, now)
+        self._pool.use(kind, call.request.stream, now)
         if mode is Mode.PROMPT:
             self._pool.prefixes.use(call.request, key, now)
         by_keys = mode is Mode.PROMPT
@@ -111,7 +111,7 @@ class Scheduler:
         if found is not None:
             return found, []
         if self._pool.has_room:
-            return self._pool.spawn((key, Mode.GATE), now, call.request.stream)
+            return self._pool.spawn((key, Mode.GATE), call.request.stream, now)
         victim = self._pool.to_make_room(now)
         return None, self._driver.drive(victim, ev.Retired("room for a call"), now) if victim is not None else []
 

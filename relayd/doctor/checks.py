@@ -29,6 +29,7 @@ LIVE_LIMIT_S = 20.0
 SEEDS = range(1, 6)
 ROUNDS = 5
 AT_ONCE = 3  # calls, of those that do not depend on each other
+TELL_TRIES = 3  # on a busy machine a request may be told too late to be compared
 REFILL_LIMIT_S = 5.0
 TOOL = {"name": "get", "description": "Gets ✓", "input_schema": {"type": "object", "properties": {"k": {"type": "integer"}}}}
 SYSTEM = "Answer\tbriefly.\r\n  ✓ exactly "
@@ -257,10 +258,17 @@ def witness(harness: Harness) -> str:
     """Claude Code tells what it sends, and that is what was asked. A daemon of its own, since others fail where it is not."""
     with Harness(f"{harness.root}/witness", harness.claude, harness.flags | {"witness": True, "idle": 0}) as own:
         for number, case in enumerate((ask("[[say ok]]"), ask("", **({"system": SYSTEM} | conversation(SEEDS[0]))))):
-            told = post(own, case).headers.get("x-relayd-witness", "an error")
-            if told != "exact":
-                raise Missing(f"call {number + 1}: {told}")
+            told = [witnessed(own, case)]
+            while told[-1] == "unseen" and len(told) < TELL_TRIES:
+                told.append(witnessed(own, case))
+            if told[-1] != "exact":
+                raise Missing(f"call {number + 1}: {told[-1]}")
     return "what Claude Code sends is what was asked"
+
+
+def witnessed(harness: Harness, case: dict[str, Any]) -> str:
+    """What the daemon says of the request that Claude Code has made of this call."""
+    return post(harness, case).headers.get("x-relayd-witness", "an error")
 
 
 def pictures(harness: Harness) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from relayd.claude import mod
 from relayd.claude.launch import LaunchKey
 from relayd.core import events as ev
-from relayd.core.launch_keys import KINDS_MAX, Backoff
+from relayd.core.actions import Mode
+from relayd.core.launch_keys import KINDS_MAX, Backoff, RecentKinds
 from relayd.core.session.states import State
-from tests.core.test_pool_and_relay import World
+from tests.core.test_pool_and_relay import NEAR, World
 
 
 def test_launch_keys_of_clients_that_came_and_left_are_bounded() -> None:
@@ -66,3 +70,31 @@ def test_the_pause_of_a_key_begins_short_and_doubles_up_to_a_limit() -> None:
     backoff.served(key)
     assert backoff.failed(key, 5.0) == (1, 1.0)
     assert backoff.until(key) == 6.0
+
+
+def test_the_mod_is_behind_a_gate_only_where_calls_stream() -> None:
+    """It was there for every call, and cost those that do not stream 0.15 s between gate and upstream."""
+    world = World(replace(NEAR, mod_directory="/state/mod"), idle=1)
+    world.boot()
+    for streams, is_there in ((False, False), (True, True), (False, True)):
+        world.finish(world.slot_of(world.ask(stream=streams)))
+        world.wait(1.0)
+        world.boot()
+        free = [s for s in world.relay.pool.sessions.values() if s.is_free]
+        assert [mod.ADDRESS in s.spec.launch.env for s in free] == [is_there]
+        assert [s.state for s in free] == [State.WAITING]
+
+
+def test_whether_a_kind_streams_is_forgotten_with_time_and_with_the_kind() -> None:
+    kinds = RecentKinds([], LaunchKey("m", 1))
+    kind = LaunchKey("m", 1), Mode.GATE
+    assert kinds.streams(kind, 0.0, 900.0)  # nobody knows
+    kinds.use(kind, True, 0.0)
+    kinds.use(kind, False, 10.0)
+    assert kinds.streams(kind, 899.0, 900.0)
+    assert not kinds.streams(kind, 901.0, 900.0)
+    for number in range(3 * KINDS_MAX):
+        kinds.use((LaunchKey("m", number), Mode.GATE), True, 20.0)
+    assert len(kinds._streamed) <= KINDS_MAX
+    kinds.forget(LaunchKey("m", 3 * KINDS_MAX - 1))
+    assert len(kinds._streamed) == len(kinds._used)
