@@ -18,8 +18,7 @@ from relayd import codec
 from relayd.anthropic import media, models
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.conversation_rules import Message
-from relayd.anthropic.request import MessagesRequest
-from relayd.anthropic.tools import Tool
+from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude import mcp, reminders
 from relayd.claude.reminders import Machine
 from relayd.errors import invalid
@@ -210,11 +209,14 @@ def opening(context: TranscriptContext, request: MessagesRequest) -> bytes:
     return composer.data()
 
 
-def prefix(context: TranscriptContext, model: str, system: tuple[str, ...], tools: tuple[Tool, ...]) -> bytes:
-    """The transcript of a conversation that has not begun."""
+def prefix(context: TranscriptContext, model: str, held: Held) -> bytes:
+    """The transcript of what a conversation begins with, up to a message that is still to come."""
     composer = Composer(context, model)
-    composer.snapshot(system, [mcp.snapshot_entry(t) for t in tools])
-    composer.nothing_said()
+    composer.snapshot(held.system, [mcp.snapshot_entry(t) for t in held.tools])
+    for message in held.messages:
+        composer.past(message)
+    if not held.messages:
+        composer.nothing_said()
     return composer.data()
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from relayd.anthropic.request import Held
+from relayd.anthropic.conversation_rules import Message
+from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude.hooks import Displayed
 from relayd.claude.telemetry import RequestFailed
 from relayd.core import actions as do
 from relayd.core import events as ev
-from relayd.core.prefixes import PREFIX_MAX_CHARS, PREFIXES_MAX, Prefixes
+from relayd.core.prefixes import EXAMPLES_MAX, PREFIX_MAX_CHARS, PREFIXES_MAX, Prefixes
 from relayd.core.session.channels import ShownText, WrittenAnswer
 from relayd.core.session.record import Session
 from relayd.core.session.reuse import is_reusable
@@ -303,8 +304,44 @@ def test_prefixes_are_bounded_and_forgotten() -> None:
     for number in range(PREFIXES_MAX + 5):
         for _ in range(2):
             found.use(replace(REQUEST, system=(f"s{number}",)), KEY, float(number))
-    assert len(found._used) == PREFIXES_MAX
+    assert len(found.beginnings) == PREFIXES_MAX
     assert found.best(KEY, 20.0, 900.0) == Held((f"s{PREFIXES_MAX + 4}",))
     assert found.best(KEY, 5000.0, 900.0) is None
     found.use(replace(REQUEST, system=("once",)), KEY, 5000.0)
     assert found.best(KEY, 5000.0, 900.0) is None  # what came once may never come again
+
+
+def with_examples(text: str, shots: int = 2) -> MessagesRequest:
+    said = [Message(role, ({"type": "text", "text": f"{role} {n}"},)) for n in range(shots) for role in ("user", "assistant")]
+    return replace(REQUEST, system=("Be brief.",), messages=(*said, Message("user", ({"type": "text", "text": text},))))
+
+
+def test_examples_before_each_question_are_a_prefix_and_a_chat_is_none() -> None:
+    """A program with ten examples before each question loaded all of them anew at each call."""
+    found = Prefixes()
+    for number in range(2):
+        found.use(with_examples(f"question {number}"), KEY, float(number))
+    assert found.best(KEY, 2.0, 900.0) == Held(("Be brief.",), (), with_examples("").messages[:-1])
+    for shots in range(3, 3 + 2 * PREFIXES_MAX):  # a chat: its past is another one each time
+        found.use(with_examples("go on", shots), KEY, float(shots))
+    assert found.best(KEY, 60.0, 900.0) == Held(("Be brief.",))
+    assert len(found.examples) == PREFIXES_MAX
+    long = with_examples("go on", EXAMPLES_MAX)
+    picture = replace(long, messages=(Message("user", ({"type": "image"},)), *with_examples("it").messages[1:]))
+    for other in (long, picture):
+        for _ in range(2):
+            found.use(other, KEY, 100.0)
+        assert found.best(KEY, 100.0, 900.0) == Held(("Be brief.",))
+
+
+def test_a_process_that_has_loaded_the_examples_only_types() -> None:
+    world = world_of(idle=1, kept=0, max=1, refill_delay_s=0)
+    world.boot()
+    (session,) = world.relay.pool.sessions.values()
+    shots = [{"role": "user", "content": "one?"}, {"role": "assistant", "content": "1"}]
+    past = tuple(Message(m["role"], ({"type": "text", "text": m["content"]},)) for m in shots)
+    drive(session, ev.PrefixAssigned(Held(("Be brief.",), (), past)), world.now)
+    world.load(session.slot)
+    assert call(world, "", **BRIEF, messages=[*shots, {"role": "user", "content": "two?"}]) is session
+    assert session.state is State.TYPING
+    assert session.prompt.text == "two?"

@@ -1,7 +1,7 @@
 """Effects of loading at the prompt: Claude Code takes up a transcript (`/resume`), for a call or ahead of any. Pure.
 
-What calls keep beginning with (a system prompt, tools) is loaded while nobody waits; a call that fits needs only type then,
-and another one has its own conversation loaded instead. Each conversation after a process's first has a session id and
+What calls keep beginning with (a system prompt, tools, examples) is loaded while nobody waits; a call that fits needs only
+type then, and another one has its own conversation loaded instead. Each conversation after a process's first has a session id and
 files of its own. Called by `table.py` and `typed.py`.
 """
 
@@ -45,10 +45,10 @@ def prime(session: Session, event: ev.PrefixAssigned, now: float) -> list[Action
     prefix = event.prefix
     files = next_files(session)
     context = session.spec.transcript_context(session.conversation, now)
-    session.digest, session.day = ConversationDigest(prefix.system, prefix.tools), context.today
+    session.digest, session.day = ConversationDigest.of(prefix.system, prefix.tools, prefix.messages), context.today
     session.handed_over = session.progress = now
     session.has_new_transcript, session.load_began = True, False
-    transcript = compose.prefix(context, session.spec.key.model, prefix.system, prefix.tools)
+    transcript = compose.prefix(context, session.spec.key.model, prefix)
     limit = session.deadlines.set(SlotDue.STATE, now + session.spec.config.start_limit_s)
     return [*load(session, transcript, prefix.tools, files), limit]
 
