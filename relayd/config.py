@@ -80,6 +80,12 @@ class Config(Limits):
         high=1000,
         at_start=True,
     )
+    process_memory_max_bytes: int = size(
+        800 * MIB,
+        "Memory with which a process may stay after its answer. A larger one ends; its conversation, if it goes on, is replayed.",
+        low=300 * MIB,
+        high=64 * 1024 * MIB,
+    )
     queue_max: int = count(64, "Calls that may wait for a process; the next gets 529 at once.", low=0, high=10_000)
     queue_wait_s: float = seconds(60.0, "How long a call may wait for a process before 529. SDK clients retry by themselves.")
 

@@ -231,6 +231,13 @@ class ReadBodies:
 
 
 @dataclass(frozen=True)
+class MeasureMemory:
+    """Tell how much memory the process holds (`MemoryMeasured`), where the system says."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
 class Forward:
     """Ask the fallback, and tell what it answers as the call's. The key and what the connection needs are the runtime's."""
 
@@ -312,6 +319,7 @@ Action = (
     | ForgetPrompts
     | ForgetTranscript
     | ReadBodies
+    | MeasureMemory
     | Forward
     | StopForward
     | WriteFile

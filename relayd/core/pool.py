@@ -142,7 +142,7 @@ class Pool:
     def _may_go_on(self, session: Session, now: float) -> bool:
         """True if the process may take up another conversation."""
         is_young = now - session.born <= self._config.slot_max_age_s and session.slot not in self._outdated
-        return is_young and is_reusable(session) and self.types(now)
+        return is_young and not self._is_too_large(session) and is_reusable(session) and self.types(now)
 
     def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
         """The session that waits for the results of exactly these tool calls."""
@@ -190,6 +190,11 @@ class Pool:
         self.launcher.machine = session.reader.machine or self.launcher.machine
         return self._typing.saw(session, self._config, now)
 
+    def measured(self, slot: str, size_bytes: int) -> None:
+        """How much memory a process holds."""
+        if slot in self.sessions:
+            self.sessions[slot].memory_bytes = size_bytes
+
     def types(self, now: float) -> bool:
         """True if messages may be typed, as far as is known."""
         return self._config.typing and self._typing.allows(now)
@@ -223,8 +228,9 @@ class Pool:
     def plan(self, now: float) -> Plan:
         """What to retire because it is too old or too much, and what to start."""
         retire = [(s, "too old") for s in self.sessions.values() if self._is_too_old(s, now)]
+        retire += [(s, "it holds too much memory") for s in self.sessions.values() if self._is_too_large(s)]
         going = {s.slot for s, _ in retire}
-        extra = self._kept_too_many()
+        extra = [s for s in self._kept_too_many() if s.slot not in going]
         spared = self._spared(extra, going, now)
         prime = self._prime(spared, going, now)
         taken = {s.slot for s in spared}
@@ -277,6 +283,9 @@ class Pool:
     def _is_too_old(self, session: Session, now: float) -> bool:
         waits = session.is_free and session.state in (State.WAITING, State.READY, State.PRIMED)
         return waits and now - session.born > self._config.slot_max_age_s
+
+    def _is_too_large(self, session: Session) -> bool:
+        return session.state is State.KEPT and session.memory_bytes > self._config.process_memory_max_bytes
 
     def _wanted(self, now: float) -> list[Kind]:
         kinds = [k for k in self._recent.latest(now, self._config.key_memory_s) if now >= self._backoff.until(k[0])]

@@ -121,6 +121,9 @@ class Relay:
                 return self._timer(event, now)
             case ev.ClaudeChanged():
                 return self._claude_changed(event, now)
+            case ev.MemoryMeasured(slot, size_bytes):
+                self.pool.measured(slot, size_bytes)
+                return []
             case ev.KeysChanged(token, named):
                 self.access.keys.replace(token, named)
                 return [do.Log("info", f"keys have changed: {self.access.keys!r}")]

@@ -23,7 +23,7 @@ def processes(sessions: Iterable[Session]) -> dict[str, int]:
 
 
 def slots(sessions: Iterable[Session], now: float) -> list[dict[str, Any]]:
-    """Each process: its state and for how long, its age, pid, launch key and call."""
+    """Each process: state and for how long, age, pid, memory after its last answer (0: not known), launch key, call."""
     return [
         {
             "slot": session.slot,
@@ -31,6 +31,7 @@ def slots(sessions: Iterable[Session], now: float) -> list[dict[str, Any]]:
             "state_s": round(now - session.since, 1),
             "age_s": round(now - session.born, 1),
             "pid": session.pid,
+            "memory_bytes": session.memory_bytes,
             "key": str(session.spec.key),
             "call": session.call,
         }

@@ -115,6 +115,14 @@ class TranscriptGrew:
 
 
 @dataclass(frozen=True)
+class MemoryMeasured:
+    """How much memory the process holds."""
+
+    slot: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class RequestTold:
     """Claude Code has told the body of an API request that it sends; empty if it is too large to be looked at."""
 
@@ -230,6 +238,7 @@ Event = (
     SlotEvent
     | UpstreamFact
     | StoreFact
+    | MemoryMeasured
     | RequestArrived
     | RequestRefused
     | ClientLeft

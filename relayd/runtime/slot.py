@@ -205,6 +205,12 @@ class Slot:
         for kind, body in self._bodies.read():
             self._emit(ev.RequestTold(self.name, body) if kind is Kind.REQUEST else ev.AnswerTold(self.name, body))
 
+    @property
+    def pid(self) -> int:
+        """The process's; 0 if it was never started."""
+        pid: int = self._pty.pid
+        return pid
+
     def forget_transcript(self) -> None:
         """Delete the files of its conversation, and follow what is written next, which is not before keys are pressed."""
         self.read_bodies()

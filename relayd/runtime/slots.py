@@ -15,10 +15,12 @@ from relayd.core import events as ev
 from relayd.runtime.children import Children
 from relayd.runtime.files import PendingRemovals
 from relayd.runtime.loop import Loop
+from relayd.runtime.memory import resident_bytes
 from relayd.runtime.slot import Slot
 from relayd.runtime.timers import Chore, Poll
 
-SlotOrder = do.HurryGate | do.HandOver | do.WritePty | do.OpenEditor | do.SignalChild | do.ForgetTranscript | do.ReadBodies
+Step = do.HurryGate | do.HandOver | do.WritePty | do.OpenEditor | do.SignalChild | do.ForgetTranscript | do.ReadBodies
+SlotOrder = Step | do.MeasureMemory
 
 
 class Slots:
@@ -57,9 +59,18 @@ class Slots:
             self._for_nobody(order)
             return
         try:
-            _carry_out(slot, order, now)
+            if isinstance(order, do.MeasureMemory):
+                self._measure_memory(slot)
+            else:
+                _carry_out(slot, order, now)
         except Exception as error:
             self.broke(order.slot, slot, error)
+
+    def _measure_memory(self, slot: Slot) -> None:
+        """Tell how much the process holds, if the system says."""
+        size_bytes = resident_bytes(slot.pid) if slot.pid else None
+        if size_bytes is not None:
+            self._emit(ev.MemoryMeasured(slot.name, size_bytes))
 
     def _for_nobody(self, order: SlotOrder) -> None:
         """A process that could not even be set up, or was removed: what waits for its end is told that it has ended."""
@@ -126,7 +137,7 @@ class Slots:
                 self._loop.report(slot, error)
 
 
-def _carry_out(slot: Slot, order: SlotOrder, now: float) -> None:
+def _carry_out(slot: Slot, order: Step, now: float) -> None:
     match order:
         case do.WritePty(_, data):
             slot.write(data)

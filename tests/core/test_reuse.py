@@ -345,3 +345,25 @@ def test_a_process_that_has_loaded_the_examples_only_types() -> None:
     assert call(world, "", **BRIEF, messages=[*shots, {"role": "user", "content": "two?"}]) is session
     assert session.state is State.TYPING
     assert session.prompt.text == "two?"
+
+
+def test_a_process_that_has_grown_too_large_ends_after_its_answer() -> None:
+    """Only the number of its conversations was bounded: a few with a megabyte each filled the machine."""
+    world, session = kept()
+    limit = world.config.process_memory_max_bytes
+    world.tell(ev.MemoryMeasured(session.slot, limit))
+    assert session.state is State.KEPT
+    assert any(isinstance(o, do.MeasureMemory) and o.slot == session.slot for o in world.orders)
+    world.tell(ev.MemoryMeasured(session.slot, limit + 1))
+    world.wait(0.0)
+    assert session.state is State.KILLING
+    world.tell(ev.MemoryMeasured("of nobody", limit + 1))
+
+
+def test_a_process_that_is_too_large_takes_no_further_conversation() -> None:
+    world, session = kept()
+    session.memory_bytes = world.config.process_memory_max_bytes + 1
+    client = world.ask("two")
+    world.die(session.slot)
+    world.boot()
+    assert world.slot_of(client) != session.slot

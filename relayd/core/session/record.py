@@ -43,6 +43,7 @@ class Session:
         self.has_new_transcript = False  # the conversation's own lines have not begun
         self.load_began = False  # its title has shown that it loads
         self.digest: ConversationDigest | None = None
+        self.memory_bytes = 0  # that it held after its last answer; 0: not known
         self.day = ""  # the local date that Claude Code was told
         # The turn
         self.turn: Turn | None = None

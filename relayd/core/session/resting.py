@@ -62,6 +62,7 @@ def keep(session: Session, event: ev.TurnKept, now: float) -> list[Action]:
     session.current_digest().add(Message("assistant", event.content))
     return [
         *session.prompt.forget(now),
+        do.MeasureMemory(session.slot),
         session.deadlines.set(SlotDue.FORGET, now + session.spec.config.forget_after_s),
         session.deadlines.cancel(SlotDue.LAG),
         session.deadlines.set(SlotDue.STATE, now + session.spec.config.kept_idle_s),
