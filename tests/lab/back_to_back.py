@@ -34,7 +34,11 @@ CASES: dict[str, dict[str, Any]] = {
     "same": {"system": "Be brief."},
     "tools": {"system": "Be brief.", "tools": TOOLS},
     "new": {"system": "Be brief, {word}."},
+    "examples": {"system": "Be brief."},
+    "chat": {"system": "Be brief."},
 }
+EXAMPLES = [{"role": role, "content": f"{role} says {n}"} for n in range(10) for role in ("user", "assistant")]
+CHAT_TURNS = 5  # then another conversation begins
 
 
 @dataclass
@@ -46,14 +50,22 @@ class Run:
     sent: dict[str, tuple[dict[str, Any], float]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     roads: Counter[str] = field(default_factory=Counter)
+    chats: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # what each client's conversation has so far
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def past(self, who: int, number: int) -> list[dict[str, Any]]:
+        """The messages before the next one."""
+        if self.case == "chat" and number % CHAT_TURNS == 0:
+            self.chats[who] = []
+        return self.chats[who] if self.case == "chat" else EXAMPLES if self.case == "examples" else []
 
     def call(self, harness: Harness, who: int, number: int) -> None:
         """One call; its answer must hold its own word and nothing else."""
         word = f"word-{who}-{number}-end"
         more = {k: v.format(word=word) if isinstance(v, str) else v for k, v in CASES[self.case].items()}
         text = f"question {word} [[wait {self.answer_s}]][[say answer {word}]]"
-        body = {"model": MODEL, "max_tokens": 1024, "messages": [{"role": "user", "content": text}], **more}
+        messages = [*self.past(who, number), {"role": "user", "content": text}]
+        body = {"model": MODEL, "max_tokens": 1024, "messages": messages, **more}
         with self.lock:
             self.sent[word] = body, time.monotonic()
         reply = client.post(harness.url, body)
@@ -61,16 +73,19 @@ class Run:
             self.roads[reply.road] += 1
             if reply.status != 200 or [b.get("text") for b in reply.value["content"]] != [f"answer {word}"]:
                 self.wrong.append(f"{word}: {reply.status} {reply.body[:200]!r}")
+        if self.case == "chat" and reply.status == 200:
+            self.chats[who] = [*messages, {"role": "assistant", "content": reply.value["content"]}]
 
     def judge(self, harness: Harness) -> Series:
         """Milliseconds from each request to upstream; what is wrong is noted."""
         found = Series(self.case)
         for record in harness.api.messages():
+            asked = WORD.findall(json.dumps(record.body["messages"][-1]))
+            body, at = self.sent.get(asked[0] if asked else "", ({}, 0.0))
             words = set(WORD.findall(json.dumps(record.body)))
-            if len(words) != 1:
+            if not words or words != set(WORD.findall(json.dumps(body))):
                 self.wrong.append(f"one request holds {sorted(words)}")
                 continue
-            body, at = self.sent[words.pop()]
             found.samples.append(1000 * (record.arrived - at))
             self.wrong += differences(body, record.body)
         if len(found.samples) != len(self.sent):
