@@ -39,6 +39,7 @@ from relayd.core.typing_trial import TypingTrial
 LOOK_AGAIN_S = 30.0  # for processes that become too old
 SETTLE_LIMIT_S = 1.0  # for a process to put its turn away: 0.1 s when all is well
 LOOK_SOON_S = 0.05  # when something is missing and may be started at once
+UPSTREAM_S = 0.15  # from a turn's first sign to its request to the model, or longer, while Claude Code needs the processor
 
 
 @dataclass(frozen=True)
@@ -263,8 +264,10 @@ class Pool:
         return kept[: max(0, len(kept) - self._config.keeps)]
 
     def _prime(self, spared: list[Session], going: set[str], now: float) -> list[tuple[Session, Held]]:
-        """Which prefixes to load into which processes: those that wait at their prompt, and those that stand for one."""
-        if not self.types(now):
+        """Which prefixes to load into which processes: those that wait at their prompt, and those that stand for one. Loading
+        would slow a call that is on its way to the model.
+        """
+        if not self.types(now) or any(_is_on_its_way(s, now) for s in self.sessions.values()):
             return []
         found: list[tuple[Session, Held]] = []
         ready = [s for s in self.sessions.values() if s.state is State.READY and s.is_free and s.slot not in going]
@@ -278,6 +281,8 @@ class Pool:
         """When `plan` is worth asking again."""
         spared = self._spared(self._kept_too_many(), set(), now)
         missing = self._missing(now, set(), {s.slot for s in spared})
+        if any(_is_on_its_way(s, now) for s in self.sessions.values()):
+            return now + LOOK_SOON_S
         return max(self._refill_at, now + LOOK_SOON_S) if missing else now + LOOK_AGAIN_S
 
     def _is_too_old(self, session: Session, now: float) -> bool:
@@ -345,3 +350,9 @@ class Pool:
         self.sessions[session.slot] = session
         self.by_secret[session.spec.secret] = session
         return session, orders
+
+
+def _is_on_its_way(session: Session, now: float) -> bool:
+    """True for a call between its arrival and its request to the model."""
+    is_new = session.state is State.RUNNING and now - session.since < UPSTREAM_S
+    return is_new or session.state in (State.STARTING, State.LOADING, State.TYPING)
