@@ -7,6 +7,7 @@ words of every other call: with processes that answer one conversation after ano
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import sys
@@ -14,8 +15,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import psutil
 
 from relayd.doctor import client
 from relayd.doctor.exactness import differences
@@ -25,6 +29,7 @@ from tests.lab.series import Series
 
 MODEL = "claude-sonnet-4-6"
 SETTLE_S = 4.0  # until the pool stands
+PRINTS = 6  # of `claude -p`, of each of those that run it at once
 PAUSE_S = 1.0  # between two starts of `claude -p`: they shall not slow each other down
 WORD = re.compile(r"word-\d+-\d+-end")
 SCHEMA = {"type": "object", "properties": {"k": {"type": "integer"}}}
@@ -93,32 +98,49 @@ class Run:
         return found
 
 
-def run(claude: str, case: str, clients: int, calls: int, answer_s: float) -> tuple[Run, Series, float]:
-    """One case in a daemon of its own: what became of it, the times, calls a second."""
+def at_once(clients: int, calls: int, work: Callable[[int, int], None]) -> float:
+    """So many clients make so many calls each, one after another: calls a second, all together."""
+
+    def client_of(who: int) -> None:
+        for number in range(calls):
+            work(who, number)
+
+    threads = [threading.Thread(target=client_of, args=(who,)) for who in range(clients)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return clients * calls / (time.monotonic() - begun)
+
+
+def child_seconds(pid: int) -> float:
+    """Processor time of a daemon's children: of those that have ended, and of those that run."""
+    daemon = psutil.Process(pid)
+    used: float = daemon.cpu_times().children_user + daemon.cpu_times().children_system
+    for child in daemon.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            used += child.cpu_times().user + child.cpu_times().system
+    return used
+
+
+def run(claude: str, case: str, clients: int, calls: int, answer_s: float) -> tuple[Run, Series, float, float]:
+    """One case in a daemon of its own: what became of it, the times, calls a second, the children's CPU seconds a call."""
     done = Run(case, answer_s)
     with (
         tempfile.TemporaryDirectory(prefix="relayd-back-to-back-") as root,
         Harness(root, claude, {"warm_model": MODEL}) as harness,
     ):
         time.sleep(SETTLE_S)
-
-        def work(who: int) -> None:
-            for number in range(calls):
-                done.call(harness, who, number)
-
-        threads = [threading.Thread(target=work, args=(who,)) for who in range(clients)]
-        begun = time.monotonic()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        rate = len(done.sent) / (time.monotonic() - begun)
-        return done, done.judge(harness), rate
+        before = child_seconds(harness.pid)
+        rate = at_once(clients, calls, lambda who, number: done.call(harness, who, number))
+        return done, done.judge(harness), rate, (child_seconds(harness.pid) - before) / (clients * calls)
 
 
-def wrapped(claude: str, calls: int) -> Series:
-    """`claude -p`, one call after another."""
+def wrapped(claude: str, calls: int, clients: int, answer_s: float) -> tuple[Series, float]:
+    """`claude -p`, one call after another: milliseconds to upstream; then by so many at once: calls a second."""
     found = Series("claude -p")
+    prompt = f"question [[wait {answer_s}]][[say answer]]"
     with (
         tempfile.TemporaryDirectory(prefix="relayd-back-to-back-") as root,
         Harness(root, claude, {"idle": 0, "warm_model": MODEL}) as harness,
@@ -126,14 +148,15 @@ def wrapped(claude: str, calls: int) -> Series:
         for _ in range(calls):
             found.samples.append(rivals.wrapper(harness, claude, MODEL, "question [[say answer]]"))
             time.sleep(PAUSE_S)
-    return found
+        rate = at_once(clients, PRINTS, lambda who, number: rivals.print_once(harness, claude, MODEL, prompt))
+    return found, rate
 
 
 def _row(times: Series, peer: Series) -> str:
     middle, late = times.median, times.part(0.95)
     return (
         f"{times.name}: median {middle:.0f} ms ({middle / peer.median:.2f} of claude -p), "
-        f"p95 {late:.0f} ({late / peer.part(0.95):.2f})"
+        f"p95 {late:.0f} ({late / peer.part(0.95):.2f}), p99 / median {times.part(0.99) / middle:.1f}"
     )
 
 
@@ -145,13 +168,16 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--answer", type=float, default=0.0, help="seconds until the stand-in answers")
     options = parser.parse_args()
-    peer = wrapped(options.claude, min(options.calls, 12))
-    print(f"claude -p: median {peer.median:.0f} ms, p95 {peer.part(0.95):.0f}")
+    peer, print_rate = wrapped(options.claude, min(options.calls, 12), options.clients, options.answer)
+    print(
+        f"claude -p: median {peer.median:.0f} ms, p95 {peer.part(0.95):.0f}; by as many at once {print_rate:.2f} calls a second"
+    )
     wrong = 0
     for case in CASES:
-        done, times, rate = run(options.claude, case, options.clients, options.calls, options.answer)
+        done, times, rate, cpu_s = run(options.claude, case, options.clients, options.calls, options.answer)
         wrong += len(done.wrong)
-        print(f"{_row(times, peer)}, {rate:.2f} calls a second, roads {dict(done.roads)}, wrong {len(done.wrong)}", flush=True)
+        more = f"{rate:.2f} calls a second ({rate / print_rate:.1f} of claude -p), {cpu_s:.2f} CPU s a call"
+        print(f"{_row(times, peer)}, {more}, roads {dict(done.roads)}, wrong {len(done.wrong)}", flush=True)
         for text in done.wrong[:5]:
             print(f"  {text[:400]}")
     return 1 if wrong else 0

@@ -32,11 +32,16 @@ def direct(harness: Harness, body: dict[str, Any]) -> float:
 def wrapper(harness: Harness, claude: str, model: str, text: str) -> float:
     """What the usual wrapper does: `claude -p` per call; milliseconds from spawn to upstream."""
     harness.api.clear()
+    begun = time.monotonic()
+    print_once(harness, claude, model, text)
+    return 1000 * (harness.api.messages()[0].arrived - begun)
+
+
+def print_once(harness: Harness, claude: str, model: str, text: str) -> None:
+    """One `claude -p`, to its end. Raises CalledProcessError."""
     command = [claude, "-p", "--output-format", "stream-json", "--verbose", "--model", model]
     environ = harness.isolation.environment() | QUIET
-    begun = time.monotonic()
     subprocess.run(command, input=text, env=environ, cwd=harness.root, capture_output=True, text=True, check=True)
-    return 1000 * (harness.api.messages()[0].arrived - begun)
 
 
 class Peer:
