@@ -151,9 +151,11 @@ class Relay:
                 assert_never(event)
 
     def _slot(self, event: ev.SlotEvent, now: float) -> list[Action]:
-        """A fact about a process; facts about one that is gone come late and mean nothing."""
+        """A fact about a process; one of a process that is gone, or of a conversation that is over, is late and means nothing."""
         session = self.pool.sessions.get(event.slot)
-        return self.engine.driver.drive(session, event, now) if session is not None else []
+        if session is None or (isinstance(event, ev.TranscriptGrew) and event.conversation != session.conversation):
+            return []
+        return self.engine.driver.drive(session, event, now)
 
     def _look_on(self, event: ev.PtyOutput) -> list[Action]:
         """Dashboards see what the terminal shows; their bugs are not the process's."""

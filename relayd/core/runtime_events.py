@@ -108,9 +108,12 @@ class ChildExited:
 
 @dataclass(frozen=True)
 class TranscriptGrew:
-    """Bytes that Claude Code has appended to the transcript."""
+    """Bytes that Claude Code has appended to the transcript of a conversation, which is not always the latest one: what is read
+    before a process takes up another conversation may be told after that.
+    """
 
     slot: str
+    conversation: str
     data: bytes
 
 

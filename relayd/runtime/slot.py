@@ -45,7 +45,8 @@ class Slot:
         self._pty = terminal()(loop, config.read_chunk_bytes, self._output, self._hung_up)
         self._gate = Gate(order.paths.prompt, loop, self._gate_failed)
         self._gate_interval_s = config.gate_interval_s
-        self._transcript = order.paths.transcript  # of the conversation that it holds
+        # Those of the conversation that it holds.
+        self._conversation, self._transcript = order.paths.sessions[-1], order.paths.transcript
         self._later: list[do.ConversationFiles] = []  # of those that came after its first, all of them: a file may come back
         self._tail: Tail | None = None
         self._writing: PiecewiseFile | None = None  # the conversation, as long as it is not whole
@@ -158,7 +159,7 @@ class Slot:
         self._later.append(files)
         ids = (*self._order.paths.sessions, *(each.session_id for each in self._later))
         write_private(f"{self._order.paths.directory}/{SESSIONS_NAME}", "\n".join(ids).encode())
-        self._transcript = files.transcript
+        self._conversation, self._transcript = files.session_id, files.transcript
         self._loop.set_timer(self._timer(Poll.EARLIER), now + self._config.forget_after_s)
 
     def _forget_earlier(self) -> None:
@@ -262,7 +263,7 @@ class Slot:
     def _read_tail(self) -> bool:
         data = self._tail.read() if self._tail else b""
         if data:
-            self._emit(ev.TranscriptGrew(self.name, data))
+            self._emit(ev.TranscriptGrew(self.name, self._conversation, data))
         elif self._tail and self._tail.was_cut:
             self._emit(ev.HandOverFailed(self.name, "somebody has cut its transcript"))
         return bool(data)

@@ -115,11 +115,11 @@ def test_a_block_that_lacks_a_part_ends_no_daemon(block: Any, stream: bool, chat
     daemon down.
     """
     world, _, slot = running(stream, chat)
-    world.tell(ev.TranscriptGrew(slot, json.dumps(line(block, stop_reason="tool_use")).encode() + b"\n"))
+    world.tell(world.grew(slot, json.dumps(line(block, stop_reason="tool_use")).encode() + b"\n"))
     is_whole(world)
     good = line({"type": "text", "text": "ok"})
     world.hook(slot, hook_event_name="Stop", last_assistant_message="ok")
-    world.tell(ev.TranscriptGrew(slot, json.dumps(good).encode() + b"\n"))
+    world.tell(world.grew(slot, json.dumps(good).encode() + b"\n"))
     is_whole(world)
     assert world.relay.calls.served == 1
 
@@ -131,7 +131,7 @@ def test_a_count_of_another_type_ends_no_daemon(name: str, wrong: Any) -> None:
     world, client, slot = running(stream=False, tools=False)
     usage = USAGE | {name: wrong, "cache_creation": USAGE["cache_creation"] | {"ephemeral_1h_input_tokens": wrong}}
     world.hook(slot, hook_event_name="Stop", last_assistant_message="ok")
-    world.tell(ev.TranscriptGrew(slot, json.dumps(line({"type": "text", "text": "ok"}, usage=usage)).encode() + b"\n"))
+    world.tell(world.grew(slot, json.dumps(line({"type": "text", "text": "ok"}, usage=usage)).encode() + b"\n"))
     status, body = world.answer(client)
     assert (status, body["stop_reason"]) == (200, "end_turn")
     is_whole(world)
@@ -158,7 +158,7 @@ def test_an_input_deeper_than_the_writer_takes_is_skipped(depth: int) -> None:
     assert reader.feed(deep.encode() + b"\n") == []
     assert reader.skipped == 1
     world, _, slot = running()
-    world.tell(ev.TranscriptGrew(slot, deep.encode() + b"\n"))
+    world.tell(world.grew(slot, deep.encode() + b"\n"))
     is_whole(world)
 
 
@@ -295,7 +295,7 @@ STORIES: list[list[tuple[str, Any]]] = [
 def tell(world: World, slot: str, channel: str, body: bytes) -> None:
     """One message, on its way."""
     if channel == "transcript":
-        world.tell(ev.TranscriptGrew(slot, body + b"\n"))
+        world.tell(world.grew(slot, body + b"\n"))
     elif slot in world.relay.pool.sessions:
         send(world, slot, channel, body)
 

@@ -272,7 +272,7 @@ def test_blocks_that_look_like_others_are_taken_for_what_they_are(block: dict[st
     world.boot()
     slot = world.slot_of(client)
     line = {"id": "msg_1", "model": "m", "content": [call], "stop_reason": "tool_use", "usage": {}}
-    world.tell(ev.TranscriptGrew(slot, json.dumps({"type": "assistant", "message": line}).encode() + b"\n"))
+    world.tell(world.grew(slot, json.dumps({"type": "assistant", "message": line}).encode() + b"\n"))
     secret = world.relay.pool.sessions[slot].spec.secret
     rpc = {"id": 1, "method": "tools/call", "params": {"name": "f", "_meta": {"claudecode/toolUseId": "t"}}}
     world.tell(ev.RequestArrived(900, HttpRequest("POST", f"/mcp/{secret}", "", HEADERS, json.dumps(rpc).encode())))

@@ -103,6 +103,10 @@ class World:
         assert witness is not None
         self.tell(ev.RequestTold(slot, told_body(witness.request)))
 
+    def grew(self, slot: str, data: bytes) -> ev.TranscriptGrew:
+        """Its conversation's transcript has so much more."""
+        return ev.TranscriptGrew(slot, self.relay.pool.sessions[slot].conversation, data)
+
     def finish(self, slot: str, text: str = "ok") -> None:
         if self.config.witness:
             self.told(slot)
@@ -118,7 +122,7 @@ class World:
                 "usage": {},
             },
         }
-        self.tell(ev.TranscriptGrew(slot, json.dumps(line).encode() + b"\n"))
+        self.tell(self.grew(slot, json.dumps(line).encode() + b"\n"))
         if slot in self.relay.pool.sessions:
             self.tell(ev.PtyOutput(slot, IDLE))
 
@@ -371,7 +375,7 @@ def test_late_facts_about_the_dead_change_nothing() -> None:
     for late in (
         ev.PtyOutput(slot, b"x"),
         ev.ChildExited(slot, 0),
-        ev.TranscriptGrew(slot, b"x"),
+        ev.TranscriptGrew(slot, slot, b"x"),
         ev.TimerFired(SlotTimer(slot, SlotDue.STATE)),
     ):
         assert not [o for o in world.tell(late) if isinstance(o, do.RemoveSlot)]

@@ -47,7 +47,7 @@ def carry(world: World, session: Session) -> list[do.Action]:
         world.tell(ev.PtyOutput(session.slot, b"\x1b]0;\xe2\xa0\x82 Claude Code\x07"))
     if session.state is State.TYPING:
         world.hook(session.slot, hook_event_name="UserPromptSubmit", prompt=session.prompt.text)
-        world.tell(ev.TranscriptGrew(session.slot, b'{"type":"user","message":{"content":"its own line"}}\n'))
+        world.tell(world.grew(session.slot, b'{"type":"user","message":{"content":"its own line"}}\n'))
     return world.orders[begun:]
 
 
@@ -367,3 +367,28 @@ def test_a_process_that_is_too_large_takes_no_further_conversation() -> None:
     world.die(session.slot)
     world.boot()
     assert world.slot_of(client) != session.slot
+
+
+def test_late_lines_of_the_conversation_before_are_none_of_the_next() -> None:
+    """Four clients at once: what had been read of the old transcript in the same turn of the loop was told after the process had
+    taken up the next call. The old user line passed for its own, its own for one of Claude Code's: a 200 without a word.
+    """
+    world, session = kept()
+    before = session.conversation
+    client = world.ask("two")
+    assert session.state is State.LOADING
+    world.tell(ev.TranscriptGrew(session.slot, before, b'{"type":"user","message":{"content":"one"}}\n'))
+    carry(world, session)
+    world.finish(session.slot, "to two")
+    assert [block["text"] for block in world.answer(client)[1]["content"]] == ["to two"]
+
+
+def test_a_turn_that_went_on_without_an_answer_is_no_empty_answer() -> None:
+    """Nothing but a line that was not its own: it was taken for an answer without a word, and nobody was told."""
+    world, session = kept()
+    client = world.ask("two")
+    carry(world, session)
+    world.tell(world.grew(session.slot, b'{"type":"user","message":{"content":"not ours"}}\n'))
+    world.tell(ev.TimerFired(SlotTimer(session.slot, SlotDue.LAG)))
+    world.die(session.slot)
+    assert world.answer(client)[0] == 500

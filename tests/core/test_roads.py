@@ -32,7 +32,7 @@ def asks_for_a_tool(world: World, **fields: Any) -> tuple[str, int]:
     slot = world.slot_of(client)
     block = USE | {"name": "mcp__client__get"}
     message = {"id": "msg_1", "model": "m", "content": [block], "stop_reason": "tool_use", "usage": {"output_tokens": 5}}
-    world.tell(ev.TranscriptGrew(slot, json.dumps({"type": "assistant", "message": message}).encode() + b"\n"))
+    world.tell(world.grew(slot, json.dumps({"type": "assistant", "message": message}).encode() + b"\n"))
     params = {"name": "get", "arguments": {"k": 1}, "_meta": {"claudecode/toolUseId": "toolu_1"}}
     secret = world.relay.pool.sessions[slot].spec.secret
     waiting = posted(world, f"/mcp/{secret}", {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params})
@@ -136,7 +136,7 @@ def test_a_second_call_that_comes_after_the_answer_gets_its_result_too() -> None
     slot = world.slot_of(client)
     uses = [USE | {"id": f"toolu_{n}", "name": "mcp__client__get"} for n in (1, 2)]
     message = {"id": "msg_1", "model": "m", "content": uses, "stop_reason": "tool_use", "usage": {"output_tokens": 5}}
-    world.tell(ev.TranscriptGrew(slot, json.dumps({"type": "assistant", "message": message}).encode() + b"\n"))
+    world.tell(world.grew(slot, json.dumps({"type": "assistant", "message": message}).encode() + b"\n"))
     secret, waiting = world.relay.pool.sessions[slot].spec.secret, []
     for n in (1, 2):
         params = {"name": "get", "arguments": {"k": 1}, "_meta": {"claudecode/toolUseId": f"toolu_{n}"}}

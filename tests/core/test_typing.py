@@ -163,7 +163,7 @@ def answered(world: World, *texts: str) -> str:
     assert world.relay.pool.sessions[slot].state is State.LOADING
     world.tell(ev.PtyOutput(slot, BUSY))
     assert world.hook(slot, hook_event_name="UserPromptSubmit", prompt=texts[-1])[0].body == b"{}"
-    world.tell(ev.TranscriptGrew(slot, b'{"type":"user","message":{"content":"its own line"}}\n'))
+    world.tell(world.grew(slot, b'{"type":"user","message":{"content":"its own line"}}\n'))
     world.finish(slot, "two")
     return slot
 
@@ -189,7 +189,7 @@ def test_the_next_message_goes_to_the_process_that_has_answered() -> None:
     assert (world.slot_of(client), world.relay.calls.by_number[2].road.value) == (slot, "warm")
     reply = world.hook(slot, hook_event_name="UserPromptSubmit", prompt="three")
     assert json.loads(next(o.body for o in reply if hasattr(o, "body"))) == {}
-    world.tell(ev.TranscriptGrew(slot, b'{"type":"user","message":{"content":"three"}}\n'))
+    world.tell(world.grew(slot, b'{"type":"user","message":{"content":"three"}}\n'))
     world.finish(slot, "four")
     assert world.answer(client)[0] == 200
     assert world.slot_of(conversation(world, "one", "two", "three", "four", "five")) == slot
@@ -284,7 +284,7 @@ def test_a_process_that_is_kept_after_the_daemon_was_told_to_end_does_not_hold_i
     slot = world.slot_of(client)
     world.tell(ev.PtyOutput(slot, BUSY))
     world.hook(slot, hook_event_name="UserPromptSubmit", prompt="one")
-    world.tell(ev.TranscriptGrew(slot, b'{"type":"user","message":{"content":"its own line"}}\n'))
+    world.tell(world.grew(slot, b'{"type":"user","message":{"content":"its own line"}}\n'))
     world.tell(ev.ShutdownAsked())
     world.finish(slot, "two")
     assert world.answer(client)[0] == 200
@@ -560,7 +560,7 @@ def test_what_claude_code_finds_of_its_surroundings_is_told_to_the_next_process(
     slot = answered(world, "one")
     snapshot = {"platform": "win32", "shell": "PowerShell", "osVersion": "Windows 11 Home 10.0.22631"}
     line = {"type": "attachment", "attachment": {"type": "environment", "snapshot": snapshot}}
-    world.tell(ev.TranscriptGrew(slot, json.dumps(line).encode() + b"\n"))
+    world.tell(world.grew(slot, json.dumps(line).encode() + b"\n"))
     client = conversation(world, "!one")
     (order,) = (o for o in world.orders if isinstance(o, do.HandOver) and o.slot == world.slot_of(client))
     assert b'"shell":"PowerShell","osVersion":"Windows 11 Home 10.0.22631"' in order.transcript

@@ -132,7 +132,8 @@ def _parked_round() -> float:
     door, called = _read(_request_bytes(rpc, f"/mcp/{relay.pool.sessions[slot].spec.secret}"))
     relay.handle(ev.RequestArrived(2, called), 1.0)
     wire = {"id": "msg_1", "model": MODEL, "content": [mcp.to_wire(call)], "stop_reason": "tool_use", "usage": {}}
-    relay.handle(ev.TranscriptGrew(slot, codec.dump({"type": "assistant", "message": wire}) + b"\n"), 1.0)
+    line = codec.dump({"type": "assistant", "message": wire}) + b"\n"
+    relay.handle(ev.TranscriptGrew(slot, relay.pool.sessions[slot].conversation, line), 1.0)
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "a result of a few words"}
     asked["messages"] += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
     data = _request_bytes(codec.dump(asked))

@@ -150,7 +150,7 @@ def test_a_process_that_takes_up_another_conversation_leaves_no_file_of_the_one_
         with open(files.transcript, "ab") as file:
             file.write(b"grown %d\n" % number)
         bench.slot.timer(Poll.TAIL, 1.0)
-        assert ev.TranscriptGrew(bench.slot.name, b"grown %d\n" % number) in bench.facts
+        assert ev.TranscriptGrew(bench.slot.name, name, b"grown %d\n" % number) in bench.facts
     left = bench.slot.remove()
     assert sum(path.startswith(str(project)) for path in left) == 2 * 5  # the placeholder's, the first one's, three later ones
     bench.end()

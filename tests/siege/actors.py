@@ -56,6 +56,11 @@ class Process:
         return "/" + str(url).split("/", 3)[3]
 
     @property
+    def conversation(self) -> str:
+        """The session id of the conversation that it holds."""
+        return self.session or self.order.paths.sessions[-1]
+
+    @property
     def has_mod(self) -> bool:
         """True if it was told where the pieces of its answers go."""
         return mod.ADDRESS in self.order.launch.env

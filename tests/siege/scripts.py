@@ -325,7 +325,7 @@ def strays(play: Play) -> None:
     during(lambda slot, process: sim.tell(ev.SlotBroke(slot, "an order failed")))
     during(lambda slot, process: sim.tell(ev.PtyClosed(slot)))
     during(lambda slot, process: sim.tell(ev.PtyOutput(slot, DIALOG)))
-    during(lambda slot, process: sim.tell(ev.TranscriptGrew(slot, b"nonsense\n" + b"x" * 100)))
+    during(lambda slot, process: sim.tell(ev.TranscriptGrew(slot, process.conversation, b"nonsense\n" + b"x" * 100)))
     during(lambda slot, process: sim.tell(ev.TimerFired(SlotTimer(slot, SlotDue.STATE))))
     for slot, process in list(sim.processes.items())[:1]:
         sim.stray(process)

@@ -288,11 +288,10 @@ class Simulation:
         return self._post(process.door("mcp"), {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, then)
 
     def _hook(self, process: Process, then: Callable[[bytes], None] = lambda body: None, **value: Any) -> None:
-        session = process.session or process.order.paths.transcript.rsplit("/", 1)[1].removesuffix(".jsonl")
-        self._post(process.door("hooks"), {"session_id": session} | value, then)
+        self._post(process.door("hooks"), {"session_id": process.conversation} | value, then)
 
     def _grow(self, process: Process, value: Any) -> None:
-        self.tell(ev.TranscriptGrew(process.order.slot, json.dumps(value).encode() + b"\n"))
+        self.tell(ev.TranscriptGrew(process.order.slot, process.conversation, json.dumps(value).encode() + b"\n"))
 
     def _type(self, process: Process, data: bytes) -> None:
         """Keys reach a process at its prompt."""

@@ -28,7 +28,7 @@ The end (`_settle`) is looked for after each fact, in this order, because a late
 
 0. The raw answer is there, and is this one for certain: what the transcript does not have yet is taken from it. Its lines
    come later, and nobody waits for them.
-1. The message went on, or says a reason after which it does: finished as written.
+1. The message went on, or says a reason after which it does: finished as written; without a line, if telemetry tells of it.
 2. It failed: when telemetry has the status, and, for a usage limit, the transcript's line the time at which it ends.
 3. It asks for tools: when the lines say so, the hook's text has caught up, and Claude Code has begun a call (or refused one
    by itself). No Stop hook comes, since for Claude Code the turn goes on. The lines may come one by one: a call that was
@@ -128,19 +128,15 @@ class Turn:
             return Wait.STATUS
         if self._stopped or self._failure.is_told:
             return Wait.TRANSCRIPT
-        if self._written.stop_reason in GOES_ON:
+        if self._written.stop_reason in GOES_ON or self._over:
             return Wait.REST
-        return Wait.DISPLAY if self._asks_for_tools else Wait.NOTHING
-
-    @property
-    def _asks_for_tools(self) -> bool:
-        return self._written.stop_reason == "tool_use"
+        return Wait.DISPLAY if self._written.stop_reason == "tool_use" else Wait.NOTHING
 
     @property
     def can_park(self) -> bool:
         """True for an answer that asks for tools, if all of them are the client's to run."""
         is_spoilt = self._answered_itself or self.interrupted or self._live.raw.is_lost
-        return self._asks_for_tools and not is_spoilt and self._caught_up_display
+        return self._written.stop_reason == "tool_use" and not is_spoilt and self._caught_up_display
 
     @property
     def _has_all_calls(self) -> bool:
@@ -358,7 +354,8 @@ class Turn:
             parts = self._line(replace(told, blocks=told.blocks[self._live.in_transcript :]))
             return parts + (self._finish_as_written() if not self._ended else [])
         reason, asked_for_nothing = self._written.stop_reason, self._done and not self._key.max_tokens
-        if self._over or asked_for_nothing or (reason in GOES_ON and self._failure.is_written):
+        has_gone_on = self._over and (self._written.is_used or self._done)
+        if has_gone_on or asked_for_nothing or (reason in GOES_ON and self._failure.is_written):
             return self._finish_as_written()
         if self._failure.is_told:
             is_refused = self._failure.refusal is not None and self._done

@@ -321,7 +321,7 @@ def test_an_answer_cut_at_max_tokens_is_interrupted_before_it_goes_on() -> None:
 
 
 def line(kind: str, **message: Any) -> ev.TranscriptGrew:
-    return ev.TranscriptGrew("slot-1", json.dumps({"type": kind, "message": message}).encode() + b"\n")
+    return ev.TranscriptGrew("slot-1", "slot-1", json.dumps({"type": kind, "message": message}).encode() + b"\n")
 
 
 @pytest.mark.parametrize("asked", [False, True])

@@ -239,7 +239,7 @@ def test_a_claude_that_tells_nothing_is_not_waited_for_again_and_again() -> None
         if is_asked:
             world.tell(ev.TimerFired(SlotTimer(slot, SlotDue.WITNESS)))
         world.hook(slot, hook_event_name="Stop", last_assistant_message="ok")
-        world.tell(ev.TranscriptGrew(slot, _line("ok", number)))
+        world.tell(world.grew(slot, _line("ok", number)))
         assert world.answer(client)[0] == 200
         assert headers(world, client)["x-relayd-witness"] == "unseen"
         world.die(slot)
@@ -281,7 +281,7 @@ def test_the_raw_answer_counts_if_the_question_is_the_clients() -> None:
         "error": "e",
     }
     line["message"] = {"id": "m", "model": "<synthetic>", "content": [{"type": "text", "text": "API error"}]}
-    feed(s, ev.TranscriptGrew("slot-1", json.dumps(line).encode() + b"\n"))
+    feed(s, ev.TranscriptGrew("slot-1", "slot-1", json.dumps(line).encode() + b"\n"))
     assert [part.error.message for part in taken(s) if isinstance(part, Failed)] == ["API error"]
 
 
