@@ -178,7 +178,9 @@ class Simulation:
             case do.HandOver():
                 process = self.processes[order.slot]
                 process.transcript = [json.loads(line) for line in order.transcript.splitlines()]
-                process.session = order.files.session_id if order.files else process.session
+                if order.files is not None:
+                    self._tell_late(process)
+                    process.session = order.files.session_id
                 if order.files is None and process.order.mode is not do.Mode.PROMPT:
                     self.at(STEP_S, lambda: self._run(process))
             case do.WritePty():
@@ -292,6 +294,12 @@ class Simulation:
 
     def _grow(self, process: Process, value: Any) -> None:
         self.tell(ev.TranscriptGrew(process.order.slot, process.conversation, json.dumps(value).encode() + b"\n"))
+
+    def _tell_late(self, process: Process) -> None:
+        """What was read of a conversation's transcript is told after the process has taken up another one."""
+        line = {"type": "user", "message": {"content": "of an earlier conversation"}}
+        late = ev.TranscriptGrew(process.order.slot, process.conversation, json.dumps(line).encode() + b"\n")
+        self.at(0.0, lambda: self._told(process, late))
 
     def _type(self, process: Process, data: bytes) -> None:
         """Keys reach a process at its prompt."""
