@@ -81,7 +81,10 @@ class CallIntake:
         if asked is None:
             return []
         error = overloaded("Overloaded: the calls before this one of its session have not ended in time", RETRY_AFTER_S)
-        return self._away.call(asked, error, now)
+        try:
+            return self._away.call(asked, error, now)
+        except Exception as bug:  # it is in no list any more: its connection is closed instead
+            return [do.Log("error", f"{asked.request_id} met a bug: {describe(bug)}"), do.CloseClient(asked.client)]
 
     def client_left(self, client: int) -> list[Action]:
         """A client has left; its call may be waiting."""

@@ -45,7 +45,10 @@ class Driver:
             orders = self._fail(session, error, now)
         parts, session.parts = session.parts, []
         if call is not None and call.slot == session.slot:
-            orders += self._deliver(call, parts, now)
+            try:
+                self._deliver(call, parts, orders, now)
+            except Exception as error:
+                orders += self.fail_call(call, error, now)
         try:
             orders += self._keep_books(session, parts, now)
             if call is not None and call.is_background and call.stage is Stage.DONE and session.state is State.PARKED:
@@ -59,16 +62,12 @@ class Driver:
             self.has_changes = True
         return orders
 
-    def _deliver(self, call: Call, parts: list[Part], now: float) -> list[Action]:
-        orders: list[Action] = []
-        try:
-            for part in parts:
-                orders += self._delivery.deliver(call, part, now)
-            if call.stage is Stage.DONE:
-                orders += self._calls.answered(call, now)
-        except Exception as error:
-            orders += self.fail_call(call, error, now)
-        return orders
+    def _deliver(self, call: Call, parts: list[Part], orders: list[Action], now: float) -> None:
+        """Add the orders that bring these parts to the client, one by one: a bug takes none of those before it."""
+        for part in parts:
+            orders += self._delivery.deliver(call, part, now)
+        if call.stage is Stage.DONE:
+            orders += self._calls.answered(call, now)
 
     def _keep_books(self, session: Session, parts: list[Part], now: float) -> list[Action]:
         """What the pool learns from the session, and the place that comes free."""
@@ -104,6 +103,11 @@ class Driver:
         except Exception as bug:  # costs the process its time to tidy up; the client has its error in any case
             orders += self._break_process(call, bug, now)
         return orders
+
+    def lose_call(self, call: Call, error: Exception, now: float) -> list[Action]:
+        """A bug met the call, and has taken the orders that were made for it: if these were its end, nobody has got it."""
+        lost: list[Action] = [do.CloseClient(call.client)] if call.stage is Stage.DONE else []
+        return lost + self.fail_call(call, error, now)
 
     def fail_call(self, call: Call, error: Exception, now: float) -> list[Action]:
         """A bug met the call: its client gets an error, as far as that is still possible, and its process is given up.

@@ -48,15 +48,20 @@ class Entrance:
             return []
         try:
             found.fill()
-            return self._admission.admit(found.asked, now)
+            orders = self._admission.admit(found.asked, now)
         except Exception as error:
-            return self.away.call(found.asked, error, now)
+            orders = self.away.call(found.asked, error, now)
+        self._loader.forget(ticket.call)
+        return orders
 
     def file_failed(self, ticket: Load, now: float) -> list[Action]:
-        """It could not be read, or a bug was met on the way."""
-        asked = self._loader.failed(ticket)
-        error = internal("a file that the request names could not be read")
-        return self.away.call(asked, error, now) if asked is not None else []
+        """It could not be read, or a bug was met on the way. Who waits for it is forgotten once it has its answer, not before."""
+        asked = self._loader.waiting(ticket)
+        if asked is None:
+            return []
+        orders = self.away.call(asked, internal("a file that the request names could not be read"), now)
+        self._loader.forget(ticket.call)
+        return orders
 
     def client_left(self, client: int) -> None:
         """A client has left; files may be on their way to its request."""

@@ -41,9 +41,6 @@ class RecentPrefixes:
     def __repr__(self) -> str:
         return f"<RecentPrefixes {len(self._used)}>"
 
-    def __len__(self) -> int:
-        return len(self._used)
-
     def use(self, prefix: Held, key: LaunchKey, now: float) -> None:
         """A call begins with this."""
         name = _name(prefix, key)
@@ -72,7 +69,7 @@ class Prefixes:
         self.examples = RecentPrefixes()
 
     def __repr__(self) -> str:
-        return f"<Prefixes {len(self.beginnings)} + {len(self.examples)}>"
+        return f"<Prefixes {self.beginnings!r} {self.examples!r}>"
 
     def use(self, request: MessagesRequest, key: LaunchKey, now: float) -> None:
         """A call begins with this."""

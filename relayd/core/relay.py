@@ -251,7 +251,7 @@ class Relay:
             client, slot = _named(event)
             call = self.calls.by_number.get(_call_of(event)) or self.calls.by_client.get(client)
             if call is not None:
-                orders += self.engine.driver.fail_call(call, error, now)
+                orders += self.engine.driver.lose_call(call, error, now)
             session = self.pool.sessions.get(slot)
             if session is not None and session.state is not State.DEAD:
                 orders += self.engine.driver.fail_session(session, error, now)

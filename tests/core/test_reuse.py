@@ -304,7 +304,7 @@ def test_prefixes_are_bounded_and_forgotten() -> None:
     for number in range(PREFIXES_MAX + 5):
         for _ in range(2):
             found.use(replace(REQUEST, system=(f"s{number}",)), KEY, float(number))
-    assert len(found.beginnings) == PREFIXES_MAX
+    assert len(found.beginnings._used) == PREFIXES_MAX
     assert found.best(KEY, 20.0, 900.0) == Held((f"s{PREFIXES_MAX + 4}",))
     assert found.best(KEY, 5000.0, 900.0) is None
     found.use(replace(REQUEST, system=("once",)), KEY, 5000.0)
@@ -325,7 +325,7 @@ def test_examples_before_each_question_are_a_prefix_and_a_chat_is_none() -> None
     for shots in range(3, 3 + 2 * PREFIXES_MAX):  # a chat: its past is another one each time
         found.use(with_examples("go on", shots), KEY, float(shots))
     assert found.best(KEY, 60.0, 900.0) == Held(("Be brief.",))
-    assert len(found.examples) == PREFIXES_MAX
+    assert len(found.examples._used) == PREFIXES_MAX
     long = with_examples("go on", EXAMPLES_MAX)
     picture = replace(long, messages=(Message("user", ({"type": "image"},)), *with_examples("it").messages[1:]))
     for other in (long, picture):

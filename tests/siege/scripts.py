@@ -351,6 +351,9 @@ def reused(play: Play) -> None:
     play.settle()
     play.ask("echo other", system="Be long.")
     play.settle()
+    shown = [{"role": "user", "content": "one?"}, {"role": "assistant", "content": "1"}, {"role": "user", "content": "echo more"}]
+    play.ask("more", "more", system="Be long.", messages=shown)
+    play.settle()
     sim.changes = 1
     play.ask("changed once", "changed once", may_fail=True)
     play.settle()

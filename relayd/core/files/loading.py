@@ -81,18 +81,18 @@ class FileLoader:
         if found is None:
             return None
         found.data[ticket.file] = data
-        return self._take(ticket.call) if len(found.data) == len(found.files) else None
+        return found if len(found.data) == len(found.files) else None
 
-    def failed(self, ticket: Load) -> Waiting | None:
-        """A file could not be read: the call, if it still waits."""
-        return self._take(ticket.call).asked if ticket.call in self._requests else None
+    def waiting(self, ticket: Load) -> Waiting | None:
+        """The call that a file is for, if it still waits."""
+        found = self._requests.get(ticket.call)
+        return found.asked if found is not None else None
 
     def client_left(self, client: int) -> None:
         """Nobody waits any more."""
         for number in [number for number, found in self._requests.items() if found.asked.client == client]:
-            self._take(number)
+            self.forget(number)
 
-    def _take(self, number: int) -> Loading:
-        found = self._requests.pop(number)
-        self._size_bytes -= found.size_bytes
-        return found
+    def forget(self, number: int) -> None:
+        """The call has its files, or its error."""
+        self._size_bytes -= self._requests.pop(number).size_bytes
