@@ -21,8 +21,8 @@ from relayd.core.session.record import Session
 from relayd.core.timers import SlotDue
 from relayd.errors import internal
 
-# The request is told before its answer begins, but a busy machine may be late with it: 2 in 100 at 0.25 s. An answer whose request
-# is not seen costs its process. A version that tells none is known by its number, and by its first calls.
+# The request is told before its answer begins, but a busy machine may be late with it: 2 in 100 by more than 0.25 s. An answer
+# whose request is not seen costs its process. A version that tells none is known by its number, or by its first calls.
 WITNESS_S = 0.75
 LINES_S = 0.5  # between two notes on an open call, until the lines of its answer are there
 

@@ -21,8 +21,8 @@ from relayd.core.session.record import Session
 from relayd.core.session.states import State
 from relayd.core.session.witness import BLOCKS_MAX, Witness
 from relayd.core.timers import SlotDue, SlotTimer
-from relayd.core.witness_trial import SILENT_MAX
-from tests.core.session.test_session import DONE, REQUEST, STREAMED, busy, feed, of, session
+from relayd.core.witness_trial import SILENT_MAX, SILENT_SINCE_MAX
+from tests.core.session.test_session import DONE, KEY, REQUEST, STREAMED, busy, feed, of, session
 from tests.core.test_pool_and_relay import World
 from tests.helpers import told_body
 
@@ -243,6 +243,20 @@ def test_a_claude_that_tells_nothing_is_not_waited_for_again_and_again() -> None
         assert world.answer(client)[0] == 200
         assert headers(world, client)["x-relayd-witness"] == "unseen"
         world.die(slot)
+
+
+def test_a_claude_that_has_told_before_is_slow_and_not_silent() -> None:
+    """Three late requests in a row, on a busy machine, and no process took up another conversation until the daemon's end."""
+    world = World(witness=True, idle=0, max=1)
+    process, _ = world.relay.pool.spawn((KEY, do.Mode.GATE), False, world.now)
+    trial = world.relay.pool.launcher.witness_trial
+    trial.saw(process, [Witnessed(Verdict.EXACT)])
+    trial.saw(process, [Witnessed(Verdict.SILENT)] * SILENT_MAX)
+    assert not trial.is_silent
+    trial.saw(process, [Witnessed(Verdict.SILENT)] * SILENT_SINCE_MAX)
+    assert trial.is_silent
+    trial.updated()
+    assert not trial.is_silent
 
 
 def _line(text: str, number: int) -> bytes:
