@@ -66,7 +66,7 @@ class Rig:
 
     def perform(self, *orders: Action, now: float = 1.0) -> None:
         """Orders, as if the core had given them."""
-        self.server._performer.add(orders)
+        self.server._performer.orders.extend(orders)
         self.server._performer.carry_on(now)
 
     def until(self, condition: Callable[[], Any]) -> Any:

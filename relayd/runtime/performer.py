@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
 
@@ -71,25 +71,21 @@ class Performer:
         self._keys_path = files.keys
         self._records = Records(files.records, LINES_PER_CALL * records_max, log)
         self._log = log
-        self._orders: deque[Action] = deque()
+        self.orders: deque[Action] = deque()  # what waits; the server appends
         self._starts: deque[do.SpawnSlot] = deque()  # of these, one in a turn
 
     def __repr__(self) -> str:
-        return f"<Performer {len(self._orders)} starts={len(self._starts)}>"
+        return f"<Performer {len(self.orders)} starts={len(self._starts)}>"
 
     @property
     def has_starts(self) -> bool:
         """True while a process waits to be started."""
         return bool(self._starts)
 
-    def add(self, orders: Iterable[Action]) -> None:
-        """These are next, after what waits."""
-        self._orders.extend(orders)
-
     def carry_on(self, now: float) -> None:
         """Carry out what waits."""
-        while self._orders:
-            order = self._orders.popleft()
+        while self.orders:
+            order = self.orders.popleft()
             try:
                 self._carry_out(order, now)
             except Exception as error:

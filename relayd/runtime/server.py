@@ -75,7 +75,7 @@ class Server:
         """Serve until told to end. Returns when nothing is left; raises what has gone wrong in BAD_TURNS_MAX turns in a row."""
         self.loop.touch(self._listener)
         now = time.monotonic()
-        self._performer.add(self.relay.start(now))
+        self._performer.orders.extend(self.relay.start(now))
         self._performer.carry_on(now)
         self._chores.begin(now)
         bad_turns = 0
@@ -116,7 +116,7 @@ class Server:
             fact = self._facts.popleft()
             now = time.monotonic()
             try:
-                self._performer.add(self.relay.handle(fact, now))
+                self._performer.orders.extend(self.relay.handle(fact, now))
             except Exception as error:
                 self._drop(fact, error)
             if isinstance(fact, ev.ClientLeft):
