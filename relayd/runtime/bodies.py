@@ -53,11 +53,18 @@ class Bodies:
                 return []
             is_recent = time.time_ns() - changed < TICK_NS
             with os.scandir(self._files.directory) as entries:
-                found = sorted((_order(os.stat(entry)), entry.path) for entry in entries)
+                found = sorted((self._order(entry), entry.path) for entry in entries)
         except OSError:  # it is not there yet
             return []
         self._changed, self._is_growing = 0 if is_recent else changed, False
         return [path for _, path in found]
+
+    def _order(self, entry: os.DirEntry[str]) -> tuple[int, bool, int]:
+        """By time. Within one tick of the clock requests come before answers, so that it is known to what these are; and of two
+        requests the shorter is the first, since one goes on where the one before ended.
+        """
+        status = os.stat(entry)
+        return status.st_mtime_ns, self._kind(entry.path) is Kind.ANSWER, status.st_size
 
     def _kind(self, path: str) -> Kind | None:
         if path.endswith(self._files.requests):
@@ -84,8 +91,3 @@ class Bodies:
             os.unlink(path)
         except OSError:  # Windows, while it is written: the next look finds it
             self._is_growing = True
-
-
-def _order(status: os.stat_result) -> tuple[int, int]:
-    """By time. Of two within one tick of the clock the shorter is the first: a request goes on where the one before ended."""
-    return status.st_mtime_ns, status.st_size

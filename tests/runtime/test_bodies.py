@@ -57,6 +57,16 @@ def test_of_two_within_a_tick_the_shorter_is_the_first(place: pathlib.Path) -> N
     assert requests(bodies) == [b"{}", b'{"longer":1}']
 
 
+def test_within_a_tick_requests_come_before_answers(place: pathlib.Path) -> None:
+    """The API had refused a picture, Claude Code asked again without it, and was answered in the same millisecond: the answer was
+    told before its question, and given as the one to the client's.
+    """
+    bodies = reader(place)
+    write(place, "msg_1.response.json", b"{}", 1)
+    write(place, "b.request.json", b'{"longer":1}', 1)
+    assert [kind for kind, _ in bodies.read()] == [Kind.REQUEST, Kind.ANSWER]
+
+
 def test_a_file_that_is_not_whole_is_waited_for(place: pathlib.Path) -> None:
     bodies = reader(place)
     write(place, "a.request.json", b"", 1)

@@ -349,7 +349,8 @@ class Turn:
         """The end, if everything for it is there."""
         if self._ended:
             return []
-        told = self._told.proven(self._live, self._shown.text, self._called)
+        may_ask_again = self.has_media or self._failure.reported_error is not None  # for something else
+        told = None if may_ask_again else self._told.proven(self._live, self._shown.text, self._called)
         if told is not None and self._written.claims(told) and (self.lives_on and told.stop_reason in STAYS or self._done):
             parts = self._line(replace(told, blocks=told.blocks[self._live.in_transcript :]))
             return parts + (self._finish_as_written() if not self._ended else [])

@@ -299,6 +299,21 @@ def test_the_raw_answer_counts_if_the_question_is_the_clients() -> None:
     assert [part.error.message for part in taken(s) if isinstance(part, Failed)] == ["API error"]
 
 
+@pytest.mark.parametrize("why", ["a picture", "a refusal"])
+def test_a_raw_answer_is_not_enough_where_claude_code_may_have_asked_again(why: str) -> None:
+    """It may have asked for something else, of which nothing has been told yet: the transcript says so in any case."""
+    s = at_work()
+    s.spec = dataclasses.replace(s.spec, config=Config(kept=1))
+    s.current_turn().lives_on = True
+    if why == "a picture":
+        s.current_turn().has_media = True
+    else:
+        feed(s, ev.WireArrived(RequestFailed(400, "could not process image", "req_1")))
+    feed(s, EXACT, SHOWN, told_answer("yo"))
+    assert s.state is State.RUNNING
+    assert "Finished" not in kinds(taken(s))
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"content": 3}', b'{"id": "m", "model": "<synthetic>", "content": []}'])
 def test_what_is_no_answer_ends_nothing(body: bytes) -> None:
     s = at_work()
