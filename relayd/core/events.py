@@ -236,6 +236,11 @@ class ForgetDue:
 
 
 @dataclass(frozen=True)
+class ResultDue:
+    """Claude Code has had time to read the result before: it may have the next."""
+
+
+@dataclass(frozen=True)
 class LinesOverdue:
     """A tool call is open, and the answer that asks for it is still not in the transcript."""
 
@@ -282,6 +287,7 @@ SessionEvent = (
     | ScreenBlocked
     | DeadlinePassed
     | ForgetDue
+    | ResultDue
     | LinesOverdue
     | WitnessOverdue
     | GivenUp

@@ -287,6 +287,8 @@ def _slot_due(due: SlotDue) -> ev.SessionEvent:
             return ev.PromptSettled()
         case SlotDue.FORGET:
             return ev.ForgetDue()
+        case SlotDue.RESULTS:
+            return ev.ResultDue()
         case SlotDue.LINES:
             return ev.LinesOverdue()
         case SlotDue.WITNESS:

@@ -13,6 +13,7 @@ class SlotDue(Enum):
     """What a session waits for."""
 
     STATE = "state"  # the limit of its state
+    RESULTS = "results"  # the client has brought more results than Claude Code has been given
     LINES = "lines"  # a tool call is open, and the lines of the answer that asks for it have not come
     LAG = "lag"  # what follows the end of a turn: transcript lines, the status of an error
     DIALOG = "dialog"  # a dialog has stood long enough to take a key

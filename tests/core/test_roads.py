@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from relayd.claude.mcp import ToolCalled
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.session.states import State
+from relayd.core.session.tool_calls import ToolCalls
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.http.messages import HttpRequest
 from tests.core.test_pool_and_relay import HEADERS, World
@@ -147,5 +149,22 @@ def test_a_second_call_that_comes_after_the_answer_gets_its_result_too() -> None
     calls = [USE | {"id": f"toolu_{n}"} for n in (1, 2)]
     said = [ASKED, {"role": "assistant", "content": calls}, {"role": "user", "content": results}]
     world.ask(messages=said, tools=[TOOL])
+    assert not [o for o in world.orders if isinstance(o, do.Respond) and o.client == waiting[1]]
+    world.tell(ev.TimerFired(SlotTimer(slot, SlotDue.RESULTS)))
     told = [world.answer(w)[1]["result"]["content"][0]["text"] for w in waiting]
     assert told == ["result 1", "result 2"]
+
+
+def test_results_are_handed_over_one_by_one_in_the_clients_order() -> None:
+    """Claude Code keeps results in the order in which it has read them. Three at once changed places one time in five, the
+    request was another than the client's, and the call was replayed.
+    """
+    calls = ToolCalls()
+    for n in (2, 3, 1):
+        calls.called(n, ToolCalled(f"toolu_{n}", n))
+    calls.bring(tuple({"type": "tool_result", "tool_use_id": f"toolu_{n}", "content": str(n)} for n in (1, 2, 3)))
+    handed = []
+    while calls.has_results:
+        handed += [order.client for order in calls.hand_next() if isinstance(order, do.Respond)]
+    assert handed == [1, 2, 3]
+    assert calls.hand_next() == []

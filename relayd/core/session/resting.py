@@ -15,6 +15,8 @@ from relayd.core.session.record import Session
 from relayd.core.session.running import watch
 from relayd.core.timers import SlotDue
 
+BETWEEN_S = 0.01  # at once, three in a row changed places one time in five
+
 
 def tools_asked(session: Session, event: ev.ToolsAsked, now: float) -> list[Action]:
     """Claude Code asks which tools there are."""
@@ -45,7 +47,14 @@ def resume(session: Session, event: ev.ResultsBrought, now: float) -> list[Actio
     request, results = event.request, event.request.tool_results
     session.begin_turn(session.current_turn().next(results, request.stream), session.spec.witness(request), now)
     session.current_digest().add(Message("user", results))
-    return [*session.calls.bring(results), *watch(session, now)]
+    session.calls.bring(results)
+    return [*hand_next(session, event, now), *watch(session, now)]
+
+
+def hand_next(session: Session, event: ev.ResultsBrought | ev.ResultDue, now: float) -> list[Action]:
+    """Give Claude Code a result. It keeps them in the order in which it has read them, so there is a moment between two."""
+    orders = session.calls.hand_next()
+    return orders + ([session.deadlines.set(SlotDue.RESULTS, now + BETWEEN_S)] if session.calls.has_results else [])
 
 
 def overheard(session: Session, event: ev.TranscriptGrew, now: float) -> list[Action]:

@@ -239,6 +239,7 @@ TABLE: Mapping[State, Row] = {
         on(ev.DeadlinePassed, running.late),
         on(ev.TurnAbandoned, running.interrupt, State.INTERRUPTING),
         on(ev.LinesOverdue, running.lines_overdue),
+        on(ev.ResultDue, resting.hand_next),
         base=AT_WORK,
     ),
     State.PARKED: row(
@@ -311,6 +312,7 @@ LATE = frozenset(
         ev.TurnSeen,
         ev.ForgetDue,
         ev.LinesOverdue,
+        ev.ResultDue,
         ev.WitnessOverdue,
         ev.AnswerTold,
     )

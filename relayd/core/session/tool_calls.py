@@ -71,7 +71,7 @@ class ToolCalls:
     def called(self, client: int, fact: mcp.ToolCalled) -> list[Action]:
         """Claude Code waits for this result."""
         self._open[fact.tool_use_id] = OpenCall(client, fact)
-        return self._answer()
+        return self._hand(fact.tool_use_id) if fact.tool_use_id in self._results else []
 
     @property
     def can_hurry(self) -> bool:
@@ -86,20 +86,25 @@ class ToolCalls:
         """The answer is complete: these are the calls whose results must come together."""
         self.expected = frozenset(b["id"] for b in content if b["type"] == "tool_use")
 
-    def bring(self, results: tuple[Block, ...]) -> list[Action]:
+    def bring(self, results: tuple[Block, ...]) -> None:
         """The client has run its tools."""
         self.expected = frozenset()
         self._results = {b["tool_use_id"]: b for b in results}
-        return self._answer()
 
-    def _answer(self) -> list[Action]:
-        ready = [i for i in self._open if i in self._results]
-        orders: list[Action] = []
-        for tool_use_id in ready:
-            call = self._open.pop(tool_use_id)
-            self.handed.add(tool_use_id)
-            orders += _finish(call, mcp.result(call.fact.rpc_id, self._results.pop(tool_use_id)))
-        return orders
+    @property
+    def has_results(self) -> bool:
+        """True if a call is open whose result is there."""
+        return any(tool_use_id in self._open for tool_use_id in self._results)
+
+    def hand_next(self) -> list[Action]:
+        """The first result, in the client's order, whose call is open."""
+        found = next((tool_use_id for tool_use_id in self._results if tool_use_id in self._open), None)
+        return self._hand(found) if found is not None else []
+
+    def _hand(self, tool_use_id: str) -> list[Action]:
+        call = self._open.pop(tool_use_id)
+        self.handed.add(tool_use_id)
+        return _finish(call, mcp.result(call.fact.rpc_id, self._results.pop(tool_use_id)))
 
 
 def _note(call: OpenCall) -> list[Action]:
