@@ -83,8 +83,8 @@ class CallIntake:
         error = overloaded("Overloaded: the calls before this one of its session have not ended in time", RETRY_AFTER_S)
         try:
             return self._away.call(asked, error, now)
-        except Exception as bug:  # it is in no list any more: its connection is closed instead
-            return [do.Log("error", f"{asked.request_id} met a bug: {describe(bug)}"), do.CloseClient(asked.client)]
+        except Exception as bug:
+            return _lost(asked, bug)
 
     def client_left(self, client: int) -> list[Action]:
         """A client has left; its call may be waiting."""
@@ -99,6 +99,11 @@ class CallIntake:
             orders.append(do.CancelTimer(asked.timer))
             try:
                 orders += self._away.call(asked, error, now)
-            except Exception as bug:  # costs this client its error: its connection is closed instead
-                orders += [do.Log("error", f"{asked.request_id} met a bug: {describe(bug)}"), do.CloseClient(asked.client)]
+            except Exception as bug:
+                orders += _lost(asked, bug)
         return orders
+
+
+def _lost(asked: Waiting, bug: Exception) -> list[Action]:
+    """It is in no list any more. The bug costs this client its error: its connection is closed instead."""
+    return [do.Log("error", f"{asked.request_id} met a bug: {describe(bug)}"), do.CloseClient(asked.client)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 
 from relayd import codec
 from relayd.anthropic.request import Thinking
@@ -22,6 +22,14 @@ BACKOFF_MAX_S = 60.0
 FAILURES_MAX = 3  # after so many useless starts in a row a key is not kept warm until a call asks for it again
 
 
+@dataclass(frozen=True)
+class Use:
+    """When calls have used a kind, and when one of them streamed, last. Monotonic seconds."""
+
+    at: float
+    streamed: float = -math.inf
+
+
 def kind_for(key: LaunchKey, is_typed: bool) -> Kind:
     """The kind of process that serves a call best: one at its prompt for what is typed."""
     return key, Mode.PROMPT if is_typed else Mode.GATE
@@ -33,36 +41,30 @@ class RecentKinds:
     def __init__(self, keys: list[LaunchKey], default: LaunchKey) -> None:
         self._default = default
         self._at_first = keys or [default]
-        self._used: OrderedDict[Kind, float] = OrderedDict()  # the one used longest ago first
-        self._streamed: dict[Kind, float] = {}  # when a stream was last asked of it; of those used
+        self._used: OrderedDict[Kind, Use] = OrderedDict()  # the one used longest ago first
 
     def __repr__(self) -> str:
         return f"<RecentKinds {len(self._used)}>"
 
     def use(self, kind: Kind, streams: bool, now: float) -> None:
         """A call needs a process of this kind; `streams`: its answer is wanted piece by piece."""
-        self._used[kind] = now
+        before = self._used.get(kind, Use(now))
+        self._used[kind] = Use(now, now if streams else before.streamed)
         self._used.move_to_end(kind)
-        if streams:
-            self._streamed[kind] = now
         if len(self._used) > KINDS_MAX:
-            self._drop()
-
-    def _drop(self) -> None:
-        kind, _ = self._used.popitem(last=False)
-        self._streamed.pop(kind, None)
+            self._used.popitem(last=False)
 
     def streams(self, kind: Kind, now: float, memory_s: float) -> bool:
         """True if a process of this kind shall stream piece by piece: a call has wanted that lately, or the kind is not known."""
-        return kind not in self._used or now - self._streamed.get(kind, -math.inf) <= memory_s
+        return kind not in self._used or now - self._used[kind].streamed <= memory_s
 
     def latest(self, now: float, memory_s: float) -> list[Kind]:
         """The kinds to keep warm, the latest first; before the first call those of the last run.
 
         `memory_s` is how long a kind is remembered, but for the last one.
         """
-        while len(self._used) > 1 and now - next(iter(self._used.values())) > memory_s:
-            self._drop()
+        while len(self._used) > 1 and now - next(iter(self._used.values())).at > memory_s:
+            self._used.popitem(last=False)
         if not self._used:
             return [(key, mode) for key in self._at_first for mode in (Mode.PROMPT, Mode.GATE)]
         return list(reversed(self._used))
@@ -71,7 +73,6 @@ class RecentKinds:
         """Processes of this key do not start: keep it warm no more."""
         for kind in [kind for kind in self._used if kind[0] == key]:
             del self._used[kind]
-            self._streamed.pop(kind, None)
         self._at_first = [known for known in self._at_first if known != key] or [self._default]
 
 

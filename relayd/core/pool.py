@@ -233,7 +233,7 @@ class Pool:
         going = {s.slot for s, _ in retire}
         extra = [s for s in self._kept_too_many() if s.slot not in going]
         spared = self._spared(extra, going, now)
-        prime = self._prime(spared, going, now)
+        prime = self._prime(spared, going, now) if not self._is_hurried(now) else []
         taken = {s.slot for s in spared}
         extra = [s for s in extra if s.slot not in taken]
         if now < self._refill_at:
@@ -264,10 +264,8 @@ class Pool:
         return kept[: max(0, len(kept) - self._config.keeps)]
 
     def _prime(self, spared: list[Session], going: set[str], now: float) -> list[tuple[Session, Held]]:
-        """Which prefixes to load into which processes: those that wait at their prompt, and those that stand for one. Loading
-        would slow a call that is on its way to the model.
-        """
-        if not self.types(now) or any(_is_on_its_way(s, now) for s in self.sessions.values()):
+        """Which prefixes to load into which processes: those that wait at their prompt, and those that stand for one."""
+        if not self.types(now):
             return []
         found: list[tuple[Session, Held]] = []
         ready = [s for s in self.sessions.values() if s.state is State.READY and s.is_free and s.slot not in going]
@@ -277,11 +275,16 @@ class Pool:
                 found.append((session, prefix))
         return found
 
+    def _is_hurried(self, now: float) -> bool:
+        """True while a call is on its way to the model: what is loaded ahead would slow it."""
+        on_the_way = [s for s in self.sessions.values() if s.state in AT_WORK]
+        return any(s.state is not State.RUNNING or now - s.since < UPSTREAM_S for s in on_the_way)
+
     def next_look(self, now: float) -> float:
         """When `plan` is worth asking again."""
         spared = self._spared(self._kept_too_many(), set(), now)
         missing = self._missing(now, set(), {s.slot for s in spared})
-        if any(_is_on_its_way(s, now) for s in self.sessions.values()):
+        if self._is_hurried(now) and self._prime(spared, set(), now):
             return now + LOOK_SOON_S
         return max(self._refill_at, now + LOOK_SOON_S) if missing else now + LOOK_AGAIN_S
 
@@ -350,9 +353,3 @@ class Pool:
         self.sessions[session.slot] = session
         self.by_secret[session.spec.secret] = session
         return session, orders
-
-
-def _is_on_its_way(session: Session, now: float) -> bool:
-    """True for a call between its arrival and its request to the model."""
-    is_new = session.state is State.RUNNING and now - session.since < UPSTREAM_S
-    return is_new or session.state in (State.STARTING, State.LOADING, State.TYPING)

@@ -41,9 +41,8 @@ class RecentPrefixes:
     def __repr__(self) -> str:
         return f"<RecentPrefixes {len(self._used)}>"
 
-    def use(self, prefix: Held, key: LaunchKey, now: float) -> None:
-        """A call begins with this."""
-        name = _name(prefix, key)
+    def use(self, name: bytes, prefix: Held, key: LaunchKey, now: float) -> None:
+        """A call begins with this; `name` is all of it, as JSON."""
         if len(name) > PREFIX_MAX_CHARS:
             return
         use = self._used.setdefault(name, Use(prefix, key, 0, now))
@@ -75,10 +74,10 @@ class Prefixes:
         """A call begins with this."""
         if sum(map(len, request.system)) > PREFIX_MAX_CHARS:
             return
-        self.beginnings.use(Held(request.system, request.tools), key, now)
-        past = request.messages[:-1]
+        name, past = _beginning(request, key), request.messages[:-1]
+        self.beginnings.use(name, Held(request.system, request.tools), key, now)
         if past and _may_be_examples(past):
-            self.examples.use(Held(request.system, request.tools, past), key, now)
+            self.examples.use(name + _texts(past), Held(request.system, request.tools, past), key, now)
 
     def best(self, key: LaunchKey, now: float, memory_s: float) -> Held | None:
         """The prefix to load into a process of this key: what the last call began with, if that comes again and again."""
@@ -95,7 +94,10 @@ def _may_be_examples(past: tuple[Message, ...]) -> bool:
     return sum(len(block["text"]) for message in past for block in message.content) <= EXAMPLES_MAX_CHARS
 
 
-def _name(prefix: Held, key: LaunchKey) -> bytes:
-    tools = [[t.name, t.description, t.input_schema] for t in prefix.tools]
-    past = [[m.role, [block["text"] for block in m.content]] for m in prefix.messages]
-    return codec.canonical([str(key), list(prefix.system), tools, past])
+def _beginning(request: MessagesRequest, key: LaunchKey) -> bytes:
+    tools = [[t.name, t.description, t.input_schema] for t in request.tools]
+    return codec.canonical([str(key), list(request.system), tools])
+
+
+def _texts(past: tuple[Message, ...]) -> bytes:
+    return codec.canonical([[m.role, [block["text"] for block in m.content]] for m in past])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
+from mmap import PAGESIZE
 from typing import Any
 
 # struct rusage_info_v0 of libproc's sys/resource.h: 16 bytes of a UUID, then ten numbers of 64 bits.
@@ -29,10 +30,8 @@ def resident_bytes(pid: int) -> int | None:
 
 def _from_proc(pid: int) -> int:
     """Raises OSError, ValueError, IndexError."""
-    import resource  # Windows has none
-
     with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-        return int(file.read(200).split()[1]) * resource.getpagesize()
+        return int(file.read(200).split()[1]) * PAGESIZE
 
 
 def _on_macos(pid: int) -> int | None:

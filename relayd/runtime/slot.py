@@ -212,6 +212,11 @@ class Slot:
         pid: int = self._pty.pid
         return pid
 
+    def tell_memory(self, size_bytes: int | None) -> None:
+        """How much the process holds, if the system says."""
+        if size_bytes is not None:
+            self._emit(ev.MemoryMeasured(self.name, size_bytes))
+
     def forget_transcript(self) -> None:
         """Delete the files of its conversation, and follow what is written next, which is not before keys are pressed."""
         self.read_bodies()

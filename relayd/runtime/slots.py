@@ -19,8 +19,16 @@ from relayd.runtime.memory import resident_bytes
 from relayd.runtime.slot import Slot
 from relayd.runtime.timers import Chore, Poll
 
-Step = do.HurryGate | do.HandOver | do.WritePty | do.OpenEditor | do.SignalChild | do.ForgetTranscript | do.ReadBodies
-SlotOrder = Step | do.MeasureMemory
+SlotOrder = (
+    do.HurryGate
+    | do.HandOver
+    | do.WritePty
+    | do.OpenEditor
+    | do.SignalChild
+    | do.ForgetTranscript
+    | do.ReadBodies
+    | do.MeasureMemory
+)
 
 
 class Slots:
@@ -59,18 +67,9 @@ class Slots:
             self._for_nobody(order)
             return
         try:
-            if isinstance(order, do.MeasureMemory):
-                self._measure_memory(slot)
-            else:
-                _carry_out(slot, order, now)
+            _carry_out(slot, order, now)
         except Exception as error:
             self.broke(order.slot, slot, error)
-
-    def _measure_memory(self, slot: Slot) -> None:
-        """Tell how much the process holds, if the system says."""
-        size_bytes = resident_bytes(slot.pid) if slot.pid else None
-        if size_bytes is not None:
-            self._emit(ev.MemoryMeasured(slot.name, size_bytes))
 
     def _for_nobody(self, order: SlotOrder) -> None:
         """A process that could not even be set up, or was removed: what waits for its end is told that it has ended."""
@@ -137,7 +136,7 @@ class Slots:
                 self._loop.report(slot, error)
 
 
-def _carry_out(slot: Slot, order: Step, now: float) -> None:
+def _carry_out(slot: Slot, order: SlotOrder, now: float) -> None:
     match order:
         case do.WritePty(_, data):
             slot.write(data)
@@ -153,5 +152,7 @@ def _carry_out(slot: Slot, order: Step, now: float) -> None:
             slot.forget_transcript()
         case do.ReadBodies():
             slot.read_bodies()
+        case do.MeasureMemory():
+            slot.tell_memory(resident_bytes(slot.pid) if slot.pid else None)
         case _:
             assert_never(order)

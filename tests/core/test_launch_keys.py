@@ -95,6 +95,9 @@ def test_whether_a_kind_streams_is_forgotten_with_time_and_with_the_kind() -> No
     assert not kinds.streams(kind, 901.0, 900.0)
     for number in range(3 * KINDS_MAX):
         kinds.use((LaunchKey("m", number), Mode.GATE), True, 20.0)
-    assert len(kinds._streamed) <= KINDS_MAX
-    kinds.forget(LaunchKey("m", 3 * KINDS_MAX - 1))
-    assert len(kinds._streamed) == len(kinds._used)
+    assert len(kinds._used) <= KINDS_MAX
+    last = LaunchKey("m", 3 * KINDS_MAX - 1)
+    kinds.use((last, Mode.GATE), False, 2000.0)
+    assert not kinds.streams((last, Mode.GATE), 2000.0, 900.0)
+    kinds.forget(last)
+    assert kinds.streams((last, Mode.GATE), 2000.0, 900.0)  # nobody knows any more

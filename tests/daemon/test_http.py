@@ -216,7 +216,7 @@ def test_a_client_that_has_finished_sending_and_then_goes_frees_its_process(daem
         sock.sendall(request_bytes(harness.url, ask("hang")))
         until(lambda: children(harness))
         sock.shutdown(socket.SHUT_WR)
-        time.sleep(0.5)
+        time.sleep(0.5)  # in which a daemon that took this for the client's leaving would end its process
         assert children(harness)
     assert text_of(post(harness.url, ask("echo next"))[2]) == "next"
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from relayd.doctor import client
 from relayd.doctor.harness import Harness
+from relayd.runtime.memory import resident_bytes
 from tests.lab import roads
 from tests.lab.series import Series
 
@@ -29,8 +30,9 @@ def cpu_s(pid: int) -> float:
 
 def resident_mb(pid: int) -> float:
     """Resident memory of a process."""
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    size_bytes = resident_bytes(pid)
+    assert size_bytes is not None
+    return size_bytes / 2**20
 
 
 def fds(pid: int) -> int:

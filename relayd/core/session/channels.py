@@ -95,6 +95,11 @@ class WrittenAnswer:
         return self._lines[-1].stop_reason if self._lines else None
 
     @property
+    def asks_for_tools(self) -> bool:
+        """True once it has ended in tool calls."""
+        return self.stop_reason == "tool_use"
+
+    @property
     def calls(self) -> frozenset[str]:
         """The ids of the tool calls that it asks for."""
         return frozenset(block["id"] for line in self._lines for block in line.blocks if block["type"] == "tool_use")

@@ -130,13 +130,13 @@ class Turn:
             return Wait.TRANSCRIPT
         if self._written.stop_reason in GOES_ON or self._over:
             return Wait.REST
-        return Wait.DISPLAY if self._written.stop_reason == "tool_use" else Wait.NOTHING
+        return Wait.DISPLAY if self._written.asks_for_tools else Wait.NOTHING
 
     @property
     def can_park(self) -> bool:
         """True for an answer that asks for tools, if all of them are the client's to run."""
         is_spoilt = self._answered_itself or self.interrupted or self._live.raw.is_lost
-        return self._written.stop_reason == "tool_use" and not is_spoilt and self._caught_up_display
+        return self._written.asks_for_tools and not is_spoilt and self._caught_up_display
 
     @property
     def _has_all_calls(self) -> bool:
@@ -361,7 +361,7 @@ class Turn:
         if self._failure.is_told:
             is_refused = self._failure.refusal is not None and self._done
             return self.expire() if self._failure.is_complete or is_refused else []
-        if reason == "tool_use":
+        if self._written.asks_for_tools:
             return self._finish_as_written() if self._caught_up_display and self._has_all_calls else []
         if reason:
             return self._finish_as_written() if self._stopped and self._caught_up(self._stopped) else []
