@@ -1,4 +1,4 @@
-"""How much memory a process holds, as the system says: a question of microseconds. Called by `slot`.
+"""How much memory a process holds, as the system says: a question of microseconds. Called by `slots`.
 
 It starts no process and waits for nothing; where the system does not say, nothing is known. Shared pages count: two
 processes of the same program hold less than the sum.
