@@ -33,14 +33,14 @@ class Stranger:
         return f"<Stranger {self.timer.number} gone={self.is_gone}>"
 
     def refuse(self, date: str, now: float) -> None:
-        """Answer, and close our side of it."""
+        """Answer, and close our side of it. At the timer's end `clients` drops it, whether it has left by then or not."""
+        self._loop.set_timer(self.timer, now + LINGER_S)
         try:
             self._socket.send(answer(STRANGER, date))
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             self.leave()
             return
-        self._loop.set_timer(self.timer, now + LINGER_S)
         self._loop.touch(self)
 
     def leave(self) -> None:
@@ -48,7 +48,6 @@ class Stranger:
         if not self.is_gone:
             self.is_gone = True
             self._loop.forget(self)
-            self._loop.cancel_timer(self.timer)
 
     def fileno(self) -> int:
         """The socket's fd."""

@@ -25,7 +25,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.http.http1 import EVENTS_PER_CALL, Connection, Phase
 from relayd.http.keys import Keys
-from relayd.runtime import clients, clock, listener, notify, shared
+from relayd.runtime import clients, clock, listener, notify, shared, stranger
 from relayd.runtime.channel import Channel
 from relayd.runtime.loop import SPIN_LIMIT
 from relayd.runtime.notify import Notifier, given_socket
@@ -111,6 +111,19 @@ def test_strangers_take_none_of_the_users_places_and_do_not_pile_up(rig: Make, m
     assert server.health() == 200
     for each in strangers:
         each.close()
+
+
+def test_a_stranger_that_has_left_is_forgotten_a_moment_later(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stayed in the table until the next one came; if a bug had met its `close`, its open socket with it."""
+    server = rig()
+    monkeypatch.setattr(clients, "is_ours", lambda uid: False)
+    monkeypatch.setattr(stranger, "LINGER_S", 0.05)
+    socket.create_connection(server.address).close()
+    server.turn(5)  # it is told no, and its end is read
+    time.sleep(0.06)
+    server.turn(5)
+    assert not server.server._clients._strangers
+    assert not server.server.loop.errors
 
 
 REFUSED = [
