@@ -135,10 +135,14 @@ class Clients:
         if channel is None:
             return
         try:
-            channel.send_file(order.status, order.headers, StoredFile(path), now)
+            file = StoredFile(path)
         except FileNotFoundError:
             channel.respond(order.status, order.headers, b"", now)
+            return
+        try:
+            channel.send_file(order.status, order.headers, file, now)
         except Exception as error:
+            file.close()
             self._loop.fail(channel, error)
 
     def close(self) -> None:

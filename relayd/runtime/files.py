@@ -53,10 +53,11 @@ class PiecewiseFile:
         """Open it. Raises OSError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | FILE_FLAGS
         try:
-            self._fd = os.open(path, flags, 0o600)
+            fd = os.open(path, flags, 0o600)
         except OSError:
             os.unlink(path)
-            self._fd = os.open(path, flags, 0o600)
+            fd = os.open(path, flags, 0o600)
+        self._file = io.FileIO(fd, "w")  # which closes it if this is lost
         self._left = memoryview(data)
 
     def __repr__(self) -> str:
@@ -65,7 +66,7 @@ class PiecewiseFile:
     def write_on(self) -> bool:
         """Write the next piece; True when all is written and the file is closed. Raises OSError, and has closed it then, too."""
         try:
-            self._left = self._left[os.write(self._fd, self._left[:PIECE_BYTES]) :]
+            self._left = self._left[os.write(self._file.fileno(), self._left[:PIECE_BYTES]) :]
         except OSError:
             self.close()
             raise
@@ -76,9 +77,7 @@ class PiecewiseFile:
 
     def close(self) -> None:
         """Close it, whether all is written or not."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._file.close()
 
 
 def remove_in_order(paths: Sequence[str]) -> Sequence[str]:

@@ -76,6 +76,7 @@ Arguments = ParamSpec("Arguments")
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 SPIN_LIMIT = 200  # ready so often in a row without moving a byte: a bug or a dead peer
 STALL_S = 1.0  # a turn that lost more than this was stopped, or starved, or blocked; less is what deadlines are for
+CLOSE_TRIES = 2  # an fd that is not closed here is left until its owner is freed, which may be long
 TIMER_SLACK = 64  # cancelled timers kept in the heap before it is rebuilt
 
 
@@ -353,10 +354,12 @@ class Loop:
     def _bury(self) -> None:
         doomed, self._doomed = self._doomed, []
         for handler in doomed:
-            try:
-                handler.close()
-            except Exception as error:
-                self.report(handler, error)
+            for _ in range(CLOSE_TRIES):
+                try:
+                    handler.close()
+                    break
+                except Exception as error:
+                    self.report(handler, error)
 
     def close(self) -> None:
         """Close everything that is left."""

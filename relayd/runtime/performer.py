@@ -118,6 +118,9 @@ class Performer:
         if isinstance(order, SlotOrder | do.SpawnSlot) and not isinstance(order, do.SignalChild):
             self._slots.broke(order.slot, order, error)
             return
+        if isinstance(order, StoreOrder):
+            self.store.broke(order, error)
+            return
         match order:
             case do.RemoveSlot(name):
                 self._slots.remove(name, now)

@@ -15,6 +15,7 @@ from typing import assert_never
 
 from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core.storage import Ticket
 from relayd.runtime.files import PiecewiseFile, append_whole
 from relayd.runtime.loop import Loop
 from relayd.runtime.stored_file import StoredFile
@@ -98,19 +99,30 @@ class Store:
         try:
             self._begin(order, now)
         except Exception as error:
-            self._loop.report(order, error) if not isinstance(error, OSError) else None
-            if not isinstance(order, do.EraseFile):
-                self._emit(ev.StoreFailed(order.ticket, _reason(error)))
+            if not isinstance(error, OSError):
+                self._loop.report(order, error)
+            self.broke(order, error)
+
+    def broke(self, order: StoreOrder, error: Exception) -> None:
+        """An order could not be carried out: nothing of it goes on, and the core is told."""
+        if not isinstance(order, do.EraseFile):
+            self._fail(order.ticket, error)
+
+    def _fail(self, ticket: Ticket, error: Exception) -> None:
+        self._emit(ev.StoreFailed(ticket, _reason(error)))
+        for job in [job for job in self._jobs if job.ticket == ticket]:
+            self._jobs.remove(job)
+            job.close()
 
     def _begin(self, order: StoreOrder, now: float) -> None:
         path = self.path(order.path)
         match order:
             case do.WriteFile():
-                self._jobs.append(_Write(order, path))
-                self._work(now)
+                self._jobs.appendleft(_Write(order, path))
+                self._step(now)
             case do.ReadFile():
-                self._jobs.append(_Read(order, path))
-                self._work(now)
+                self._jobs.appendleft(_Read(order, path))
+                self._step(now)
             case do.AppendFile():
                 with os.fdopen(os.open(path, APPENDING, 0o600), "ab", buffering=0) as file:
                     append_whole(file, order.data)
@@ -121,27 +133,31 @@ class Store:
             case _:
                 assert_never(order)
 
-    def _work(self, now: float) -> None:
-        """A piece of the newest job, which is short as a rule; the others take turns."""
-        self._step(self._jobs.pop(), now)
-
     def timer(self, now: float) -> None:
-        """The next turn has come."""
-        if self._jobs:
-            self._step(self._jobs.popleft(), now)
+        """The next turn has come. Never raises: nobody would set the timer for the other files."""
+        if not self._jobs:
+            return
+        ticket = self._jobs[0].ticket
+        try:
+            self._step(now)
+        except Exception as error:
+            self._loop.report(self, error)
+            self._fail(ticket, error)
 
-    def _step(self, job: _Write | _Read, now: float) -> None:
+    def _step(self, now: float) -> None:
+        """A piece of the first job, which is the newest, and short as a rule; those that take longer take turns."""
+        self._loop.set_timer(StoreTimer.WORK, now, forgiven=False)
+        job = self._jobs[0]
         try:
             fact = job.go_on()
-        except Exception as error:
+        except (OSError, EOFError) as error:
             fact = ev.StoreFailed(job.ticket, _reason(error))
+        self._jobs.popleft()
         if fact is None:
             self._jobs.append(job)
-        else:
-            job.close()
-            self._emit(fact)
-        if self._jobs:
-            self._loop.set_timer(StoreTimer.WORK, now, forgiven=False)
+            return
+        job.close()
+        self._emit(fact)
 
     def close(self) -> None:
         """The daemon ends: what is not whole is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 from relayd.runtime.system import FILE_FLAGS
@@ -12,14 +13,14 @@ class StoredFile:
 
     def __init__(self, path: str, offset: int = 0, size_bytes: int | None = None) -> None:
         """Open it. Raises OSError; EOFError if the file is shorter than `offset` and `size_bytes` say."""
-        self._fd = os.open(path, os.O_RDONLY | FILE_FLAGS)
-        there = os.fstat(self._fd).st_size - offset
+        self._file = io.FileIO(os.open(path, os.O_RDONLY | FILE_FLAGS))
+        there = os.fstat(self._file.fileno()).st_size - offset
         self.size_bytes = there if size_bytes is None else size_bytes
         self._left = self.size_bytes
         if self.size_bytes > there:
             self.close()
             raise EOFError
-        os.lseek(self._fd, offset, os.SEEK_SET)
+        self._file.seek(offset)
 
     def __repr__(self) -> str:
         return f"<StoredFile left={self._left} of {self.size_bytes}>"
@@ -33,7 +34,7 @@ class StoredFile:
         """The next piece; nothing at the end. Raises OSError, and EOFError if the file has become shorter."""
         if not self._left:
             return b""
-        data = os.read(self._fd, min(most, self._left))
+        data = self._file.read(min(most, self._left))
         if not data:
             raise EOFError
         self._left -= len(data)
@@ -41,6 +42,4 @@ class StoredFile:
 
     def close(self) -> None:
         """Close it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._file.close()

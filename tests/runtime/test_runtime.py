@@ -187,6 +187,26 @@ def test_an_error_while_an_fd_is_closed_or_asked_for_ends_nothing(loop: Loop) ->
         far.close()
 
 
+def test_a_bug_of_the_moment_while_an_fd_is_closed_leaves_no_fd(loop: Loop) -> None:
+    """A terminal whose close had met a bug stayed open until Python found the circle that it was in."""
+    near, far = socket.socketpair()
+    spy, real = Spy(near), Spy.close
+    tries: list[int] = []
+
+    def close() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise KeyError("PRIVATE WORDS")
+        real(spy)
+
+    spy.close = close  # type: ignore[method-assign]
+    loop.forget(spy)
+    loop.turn(0)
+    assert spy.closed
+    assert loop.errors == 1
+    far.close()
+
+
 def test_an_error_in_a_timer_or_a_signal_ends_nothing() -> None:
     fired: list[object] = []
 

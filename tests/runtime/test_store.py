@@ -109,6 +109,34 @@ def test_a_file_that_cannot_take_its_place_leaves_nothing(room: Room) -> None:
     assert room.there() == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("owner", "method"), [(Store, "_step"), (Store, "_begin"), (stores._Write, "go_on"), (stores._Write, "close")]
+)
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_bug_is_told_once_and_the_next_file_is_written(
+    room: Room, monkeypatch: pytest.MonkeyPatch, owner: type, method: str, turn: int
+) -> None:
+    """A bug at an order's beginning was told to nobody, so that its call hung; one in a later turn left the fd open."""
+    fds = len(os.listdir("/proc/self/fd"))
+    real = getattr(owner, method)
+    left = [turn if method in ("_step", "go_on") else 0]
+
+    def throwing(*args: Any) -> Any:
+        left[0] -= 1
+        if left[0] == -1:
+            raise RuntimeError
+        return real(*args)
+
+    monkeypatch.setattr(owner, method, throwing)
+    room.perform(do.WriteFile(Upload("a"), "files/a", b"x" * 2 * PIECE_BYTES))
+    for _ in range(3):
+        room.store.timer(1.0)
+    room.perform(do.WriteFile(Upload("b"), "files/b", b"small"))
+    assert [fact.ticket for fact in room.facts] == [Upload("a"), Upload("b")]
+    assert isinstance(room.facts[1], ev.Stored)
+    assert len(os.listdir("/proc/self/fd")) == fds
+
+
 def test_half_a_line_is_taken_back(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk takes the beginning of a result: the next one would stand in the same line."""
     room.perform(do.AppendFile(BatchResults("x"), "files/x", b"one\n"))
