@@ -153,6 +153,7 @@ CLIENTS: tuple[Client, ...] = (
         (Whole("{home}/.codex/relayd.config.toml", _codex),),
         "codex --profile relayd",
         cannot="Versions that keep profiles in config.toml do not read this file.",
+        run="0.171.0",
     ),
     Client(
         "opencode",
