@@ -30,6 +30,7 @@ from tests.lab.series import Series
 MODEL = "claude-sonnet-4-6"
 SETTLE_S = 4.0  # until the pool stands
 PRINTS = 6  # of `claude -p`, of each of those that run it at once
+SHOWN = 4  # of the slowest
 PAUSE_S = 1.0  # between two starts of `claude -p`: they shall not slow each other down
 WORD = re.compile(r"word-\d+-\d+-end")
 SCHEMA = {"type": "object", "properties": {"k": {"type": "integer"}}}
@@ -54,7 +55,8 @@ class Run:
     answer_s: float
     sent: dict[str, tuple[dict[str, Any], float]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
-    roads: Counter[str] = field(default_factory=Counter)
+    roads: dict[str, str] = field(default_factory=dict)
+    took: dict[str, float] = field(default_factory=dict)  # milliseconds from the request to upstream
     chats: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # what each client's conversation has so far
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -75,7 +77,7 @@ class Run:
             self.sent[word] = body, time.monotonic()
         reply = client.post(harness.url, body)
         with self.lock:
-            self.roads[reply.road] += 1
+            self.roads[word] = reply.road
             if reply.status != 200 or [b.get("text") for b in reply.value["content"]] != [f"answer {word}"]:
                 self.wrong.append(f"{word}: {reply.status} {reply.body[:200]!r}")
         if self.case == "chat" and reply.status == 200:
@@ -91,11 +93,18 @@ class Run:
             if not words or words != set(WORD.findall(json.dumps(body))):
                 self.wrong.append(f"one request holds {sorted(words)}")
                 continue
-            found.samples.append(1000 * (record.arrived - at))
+            self.took[asked[0]] = 1000 * (record.arrived - at)
+            found.samples.append(self.took[asked[0]])
             self.wrong += differences(body, record.body)
         if len(found.samples) != len(self.sent):
             self.wrong.append(f"{len(found.samples)} requests for {len(self.sent)} calls")
         return found
+
+    @property
+    def slowest(self) -> str:
+        """The slowest calls, with their roads and numbers: where the last percent comes from."""
+        words = sorted(self.took, key=lambda word: self.took[word])[-SHOWN:]
+        return ", ".join(f"{self.took[word]:.0f} ms ({self.roads.get(word)}, {word})" for word in reversed(words))
 
 
 def at_once(clients: int, calls: int, work: Callable[[int, int], None]) -> float:
@@ -177,7 +186,8 @@ def main() -> int:
         done, times, rate, cpu_s = run(options.claude, case, options.clients, options.calls, options.answer)
         wrong += len(done.wrong)
         more = f"{rate:.2f} calls a second ({rate / print_rate:.1f} of claude -p), {cpu_s:.2f} CPU s a call"
-        print(f"{_row(times, peer)}, {more}, roads {dict(done.roads)}, wrong {len(done.wrong)}", flush=True)
+        print(f"{_row(times, peer)}, {more}, roads {dict(Counter(done.roads.values()))}, wrong {len(done.wrong)}")
+        print(f"  slowest: {done.slowest}", flush=True)
         for text in done.wrong[:5]:
             print(f"  {text[:400]}")
     return 1 if wrong else 0
