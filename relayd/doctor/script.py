@@ -27,6 +27,7 @@ What `improvise.py` can do with a prompt in plain words comes before the echo.
     [[hang]]                accept the request, never answer
     [[reset]]               close the connection without a byte
     [[cut]]                 close the connection in the middle of the stream
+    [[escaped]]             the TEXT of `say`, `think` and `final` has JSON's escapes, so that any of it can be typed
     [[count]]               answer with the number of messages and the characters received
 """
 
@@ -120,8 +121,11 @@ def plan_for(body: dict[str, Any], salt: str = "") -> Plan:
     text: list[str] = []
     calls: list[tuple[str, dict[str, Any]]] = []
     rounds = len(results_since_prompt(messages))
+    is_escaped = "[[escaped]]" in prompt
     for match in DIRECTIVE.finditer(prompt):
         name, argument = match["name"], match["argument"] or ""
+        if is_escaped and name in ("say", "think", "final"):
+            argument = str(json.loads(f'"{argument}"'))
         if name in ("tool", "tools"):
             calls += _calls(name, argument, rounds)
             continue

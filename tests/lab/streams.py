@@ -70,7 +70,12 @@ def markdown(chance: random.Random, lines: int) -> str:
         chance.choice(FIRST) + " ".join(chance.choices(WORDS, k=chance.randint(0, 9))) + chance.choice(LAST)
         for _ in range(lines - 1)
     ]
-    return "\n".join([*found, "end"]).replace("]]", "] ]")
+    return "\n".join([*found, "end"])
+
+
+def escaped(text: str) -> str:
+    """In letters that can be typed, without the mark that ends an argument."""
+    return json.dumps(text)[1:-1].replace("]", "\\u005d")
 
 
 class Streams:
@@ -78,7 +83,7 @@ class Streams:
 
     def __init__(self, harness: Harness, rate: float, typed: bool) -> None:
         self._harness = harness
-        self._pace = f"[[pieces {TOKEN_CHARS}]][[slow {1 / rate:.4f}]]"
+        self._pace = f"[[escaped]][[pieces {TOKEN_CHARS}]][[slow {1 / rate:.4f}]]"
         self._kinds = (self.text, self.text, self.thought, self.tool, *((self.chat, self.parked) if typed else ()))
         self._lock = threading.Lock()
         self.done: Counter[str] = Counter()
@@ -102,20 +107,20 @@ class Streams:
     def text(self, chance: random.Random, number: int) -> None:
         """Text, on one of the two routes."""
         text = markdown(chance, LINES_A_CALL)
-        self._exactly(self._body(f"[[say {text}]]", chance, number), chance.random() < 0.3, text=text)
+        self._exactly(self._body(f"[[say {escaped(text)}]]", chance, number), chance.random() < 0.3, text=text)
 
     def thought(self, chance: random.Random, number: int) -> None:
         """Thinking, and then text."""
         thought, text = (markdown(chance, LINES_A_CALL // 2) for _ in range(2))
-        body = self._body(f"[[think {thought}]][[say {text}]]", chance, number)
+        body = self._body(f"[[think {escaped(thought)}]][[say {escaped(text)}]]", chance, number)
         self._exactly(body | THINK, chance.random() < 0.3, text=text, thinking=thought)
 
     def tool(self, chance: random.Random, number: int) -> None:
         """Two calls with long inputs, after text or without."""
         inputs = [{"k": markdown(chance, LINES_A_CALL // 2)} for _ in range(2)]
         text = chance.choice(("", "first\n\nthis"))
-        said = f"[[say {text}]]" if text else ""
-        calls = "".join(f"[[tool get {json.dumps(each).replace(']]', '] ]')}]]" for each in inputs)
+        said = f"[[say {escaped(text)}]]" if text else ""
+        calls = "".join(f'[[tool get {{"k": "{escaped(each["k"])}"}}]]' for each in inputs)
         self._exactly(self._body(said + calls, chance, number), chance.random() < 0.3, text=text, inputs=inputs)
 
     def chat(self, chance: random.Random, number: int) -> None:
@@ -123,14 +128,14 @@ class Streams:
         body = self._body("", chance, number) | {"messages": []}
         for _ in range(3):
             text = markdown(chance, LINES_A_CALL // 2)
-            body["messages"].append({"role": "user", "content": f"[[say {text}]]{self._pace}"})
+            body["messages"].append({"role": "user", "content": f"[[say {escaped(text)}]]{self._pace}"})
             blocks = self._exactly(body, False, text=text)
             body["messages"].append({"role": "assistant", "content": blocks})
 
     def parked(self, chance: random.Random, number: int) -> None:
         """A tool's result, and the answer to it."""
         text = markdown(chance, LINES_A_CALL)
-        body = self._body(f'[[tools 1 get {{"k": 1}}]][[final {text}]]', chance, number) | {"tools": [TOOL]}
+        body = self._body(f'[[tools 1 get {{"k": 1}}]][[final {escaped(text)}]]', chance, number) | {"tools": [TOOL]}
         blocks = self._exactly(body, False, inputs=[{"k": 1}])
         result = {"type": "tool_result", "tool_use_id": blocks[-1]["id"], "content": "got it"}
         body["messages"] += [{"role": "assistant", "content": blocks}, {"role": "user", "content": [result]}]
