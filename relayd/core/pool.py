@@ -32,12 +32,13 @@ from relayd.core.launch_keys import FAILURES_MAX, Backoff, Kind, RecentKinds
 from relayd.core.launcher import Launcher
 from relayd.core.prefixes import Prefixes
 from relayd.core.session.record import Session
-from relayd.core.session.reuse import distance, is_reusable, mode_of
+from relayd.core.session.reuse import FAR, distance, ended_well, is_reusable, mode_of
 from relayd.core.session.states import AT_WORK, LEAVING, RESTING, State
 from relayd.core.typing_trial import TypingTrial
 
 LOOK_AGAIN_S = 30.0  # for processes that become too old
 SETTLE_LIMIT_S = 1.0  # for a process to put its turn away: 0.1 s when all is well
+LAST_CONVERSATIONS = 5  # of a process: while it has these, its successor starts
 LOOK_SOON_S = 0.05  # when something is missing and may be started at once
 UPSTREAM_S = 0.15  # from a turn's first sign to its request to the model, or longer, while Claude Code needs the processor
 
@@ -126,24 +127,42 @@ class Pool:
         fits = [s for s in fits if s.calls.may_offer(request.tools)]
         fits = [s for s in fits if self._typing.may_wait_for(s, others)]
         found = min(fits, key=lambda s: (distance(s, request, now), s.born), default=None)
-        if by_keys and (found is None or found.state is State.SPAWNING):
+        if by_keys and (found is None or distance(found, request, now) >= FAR):
             return self._reusable(request, key, now) or found
         return found
 
+    def settling(
+        self, request: MessagesRequest, key: LaunchKey, now: float, found: Session | None, promised: set[str]
+    ) -> Session | None:
+        """A process that has just answered, is promised to no other call, and will be there for this one before `found` is, or
+        before a new one.
+        """
+        if found is not None and (not found.is_free or distance(found, request, now) < FAR):
+            return None
+        fits = (s for s in self.sessions.values() if self._is_settling(s, now) and s.slot not in promised)
+        return next((s for s in fits if self._suits(s, request, key) and self._may_go_on(s, now)), None)
+
+    def _is_settling(self, session: Session, now: float) -> bool:
+        """True for a moment after its answer, while it puts its turn away."""
+        return session.state is State.KEPT and not session.is_settled and now - session.since < SETTLE_LIMIT_S
+
+    def _suits(self, session: Session, request: MessagesRequest, key: LaunchKey) -> bool:
+        return session.spec.key == key and session.calls.may_offer(request.tools)
+
     def _reusable(self, request: MessagesRequest, key: LaunchKey, now: float) -> Session | None:
         """The session that has rested longest with a conversation. If that goes on, it is replayed: cheaper than a start now."""
-        kept = (s for s in self.sessions.values() if s.state is State.KEPT)
-        fits = (s for s in kept if s.spec.key == key and s.calls.may_offer(request.tools) and self._may_go_on(s, now))
-        return min(fits, key=self._age, default=None)
+        kept = (s for s in self.sessions.values() if is_reusable(s) and self._suits(s, request, key))
+        return min((s for s in kept if self._may_go_on(s, now)), key=self._age, default=None)
 
     def _age(self, session: Session) -> tuple[bool, float]:
         """Who rests with a conversation and gives way first is the least: those of batches, then the one that rests longest."""
         return session.slot not in self._for_batches, session.since
 
     def _may_go_on(self, session: Session, now: float) -> bool:
-        """True if the process may take up another conversation."""
+        """True if the process may take up another conversation, now or when it has put its turn away."""
         is_young = now - session.born <= self._config.slot_max_age_s and session.slot not in self._outdated
-        return is_young and not self._is_too_large(session) and is_reusable(session) and self.types(now)
+        is_there = session.is_settled or self._is_settling(session, now)
+        return is_young and is_there and not self._is_too_large(session) and ended_well(session) and self.types(now)
 
     def parked(self, tool_use_ids: frozenset[str]) -> Session | None:
         """The session that waits for the results of exactly these tool calls."""
@@ -168,7 +187,7 @@ class Pool:
         free = [s for s in sessions if s.is_free]
         if free:
             return min(free, key=lambda s: s.born)
-        if any(s.state is State.KEPT and not s.is_settled and now - s.since < SETTLE_LIMIT_S for s in sessions):
+        if any(self._is_settling(s, now) for s in sessions):
             return None
         for state in (State.KEPT, State.PARKED):
             resting = [s for s in sessions if s.state is state]
@@ -237,7 +256,8 @@ class Pool:
         taken = {s.slot for s in spared}
         extra = [s for s in extra if s.slot not in taken]
         if now < self._refill_at:
-            return Plan(retire + [(s, "it cannot be used again") for s in extra if not self._may_go_on(s, now)], [], prime)
+            useless = [(s, "it cannot be used again") for s in extra if not self._may_go_on(s, now)]
+            return Plan(retire + useless, self._successors(), prime)
         retire += [(s, "newer ones are kept") for s in extra]
         going = {s.slot for s, _ in retire}
         missing, surplus = self._missing(now, going, taken), self._surplus(now, going)
@@ -269,7 +289,7 @@ class Pool:
             return []
         found: list[tuple[Session, Held]] = []
         ready = [s for s in self.sessions.values() if s.state is State.READY and s.is_free and s.slot not in going]
-        for session in ready + spared:
+        for session in ready + [s for s in spared if s.is_settled]:
             prefix = self.prefixes.best(session.spec.key, now, self._config.key_memory_s)
             if prefix is not None and session.calls.may_offer(prefix.tools):
                 found.append((session, prefix))
@@ -286,7 +306,8 @@ class Pool:
         missing = self._missing(now, set(), {s.slot for s in spared})
         if self._is_hurried(now) and self._prime(spared, set(), now):
             return now + LOOK_SOON_S
-        return max(self._refill_at, now + LOOK_SOON_S) if missing else now + LOOK_AGAIN_S
+        settled_at = [s.since + SETTLE_LIMIT_S for s in self.sessions.values() if self._is_settling(s, now)]
+        return min([max(self._refill_at, now + LOOK_SOON_S) if missing else now + LOOK_AGAIN_S, *settled_at])
 
     def _is_too_old(self, session: Session, now: float) -> bool:
         waits = session.is_free and session.state in (State.WAITING, State.READY, State.PRIMED)
@@ -315,6 +336,17 @@ class Pool:
             else:
                 missing.append(kind)
         return missing
+
+    def _successors(self) -> list[Kind]:
+        """A process in the place of one that will soon have served its last conversation, however busy all are: else a program
+        that calls back to back would meet a start. One at a time.
+        """
+        last = self._config.reuse - LAST_CONVERSATIONS
+        if not self.has_room or last <= LAST_CONVERSATIONS:
+            return []
+        live = [s for s in self.sessions.values() if s.is_live]
+        young = sum(s.served <= LAST_CONVERSATIONS for s in live)
+        return [(s.spec.key, Mode.PROMPT) for s in live if s.served > last][young : young + 1]
 
     def _soon_free(self, sessions: list[Session], now: float) -> list[Kind]:
         """Of the sessions at work, those that will be more than are kept, and free for another conversation: a start in the place

@@ -15,7 +15,7 @@ from relayd.core.call import Call
 from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations
 from relayd.core.driver import Driver
-from relayd.core.launch_keys import dump_keys
+from relayd.core.launch_keys import Kind, dump_keys
 from relayd.core.pool import Plan, Pool
 from relayd.core.session.record import Session
 from relayd.core.timers import RelayDue, RelayTimer
@@ -52,14 +52,17 @@ class Scheduler:
     def assign_calls(self, now: float) -> list[Action]:
         """Give each call in the queue its process, as long as there is one. Never raises."""
         orders: list[Action] = []
-        while self._calls.queue:
-            call = self._calls.by_number[self._calls.queue[0]]
+        queue, promised = self._calls.queue, set[str]()
+        while len(promised) < len(queue):
+            call = self._calls.by_number[queue[len(promised)]]  # the first to which nothing is promised
             try:
-                session, more = self._find(call, now)
+                session, more = self._find(call, promised, now)
                 orders += more
                 if session is None:
                     break
-                self._calls.queue.popleft()
+                if session.slot in promised:
+                    continue
+                del queue[len(promised)]
                 orders += self._assign(call, session, now)
             except Exception as error:  # the next in the queue shall not suffer from it
                 orders += self._driver.fail_call(call, error, now)
@@ -99,21 +102,30 @@ class Scheduler:
                 orders.append(self._pool.failed_unused(kind[0], describe(error), now))
         return orders
 
-    def _find(self, call: Call, now: float) -> tuple[Session | None, list[Action]]:
-        """A waiting process, a booting one or a new one; else None, and somebody may be told to make room."""
+    def _find(self, call: Call, promised: set[str], now: float) -> tuple[Session | None, list[Action]]:
+        """A process: one that waits, boots, is new, or will be there in a moment and is noted as promised to this call. Else
+        None, and somebody may be told to make room.
+        """
         key, mode = kind = roads.needed(call)
         self._pool.use(kind, call.request.stream, now)
-        if mode is Mode.PROMPT:
-            self._pool.prefixes.use(call.request, key, now)
-        by_keys = mode is Mode.PROMPT
-        found = self._pool.own_of_batches(call.request, key, now) if by_keys and call.is_background else None
-        found = found or self._pool.free(call.request, key, now, by_keys)
+        found = self._free(call, kind, now)
+        if mode is Mode.PROMPT and (soon := self._pool.settling(call.request, key, now, found, promised)) is not None:
+            promised.add(soon.slot)
+            return soon, []
         if found is not None:
             return found, []
         if self._pool.has_room:
             return self._pool.spawn((key, Mode.GATE), call.request.stream, now)
         victim = self._pool.to_make_room(now)
         return None, self._driver.drive(victim, ev.Retired("room for a call"), now) if victim is not None else []
+
+    def _free(self, call: Call, kind: Kind, now: float) -> Session | None:
+        key, mode = kind
+        if mode is not Mode.PROMPT:
+            return self._pool.free(call.request, key, now, by_keys=False)
+        self._pool.prefixes.use(call.request, key, now)
+        found = self._pool.own_of_batches(call.request, key, now) if call.is_background else None
+        return found or self._pool.free(call.request, key, now, by_keys=True)
 
     def _assign(self, call: Call, session: Session, now: float) -> list[Action]:
         self._pool.lend(session, call.is_background)

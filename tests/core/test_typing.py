@@ -208,7 +208,7 @@ def test_the_next_message_goes_to_the_process_that_has_answered() -> None:
     ],
 )
 def test_no_other_conversation_gets_that_process(other: dict[str, Any]) -> None:
-    world, slot = first_turn()
+    world, slot = first_turn(reuse=1)
     texts = other.pop("texts")
     assert world.slot_of(conversation(world, *texts, **other)) != slot
 
@@ -296,7 +296,7 @@ def test_a_process_that_is_kept_after_the_daemon_was_told_to_end_does_not_hold_i
 
 
 def test_a_new_day_is_told_so_the_conversation_is_replayed() -> None:
-    world, slot = first_turn()
+    world, slot = first_turn(reuse=1)
     world.relay.pool.sessions[slot].day = "the day before"
     assert world.slot_of(conversation(world, "one", "two", "three")) != slot
 
@@ -372,7 +372,7 @@ def test_what_stands_before_the_last_text_is_loaded_and_not_typed(content: list[
 
 
 def test_a_kept_process_is_told_texts_only() -> None:
-    world, slot = first_turn()
+    world, slot = first_turn(reuse=1)
     talk = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
     assert world.slot_of(world.ask(messages=[*talk, {"role": "user", "content": blocks("picture", "three")}])) != slot
 

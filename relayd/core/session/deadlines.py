@@ -5,6 +5,8 @@ from __future__ import annotations
 from relayd.core.actions import CancelTimer, SetTimer
 from relayd.core.timers import SlotDue, SlotTimer
 
+OF_A_TURN = (SlotDue.LINES, SlotDue.LAG, SlotDue.WITNESS)
+
 
 class Deadlines:
     """`at` is monotonic seconds."""
@@ -22,6 +24,10 @@ class Deadlines:
     def cancel(self, due: SlotDue) -> CancelTimer:
         """Cancel a timer, if it is set."""
         return CancelTimer(SlotTimer(self._slot, due))
+
+    def end_turn(self) -> list[CancelTimer]:
+        """Cancel those of a turn: in the next one they would fire too early."""
+        return [self.cancel(due) for due in OF_A_TURN]
 
     def cancel_all(self) -> list[CancelTimer]:
         """Cancel every timer of the session."""

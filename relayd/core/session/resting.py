@@ -29,8 +29,7 @@ def park(session: Session, event: ev.TurnParked, now: float) -> list[Action]:
     session.calls.expect(event.content)
     session.current_digest().add(Message("assistant", event.content))
     return [
-        session.deadlines.cancel(SlotDue.LINES),
-        session.deadlines.cancel(SlotDue.LAG),
+        *session.deadlines.end_turn(),
         session.deadlines.set(SlotDue.STATE, now + session.spec.config.parked_limit_s),
     ]
 
@@ -73,7 +72,7 @@ def keep(session: Session, event: ev.TurnKept, now: float) -> list[Action]:
         *session.prompt.forget(now),
         do.MeasureMemory(session.slot),
         session.deadlines.set(SlotDue.FORGET, now + session.spec.config.forget_after_s),
-        session.deadlines.cancel(SlotDue.LAG),
+        *session.deadlines.end_turn(),
         session.deadlines.set(SlotDue.STATE, now + session.spec.config.kept_idle_s),
     ]
 

@@ -16,6 +16,8 @@ from relayd.core.session.parts import Verdict
 from relayd.core.session.record import Session
 from relayd.core.session.states import State
 
+FAR = 4  # see `distance`
+
 
 def holds(session: Session, request: MessagesRequest, now: float) -> bool:
     """True if it has loaded all of this request but the last text, and today: Claude Code tells the model the date."""
@@ -28,10 +30,15 @@ def holds(session: Session, request: MessagesRequest, now: float) -> bool:
 
 
 def is_reusable(session: Session) -> bool:
-    """True if it may take up another conversation: nothing of the last turn is open, and nothing went wrong in it."""
+    """True if it may take up another conversation now. While Claude Code puts its turn away, a command that is typed would wait,
+    and be taken for a text.
+    """
+    return session.is_settled and ended_well(session)
+
+
+def ended_well(session: Session) -> bool:
+    """True if another conversation may follow: nothing of the last turn will be open, and nothing went wrong in it."""
     if session.state is not State.KEPT or session.turn is None:
-        return False
-    if not session.is_settled:  # a command that is typed now would wait, and be taken for a text
         return False
     is_proven = session.witness is not None and session.witness.verdict is Verdict.EXACT
     return is_proven and session.turn.can_be_followed and session.served < session.spec.config.reuse
@@ -43,7 +50,9 @@ def mode_of(session: Session) -> Mode:
 
 
 def distance(session: Session, request: MessagesRequest, now: float) -> int:
-    """How far a free process is from typing the last text of a call; the least is the best."""
+    """How far a free process is from typing the last text of a call; the least is the best. From `FAR` on, one that has answered
+    and is putting its turn away will be there sooner.
+    """
     match session.state:
         case State.PRIMED:
             return 0 if holds(session, request, now) else 2
@@ -52,4 +61,4 @@ def distance(session: Session, request: MessagesRequest, now: float) -> int:
         case State.SPAWNING:
             return 5
         case _:
-            return 1 if session.spec.mode is Mode.PROMPT else 4
+            return 1 if session.spec.mode is Mode.PROMPT else FAR
