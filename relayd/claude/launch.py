@@ -261,7 +261,8 @@ def _mcp_config(url: str) -> bytes:
 
 def _settings(key: LaunchKey, hook_url: str) -> bytes:
     hook = [{"hooks": [{"type": "http", "url": hook_url}]}]
-    settings = {"hooks": dict.fromkeys(HOOK_EVENTS, hook), "spinnerTipsEnabled": False}
+    # Nobody looks at the animation, which takes 0.05 CPU seconds for each second that the model takes.
+    settings = {"hooks": dict.fromkeys(HOOK_EVENTS, hook), "spinnerTipsEnabled": False, "prefersReducedMotion": True}
     return codec.dump(settings | {"showThinkingSummaries": key.shows_thinking})
 
 

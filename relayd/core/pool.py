@@ -20,6 +20,7 @@ that does not exist, is not started in a loop.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from relayd.anthropic.request import Held, MessagesRequest
@@ -260,7 +261,7 @@ class Pool:
             return Plan(retire + useless, self._successors(), prime)
         retire += [(s, "newer ones are kept") for s in extra]
         going = {s.slot for s, _ in retire}
-        missing, surplus = self._missing(now, going, taken), self._surplus(now, going)
+        missing, surplus = self._at_a_time(self._missing(now, going, taken)), self._surplus(now, going)
         room = self._config.max - len(self.sessions)
         if len(missing) > room:
             return Plan(retire + [(s, "room for what is needed") for s in surplus[:1]], missing[: max(0, room)], prime)
@@ -337,6 +338,13 @@ class Pool:
                 missing.append(kind)
         return missing
 
+    def _at_a_time(self, missing: list[Kind]) -> list[Kind]:
+        """Beside calls one process starts after another: two at once take twice as long, and the next call waits for both."""
+        states = {s.state for s in self.sessions.values()}
+        if not states & AT_WORK:
+            return missing
+        return [] if State.SPAWNING in states else missing[:1]
+
     def _successors(self) -> list[Kind]:
         """A process in the place of one that will soon have served its last conversation, however busy all are: else a program
         that calls back to back would meet a start. One at a time.
@@ -344,9 +352,10 @@ class Pool:
         last = self._config.reuse - LAST_CONVERSATIONS
         if not self.has_room or last <= LAST_CONVERSATIONS:
             return []
-        live = [s for s in self.sessions.values() if s.is_live]
-        young = sum(s.served <= LAST_CONVERSATIONS for s in live)
-        return [(s.spec.key, Mode.PROMPT) for s in live if s.served > last][young : young + 1]
+        live = [s for s in self.sessions.values() if s.is_live and mode_of(s) is Mode.PROMPT]
+        young = Counter(s.spec.key for s in live if s.served <= LAST_CONVERSATIONS)
+        old = Counter(s.spec.key for s in live if s.served > last)
+        return [(key, Mode.PROMPT) for key in old - young][:1]
 
     def _soon_free(self, sessions: list[Session], now: float) -> list[Kind]:
         """Of the sessions at work, those that will be more than are kept, and free for another conversation: a start in the place

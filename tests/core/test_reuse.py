@@ -162,6 +162,18 @@ def test_a_process_with_few_conversations_left_has_a_successor_before_it_ends() 
         assert len(world.relay.pool.sessions) == processes
 
 
+def test_beside_a_call_one_process_starts_after_another() -> None:
+    """Two starts at once during a program's first call made its second one wait for 1.5 seconds."""
+    world = world_of(idle=0, kept=0, max=6, refill_delay_s=1)
+    call(world, "one")
+    world.relay.reconfigure(replace(world.config, idle=4))
+    for processes in (2, 3, 4):
+        world.wait(1.0)
+        assert len(world.relay.pool.sessions) == processes
+        assert len(sessions(world, State.SPAWNING)) == 1
+        world.boot()
+
+
 @pytest.mark.parametrize("has_tool", [False, True])
 def test_a_turn_leaves_no_deadline_to_the_next(has_tool: bool) -> None:
     """The limit for a request that is told late fired in the next but one turn, whose request had not come yet: that answer
