@@ -83,7 +83,7 @@ class Limits:
     spawn_limit_s: float = seconds(30.0, "From spawn to waiting at the gate: 0.3 s when all is well, seconds on a slow disk.")
     start_limit_s: float = seconds(30.0, "From hand-over to the first sign of the turn.")
     silence_limit_s: float = seconds(
-        60.0, "Without any sign a process is stuck: one that works redraws its screen several times a second."
+        60.0, "Without any sign a process is stuck: one that works redraws its screen once a second."
     )
     transcript_lag_s: float = seconds(
         5.0, "From the end of the turn to its last transcript line; Claude Code writes it within 0.2 s."
