@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import uuid
 
-from relayd.claude import compose, environment, launch
+from relayd.claude import compose, environment, launch, mod
 from relayd.claude.capabilities import Capabilities
 from relayd.claude.compose import TranscriptContext
 from relayd.claude.launch import CallbackUrls, LaunchKey
@@ -90,6 +90,10 @@ class Launcher:
         return SessionSpec(
             slot, conversation, secret, key, order, paths, host.workspace, mode, self._transcript_context, self._config
         )
+
+    def tells_pieces(self, session: Session) -> bool:
+        """True if its answers come piece by piece, or nobody's do."""
+        return mod.ADDRESS in session.spec.launch.env or not self._has_mod
 
     @property
     def _has_mod(self) -> bool:

@@ -148,7 +148,9 @@ class Pool:
         return session.state is State.KEPT and not session.is_settled and now - session.since < SETTLE_LIMIT_S
 
     def _suits(self, session: Session, request: MessagesRequest, key: LaunchKey) -> bool:
-        return session.spec.key == key and session.calls.may_offer(request.tools)
+        """True if nothing is against it: of a process without the mod a stream would come line by line."""
+        is_told = not request.stream or self.launcher.tells_pieces(session)
+        return is_told and session.spec.key == key and session.calls.may_offer(request.tools)
 
     def _reusable(self, request: MessagesRequest, key: LaunchKey, now: float) -> Session | None:
         """The session that has rested longest with a conversation. If that goes on, it is replayed: cheaper than a start now."""

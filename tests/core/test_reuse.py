@@ -10,6 +10,7 @@ import pytest
 
 from relayd.anthropic.conversation_rules import Message
 from relayd.anthropic.request import Held, MessagesRequest
+from relayd.claude import mod
 from relayd.claude.hooks import Displayed
 from relayd.claude.telemetry import RequestFailed
 from relayd.core import actions as do
@@ -23,7 +24,7 @@ from relayd.core.session.states import State
 from relayd.core.session.table import drive
 from relayd.core.timers import RelayDue, RelayTimer, SlotDue, SlotTimer
 from tests.core.session.test_session import DONE, KEY, REQUEST
-from tests.core.test_pool_and_relay import World
+from tests.core.test_pool_and_relay import NEAR, World
 from tests.core.test_typing import world_of
 
 BRIEF = {"system": "Be brief."}
@@ -160,6 +161,18 @@ def test_a_process_with_few_conversations_left_has_a_successor_before_it_ends() 
         session.served = served
         world.wait(0.0)
         assert len(world.relay.pool.sessions) == processes
+
+
+def test_a_stream_is_not_given_to_a_process_without_the_mod() -> None:
+    """It came line by line: the process had been started for a whole answer."""
+    flags = {"typing": True, "kept": 1, "idle": 0, "max": 2, "witness": True, "live": True, "refill_delay_s": 60}
+    world = World(replace(NEAR, mod_directory="/state/mod"), **flags)
+    first = call(world, "one")
+    answer(world, first)
+    streamed = call(world, "two", stream=True)
+    assert streamed is not first
+    assert mod.ADDRESS in streamed.spec.launch.env
+    assert call(world, "three") is first
 
 
 def test_beside_a_call_one_process_starts_after_another() -> None:
