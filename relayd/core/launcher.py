@@ -9,14 +9,14 @@ from __future__ import annotations
 import secrets
 import uuid
 
-from relayd.claude import compose, environment, launch, mod
+from relayd.claude import compose, environment, launch
 from relayd.claude.capabilities import Capabilities
 from relayd.claude.compose import TranscriptContext
 from relayd.claude.launch import CallbackUrls, LaunchKey
 from relayd.config import Config
 from relayd.core.actions import Action, Mode
 from relayd.core.host import Host
-from relayd.core.mod_trial import ModTrial
+from relayd.core.mod_trial import ModTrial, has_mod
 from relayd.core.session import life
 from relayd.core.session.record import Session
 from relayd.core.session.spec import SessionSpec
@@ -93,7 +93,7 @@ class Launcher:
 
     def tells_pieces(self, session: Session) -> bool:
         """True if its answers come piece by piece, or nobody's do."""
-        return mod.ADDRESS in session.spec.launch.env or not self._has_mod
+        return has_mod(session) or not self._has_mod
 
     @property
     def _has_mod(self) -> bool:

@@ -28,9 +28,14 @@ class ModTrial:
 
     def saw(self, session: Session, has_failed: bool) -> None:
         """What became of a process. `has_failed`: it is lost, and has given no part of an answer."""
-        if mod.ADDRESS not in session.spec.launch.env:
+        if not has_mod(session):
             self._works = None if self.is_refused and has_failed else self._works
         elif session.state in (State.READY, State.RUNNING):
             self._works = True
         elif has_failed and self._works is None:
             self._works = False
+
+
+def has_mod(session: Session) -> bool:
+    """True if the process was started with the mod."""
+    return mod.ADDRESS in session.spec.launch.env

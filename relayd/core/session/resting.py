@@ -15,7 +15,7 @@ from relayd.core.session.record import Session
 from relayd.core.session.running import watch
 from relayd.core.timers import SlotDue
 
-BETWEEN_S = 0.03
+BETWEEN_S = 0.03  # at once, three in a row changed places one time in five; 10 ms apart one in six, on a loaded machine
 
 
 def tools_asked(session: Session, event: ev.ToolsAsked, now: float) -> list[Action]:
