@@ -149,7 +149,7 @@ class Pool:
 
     def _suits(self, session: Session, request: MessagesRequest, key: LaunchKey) -> bool:
         """True if nothing is against it: of a process without the mod a stream would come line by line."""
-        is_told = not request.stream or self.launcher.tells_pieces(session)
+        is_told = self.launcher.tells_pieces(session) or not request.stream
         return is_told and session.spec.key == key and session.calls.may_offer(request.tools)
 
     def _reusable(self, request: MessagesRequest, key: LaunchKey, now: float) -> Session | None:
