@@ -124,6 +124,48 @@ def events_of(body: bytes) -> list[dict[str, Any]]:
     return events
 
 
+def blocks_of(data: bytes) -> list[dict[str, Any]]:
+    """The blocks that a client makes of the events of content blocks, which must be in order and whole."""
+    blocks: list[dict[str, Any]] = []
+    is_open = False
+    for event in data.decode().split("\n\n")[:-1]:
+        value = json.loads(event.partition("data: ")[2])
+        if value["type"] == "content_block_start":
+            assert not is_open
+            is_open = True
+            assert value["index"] == len(blocks)
+            blocks.append(value["content_block"] | {"raw": ""})
+        elif value["type"] == "content_block_stop":
+            assert is_open
+            assert value["index"] == len(blocks) - 1
+            is_open = False
+        else:
+            assert is_open
+            delta = value["delta"]
+            name = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}.get(delta["type"])
+            if name:
+                blocks[-1][name] += delta[name]
+            else:
+                blocks[-1]["raw"] += delta["partial_json"]
+    assert not is_open
+    for block in blocks:
+        raw = block.pop("raw")
+        block.pop("caller", None)
+        if block["type"] == "tool_use":
+            block["input"] = json.loads(raw or "{}")
+    return blocks
+
+
+def blocks_of_stream(data: bytes) -> list[dict[str, Any]]:
+    """The blocks that a client makes of a stream, which must have ended well."""
+    events = events_of(data)
+    assert [events[0]["type"], events[-1]["type"]] == ["message_start", "message_stop"], events[-1]
+    inner = b"".join(
+        b"data: " + json.dumps(event).encode() + b"\n\n" for event in events if event["type"].startswith("content_block")
+    )
+    return blocks_of(inner)
+
+
 def until(condition: Callable[[], Any], limit_s: float = 20.0) -> Any:
     """Wait for a condition, polled; its value. Fails after `limit_s`, which is for hung tests only."""
     deadline = time.monotonic() + limit_s

@@ -33,7 +33,7 @@ from relayd.core.launch_keys import FAILURES_MAX, Backoff, Kind, RecentKinds
 from relayd.core.launcher import Launcher
 from relayd.core.prefixes import Prefixes
 from relayd.core.session.record import Session
-from relayd.core.session.reuse import FAR, distance, ended_well, is_reusable, mode_of
+from relayd.core.session.reuse import distance, ended_well, is_far, is_reusable, mode_of
 from relayd.core.session.states import AT_WORK, LEAVING, RESTING, State
 from relayd.core.typing_trial import TypingTrial
 
@@ -128,7 +128,7 @@ class Pool:
         fits = [s for s in fits if s.calls.may_offer(request.tools)]
         fits = [s for s in fits if self._typing.may_wait_for(s, others)]
         found = min(fits, key=lambda s: (distance(s, request, now), s.born), default=None)
-        if by_keys and (found is None or distance(found, request, now) >= FAR):
+        if by_keys and (found is None or is_far(found)):
             return self._reusable(request, key, now) or found
         return found
 
@@ -138,7 +138,7 @@ class Pool:
         """A process that has just answered, is promised to no other call, and will be there for this one before `found` is, or
         before a new one.
         """
-        if found is not None and (not found.is_free or distance(found, request, now) < FAR):
+        if found is not None and not is_far(found):
             return None
         fits = (s for s in self.sessions.values() if self._is_settling(s, now) and s.slot not in promised)
         return next((s for s in fits if self._suits(s, request, key) and self._may_go_on(s, now)), None)

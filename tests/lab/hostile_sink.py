@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import random
 import sys
@@ -16,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from relayd.claude import mod
-from relayd.doctor import under_test
+from relayd.doctor import client, under_test
 
 VARIABLE = "TEST_SINK"
 PROGRAM = ("-m", "tests.lab.hostile_sink")
@@ -91,19 +90,11 @@ class Passage(BaseHTTPRequestHandler):
 
 def pass_on(url: str, body: bytes) -> tuple[int, bytes]:
     """Post this to the daemon; its status and body."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=LIMIT_S)
     try:
-        connection.request("POST", f"{parts.path}?{parts.query}" if parts.query else parts.path, body, HEADERS)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        reply = client.post(url, body, path=urlsplit(url).path, limit_s=LIMIT_S)
     except OSError:  # its process is over
         return 500, b""
-    finally:
-        connection.close()
-
-
-HEADERS = {"content-type": "application/json"}
+    return reply.status, reply.body
 
 
 def main() -> None:

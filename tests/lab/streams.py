@@ -26,7 +26,7 @@ from typing import Any
 
 from relayd.doctor import client
 from relayd.doctor.harness import Harness
-from tests.helpers import events_of
+from tests.helpers import blocks_of_stream
 from tests.lab.hostile_sink import PROGRAM, VARIABLE, Sink
 
 MODEL = "claude-sonnet-4-6"
@@ -88,7 +88,7 @@ class Streams:
         self._lock = threading.Lock()
         self.done: Counter[str] = Counter()
         self.lines: Counter[str] = Counter()
-        self.deltas: list[int] = []
+        self.events: list[int] = []
         self.wrong: list[str] = []
 
     def __repr__(self) -> str:
@@ -153,14 +153,14 @@ class Streams:
         if inputs:
             body = body | {"tools": [TOOL]}
         reply = client.post(self._harness.url, to_chat(body) if by_chat else body, path=ROUTES[by_chat], limit_s=HUNG_S).expect()
-        found, deltas = (of_chat if by_chat else of_messages)(reply.body)
+        found = (of_chat if by_chat else blocks_of_stream)(reply.body)
         want = expected(text, thinking, inputs or [])
         assert plain(found) == want, difference(plain(found), want)
         with self._lock:
             self.done[reply.road] += 1
             self.done["chat route" if by_chat else "messages"] += 1
             self.lines[reply.road] += text.count("\n") + thinking.count("\n") + sum(str(i["k"]).count("\n") for i in inputs or [])
-            self.deltas.append(deltas)
+            self.events.append(reply.body.count(b"data: "))
         return found
 
 
@@ -201,49 +201,14 @@ def difference(found: list[tuple[str, Any]], want: list[tuple[str, Any]]) -> str
     return "the same"
 
 
-def of_messages(data: bytes) -> tuple[list[Body], int]:
-    """The blocks of a stream, and how many deltas brought them. Raises AssertionError if it is not as the API makes it."""
-    blocks: list[Body] = []
-    parts: list[str] = []
-    deltas = 0
-    events = events_of(data)
-    assert [events[0]["type"], events[-1]["type"]] == ["message_start", "message_stop"], events[-1]
-    for event in events:
-        match event["type"]:
-            case "content_block_start":
-                assert event["index"] == len(blocks), "indices are not in order"
-                blocks.append(dict(event["content_block"]))
-                parts = []
-            case "content_block_delta":
-                deltas += 1
-                delta = event["delta"]
-                if delta["type"] == "signature_delta":
-                    blocks[-1]["signature"] = delta["signature"]
-                else:
-                    parts.append(delta.get("text") or delta.get("thinking") or delta.get("partial_json") or "")
-            case "content_block_stop":
-                close(blocks[-1], "".join(parts))
-    return blocks, deltas
-
-
-def close(block: Body, text: str) -> None:
-    """What its deltas said belongs into the block."""
-    match block["type"]:
-        case "tool_use":
-            block["input"] = json.loads(text or "{}")
-        case kind:
-            block[kind] += text
-
-
-def of_chat(data: bytes) -> tuple[list[Body], int]:
-    """The same of the chat route's stream."""
+def of_chat(data: bytes) -> list[Body]:
+    """The blocks of the chat route's stream."""
     lines = [line[6:].decode() for line in data.split(b"\n") if line.startswith(b"data: ")]  # U+2028 ends no line here
     assert lines[-1] == "[DONE]", lines[-1]
-    thought, said, calls, deltas = "", "", list[list[str]](), 0
+    thought, said, calls = "", "", list[list[str]]()
     for chunk in map(json.loads, lines[:-1]):
         for choice in chunk["choices"]:
             delta = choice["delta"]
-            deltas += 1
             thought += delta.get("reasoning_content") or ""
             said += delta.get("content") or ""
             for call in delta.get("tool_calls") or []:
@@ -252,7 +217,7 @@ def of_chat(data: bytes) -> tuple[list[Body], int]:
                 calls[call["index"]].append(call["function"].get("arguments") or "")
     blocks: list[Body] = [{"type": "thinking", "thinking": thought}] if thought else []
     blocks += [{"type": "text", "text": said}] if said else []
-    return blocks + [{"type": "tool_use", "input": json.loads("".join(parts))} for parts in calls], deltas
+    return blocks + [{"type": "tool_use", "input": json.loads("".join(parts))} for parts in calls]
 
 
 @contextlib.contextmanager
@@ -275,8 +240,8 @@ def measure(options: argparse.Namespace, roads: str, flags: dict[str, object], s
         wanted = options.lines * len(roads.split())
         while streams.lines.total() < wanted and len(streams.wrong) < 20:
             list(workers.map(streams.run, itertools.islice(numbers, 4 * options.clients)))
-    deltas = statistics.median(streams.deltas or [0])
-    print(f"{roads}: {dict(streams.lines)} lines, {dict(streams.done)} streams, {deltas:.0f} deltas a stream (median)")
+    events = statistics.median(streams.events or [0])
+    print(f"{roads}: {dict(streams.lines)} lines, {dict(streams.done)} streams, {events:.0f} events a stream (median)")
     print(f"  {len(streams.wrong)} wrong; {time.monotonic() - begun:.0f} s" + "".join(f"\n  {each}" for each in streams.wrong))
     return len(streams.wrong)
 

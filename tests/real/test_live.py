@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 from relayd.doctor.harness import Harness
-from tests.core.session.test_live import blocks_of
-from tests.helpers import ask, connect, events_of, post, request_bytes
+from tests.helpers import ask, blocks_of_stream, connect, post, request_bytes
 
 pytestmark = pytest.mark.real
 
@@ -175,13 +174,3 @@ def test_without_it_lines_come_as_before(claude: str, tmp_path: pathlib.Path) ->
         assert status == 200
         assert blocks_of_stream(found) == [{"type": "text", "text": "one\n\ntwo"}]
         assert found.count(b'"text_delta"') < 4
-
-
-def blocks_of_stream(data: bytes) -> list[dict[str, Any]]:
-    """The blocks that a client makes of a stream, which must have ended well."""
-    events = events_of(data)
-    assert [events[0]["type"], events[-1]["type"]] == ["message_start", "message_stop"], events[-1]
-    inner = b"".join(
-        b"data: " + json.dumps(event).encode() + b"\n\n" for event in events if event["type"].startswith("content_block")
-    )
-    return blocks_of(inner)

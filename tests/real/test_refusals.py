@@ -12,8 +12,7 @@ from relayd.doctor import conversations, standin
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
 from relayd.doctor.script import Plan, plan_for
-from tests.helpers import ask, events_of, post
-from tests.real.test_live import blocks_of_stream
+from tests.helpers import ask, blocks_of_stream, events_of, post
 
 pytestmark = pytest.mark.real
 

@@ -16,8 +16,6 @@ from relayd.core.session.parts import Verdict
 from relayd.core.session.record import Session
 from relayd.core.session.states import State
 
-FAR = 4  # see `distance`
-
 
 def holds(session: Session, request: MessagesRequest, now: float) -> bool:
     """True if it has loaded all of this request but the last text, and today: Claude Code tells the model the date."""
@@ -49,10 +47,13 @@ def mode_of(session: Session) -> Mode:
     return Mode.PROMPT if session.state in (State.PRIMING, State.PRIMED, State.KEPT) else session.spec.mode
 
 
+def is_far(session: Session) -> bool:
+    """True if it boots or stands at its gate: one that has answered and is putting its turn away will be there sooner."""
+    return session.state is State.SPAWNING or mode_of(session) is not Mode.PROMPT
+
+
 def distance(session: Session, request: MessagesRequest, now: float) -> int:
-    """How far a free process is from typing the last text of a call; the least is the best. From `FAR` on, one that has answered
-    and is putting its turn away will be there sooner.
-    """
+    """How far a free process is from typing the last text of a call; the least is the best."""
     match session.state:
         case State.PRIMED:
             return 0 if holds(session, request, now) else 2
@@ -61,4 +62,4 @@ def distance(session: Session, request: MessagesRequest, now: float) -> int:
         case State.SPAWNING:
             return 5
         case _:
-            return 1 if session.spec.mode is Mode.PROMPT else FAR
+            return 1 if session.spec.mode is Mode.PROMPT else 4

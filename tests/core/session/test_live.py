@@ -28,6 +28,7 @@ from relayd.core.session.live import (
 from relayd.core.session.parts import BlockShown, Failed, Finished, Part
 from relayd.core.session.turn import Turn
 from tests.core.session.test_turn import BY_DEFAULT, DONE, OFF, ON, Stopped, line, show, text, thinking
+from tests.helpers import blocks_of
 
 WORDS = ("one ", "two\n", "\r\n", "# drei\n\n", "四五\t", "👩‍👩‍👧", "`x`", "\u2028 ", "$\\frac{1}{2}$\n", "| a | b |\n")
 COUNTS = {"input_tokens": 1, "output_tokens": 3, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
@@ -182,37 +183,6 @@ def streamed(parts: list[Part]) -> list[dict[str, Any]]:
             case Finished() | Failed():
                 data += encoder.stop_block()
     return blocks_of(data)
-
-
-def blocks_of(data: bytes) -> list[dict[str, Any]]:
-    blocks: list[dict[str, Any]] = []
-    is_open = False
-    for event in data.decode().split("\n\n")[:-1]:
-        value = json.loads(event.partition("data: ")[2])
-        if value["type"] == "content_block_start":
-            assert not is_open
-            is_open = True
-            assert value["index"] == len(blocks)
-            blocks.append(value["content_block"] | {"raw": ""})
-        elif value["type"] == "content_block_stop":
-            assert is_open
-            assert value["index"] == len(blocks) - 1
-            is_open = False
-        else:
-            assert is_open
-            delta = value["delta"]
-            name = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}.get(delta["type"])
-            if name:
-                blocks[-1][name] += delta[name]
-            else:
-                blocks[-1]["raw"] += delta["partial_json"]
-    assert not is_open
-    for block in blocks:
-        raw = block.pop("raw")
-        block.pop("caller", None)
-        if block["type"] == "tool_use":
-            block["input"] = json.loads(raw or "{}")
-    return blocks
 
 
 def is_same(found: list[dict[str, Any]], content: list[dict[str, Any]], asked: bool) -> None:
