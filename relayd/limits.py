@@ -31,7 +31,9 @@ class Limits:
         3600.0, "Age at which a waiting process is replaced, so that logins and settings do not go stale."
     )
     refill_delay_s: float = seconds(
-        1.0, "Pause before a used process is replaced: booting one slows the call that is starting.", low=0
+        1.0,
+        "From a call until what is too much is ended, and used processes are replaced although other calls are on their way.",
+        low=0,
     )
     binary_check_s: float = seconds(
         5.0, "How often the `claude` binary is looked at, whose change replaces the waiting processes, and the files of the keys."

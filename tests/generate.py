@@ -173,7 +173,7 @@ QUESTIONS = (
     (
         "What starts processes, and which?",
         "The scheduler for a call, the pool's plan for what calls have used lately.",
-        (("core/scheduler.py", "def _find"), ("core/pool.py", "def plan"), ("core/launch_keys.py", "class RecentKinds")),
+        (("core/dispatcher.py", "def _find"), ("core/pool_plan.py", "def plan"), ("core/launch_keys.py", "class RecentKinds")),
     ),
     (
         "What ends the daemon?",

@@ -68,7 +68,7 @@ class Admission:
             raise overloaded("relayd is shutting down", RETRY_SOON_S)
         decoded = asked.decoded
         request = decoded.request(self._conversations.held(decoded.name, now), self._config, asked.profile)
-        choice = roads.choose(request, self._pool, now)
+        choice = roads.choose(request, self._pool, self._calls.longest_wait_s(now), now)
         try:
             self.limits.check(asked.key, request, now, self._calls.unix_time(now))
         except ApiError as error:

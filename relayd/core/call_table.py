@@ -52,6 +52,11 @@ class CallTable:
         """So many calls are being answered by another API."""
         return sum(call.forwarded is not None for call in self.by_number.values())
 
+    def longest_wait_s(self, now: float) -> float:
+        """For how long the first call of the queue has been there, if somebody waits for its answer."""
+        first = self.by_number[self.queue[0]] if self.queue else None
+        return now - first.arrived if first is not None and not first.is_background else 0.0
+
     def next_number(self) -> int:
         """A number for a call, never used before."""
         self._numbers += 1
@@ -69,23 +74,26 @@ class CallTable:
         self.by_client[call.client] = call
         return call
 
-    def enqueue(self, call: Call, now: float, first: bool = False) -> list[Action]:
-        """The call needs a process. `first`: it had one, and comes before all others. Batches come behind everybody else."""
+    def enqueue(self, call: Call, now: float) -> list[Action]:
+        """The call needs a process: it is new, or had one, and comes before those that came after it. Batches come behind
+        everybody else.
+        """
         if call.is_background:
             self.queue.append(call.number)
-        elif first:
-            self.queue.appendleft(call.number)
         else:
-            self.queue.insert(self._behind_others(), call.number)
+            self.queue.insert(self._place_of(call), call.number)
         self.has_new_need = True
         return call.queued(now)
 
-    def _behind_others(self) -> int:
-        """The place behind all calls that are no batch's."""
+    def _place_of(self, call: Call) -> int:
+        """The place behind all calls that came before it and are no batch's."""
         place = len(self.queue)
-        while place and self.by_number[self.queue[place - 1]].is_background:
+        while place and self._gives_way(self.by_number[self.queue[place - 1]], call):
             place -= 1
         return place
+
+    def _gives_way(self, other: Call, call: Call) -> bool:
+        return other.is_background or other.number > call.number
 
     def remove(self, call: Call, now: float) -> list[Action]:
         """The call has ended: forget it, give its conversation back, write its record."""

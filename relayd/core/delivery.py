@@ -82,7 +82,7 @@ class Delivery:
         """Let another process have the whole conversation; nothing of it is typed this time."""
         call.draft = None
         call.replays += 1
-        return self._calls.enqueue(call, now, first=True)
+        return self._calls.enqueue(call, now)
 
     def _store(self, call: Call, answer: Answer, now: float) -> None:
         kept = call.stored(answer)

@@ -31,3 +31,4 @@ class Host:
     mod_directory: str = ""  # where the mod is, if it was written
     profiles: Mapping[str, str] = field(default_factory=dict)  # Claude Code's directories of other logins, by name
     capabilities: Capabilities = Capabilities()  # what `claude` can do at the start; updates come by event
+    processors: int = 8  # that the daemon and its processes may use

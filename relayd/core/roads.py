@@ -5,7 +5,8 @@ same answer, and are taken only where that can be shown beforehand:
 
 1. *parked*: the request brings results for exactly the tool calls that a session waits for, in their order, and its system
    prompt, tools and history are that session's. If they are not, the session is ended and the conversation replayed.
-2. *warm*: a session holds exactly this conversation but for the last message, which is one text that may be typed.
+2. *warm*: a session holds exactly this conversation but for the last message, which is one text that may be typed; and no
+   other call has waited for long.
 3. Else the call waits for a process, and says whether one at its prompt will do (*ready*): the conversation must be short
    enough to load, and the last message must be one that arrives exactly when typed.
 
@@ -28,6 +29,10 @@ from relayd.core.session.digest import ConversationDigest
 from relayd.core.session.record import Session
 from relayd.core.session.reuse import holds
 from relayd.core.session.states import State
+
+# A call whose conversation goes on in its own process passes those that wait for one, up to here: programs that go on at once
+# would keep all processes to themselves.
+PATIENCE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,14 @@ class GetProcess:
 Choice = Resume | TypeNext | GetProcess
 
 
-def choose(request: MessagesRequest, pool: Pool, now: float) -> Choice:
-    """The road of a new call."""
+def choose(request: MessagesRequest, pool: Pool, waiting_s: float, now: float) -> Choice:
+    """The road of a new call. `waiting_s`: how long another call has waited for a process."""
     parked = _parked_for(request, pool)
     if parked is not None and _continues(parked, request):
         return Resume(parked)
     last = request.messages[-1]
     draft = prompt.draft(last, pool.has_editor) if pool.types(now) else None
-    if draft is not None and len(last.content) == 1 and parked is None:
+    if draft is not None and len(last.content) == 1 and parked is None and waiting_s <= PATIENCE_S:
         holder = _holder(request, pool, now)
         if holder is not None:
             return TypeNext(holder, draft)

@@ -52,6 +52,7 @@ def describe(
         mover=shutil.which("mv", path=os.defpath) or "" if system.HAS_FIFOS else "",
         profiles=user_files.profile_directories(config, environ),
         capabilities=can,
+        processors=system.processors(),
     )
 
 

@@ -43,6 +43,13 @@ def product_name() -> str:
     return name.replace("Windows 10", "Windows 11") if build >= FIRST_BUILD_OF_11 else name
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def set_limits() -> None:
     """No core dumps, since prompts are in memory, and as many fds as we may have."""
     try:

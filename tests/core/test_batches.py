@@ -251,7 +251,7 @@ def test_a_call_comes_before_requests_of_batches_that_wait_already() -> None:
     calls = world.relay.engine.calls
     lost = [c for c in calls.by_number.values() if c.is_background]
     for call in lost:
-        world.take(calls.enqueue(call, world.now, first=True))
+        world.take(calls.enqueue(call, world.now))
     live = [world.ask(), world.ask()]
     order = [calls.by_number[n].client for n in calls.queue]
     assert [c for c in order if c > 0] == order[: len([c for c in order if c > 0])]

@@ -107,7 +107,7 @@ class World:
         """Its conversation's transcript has so much more."""
         return ev.TranscriptGrew(slot, self.relay.pool.sessions[slot].conversation, data)
 
-    def finish(self, slot: str, text: str = "ok") -> None:
+    def finish(self, slot: str, text: str = "ok", is_settled: bool = True) -> None:
         if self.config.witness:
             self.told(slot)
         self.hook(slot, hook_event_name="MessageDisplay", message_id=f"u{self.clients}", index=0, final=True, delta=text)
@@ -123,7 +123,7 @@ class World:
             },
         }
         self.tell(self.grew(slot, json.dumps(line).encode() + b"\n"))
-        if slot in self.relay.pool.sessions:
+        if is_settled and slot in self.relay.pool.sessions:
             self.tell(ev.PtyOutput(slot, IDLE))
 
     def answer(self, client: int) -> tuple[int, Any]:

@@ -226,6 +226,74 @@ def test_a_prompt_in_the_wrong_conversation_is_blocked() -> None:
     assert session.state is State.KILLING
 
 
+def two_calls(**flags: Any) -> tuple[World, Session, int, Session]:
+    """One call runs in a process, another waits for one that boots; those."""
+    world = world_of(idle=0, kept=2, max=3, refill_delay_s=60, **flags)
+    world.boot()
+    running = call(world, "one")
+    carry(world, running)
+    client = world.ask("two")
+    booting = world.relay.pool.sessions[world.slot_of(client)]
+    assert booting.state is State.SPAWNING
+    return world, running, client, booting
+
+
+def test_a_call_whose_process_boots_changes_over_to_one_that_has_answered() -> None:
+    """Of four clients that began at once two met a start, and waited for it three to five times as long as for any later
+    answer, while the others' processes answered two or three calls.
+    """
+    world, running, client, booting = two_calls()
+    world.tell(ev.PtyOutput(running.slot, BUSY))
+    world.finish(running.slot, is_settled=False)
+    assert (booting.call, booting.state) == (None, State.SPAWNING)
+    third = world.ask("three")
+    assert booting.call is not None  # what has booted for one call serves the next
+    world.tell(ev.PtyOutput(running.slot, IDLE))
+    assert (world.slot_of(client), running.state) == (running.slot, State.LOADING)
+    assert world.slot_of(third) == booting.slot
+    assert len(world.relay.pool.sessions) == 2
+
+
+def test_a_process_that_does_not_put_its_turn_away_costs_the_call_a_moment() -> None:
+    world, running, client, booting = two_calls()
+    world.tell(ev.PtyOutput(running.slot, BUSY))
+    world.finish(running.slot, is_settled=False)
+    assert booting.call is None
+    world.wait(SETTLE_LIMIT_S + 0.01)
+    world.tell(ev.TimerFired(RelayTimer(RelayDue.REFILL)))
+    assert world.slot_of(client) == booting.slot
+
+
+def test_one_process_that_has_answered_calls_over_one_call_only() -> None:
+    world, running, first, booting = two_calls()
+    second = world.ask("three")
+    other = world.relay.pool.sessions[world.slot_of(second)]
+    world.tell(ev.PtyOutput(running.slot, BUSY))
+    world.finish(running.slot, is_settled=False)
+    assert (booting.call, other.call is not None) == (None, True)  # the older one
+    world.tell(ev.PtyOutput(running.slot, IDLE))
+    assert world.slot_of(first) == running.slot
+    assert world.slot_of(second) == other.slot
+
+
+def test_what_cannot_be_typed_does_not_change_over() -> None:
+    world, running, client, _ = two_calls()
+    other = world.ask("\x1b[A")
+    slot = world.slot_of(other)
+    world.finish(running.slot)
+    assert world.slot_of(other) == slot
+    assert world.slot_of(client) == running.slot
+
+
+def test_a_bug_in_changing_over_costs_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, running, client, booting = two_calls()
+    monkeypatch.setattr(world.relay.pool, "is_overtaken", lambda *_: 1 / 0)
+    world.finish(running.slot)
+    (error,) = [o for o in world.orders if isinstance(o, do.Respond) and o.client == client]
+    assert error.status == 500
+    assert booting.call is None
+
+
 def primed(**flags: Any) -> tuple[World, Session]:
     """A world whose calls keep beginning with the same, and the process that has loaded that."""
     world = world_of(idle=1, kept=2, refill_delay_s=0, **flags)

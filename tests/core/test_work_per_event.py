@@ -83,14 +83,14 @@ def test_an_event_that_frees_no_process_does_not_look_at_the_pool(monkeypatch: A
     slot = world.slot_of(client)
     world.boot()
     looks = 0
-    original = world.relay.pool.plan
+    original = world.relay.engine.scheduler.planner.plan
 
     def plan(now: float) -> Any:
         nonlocal looks
         looks += 1
         return original(now)
 
-    monkeypatch.setattr(world.relay.pool, "plan", plan)
+    monkeypatch.setattr(world.relay.engine.scheduler.planner, "plan", plan)
     for _ in range(100):
         world.tell(ev.PtyOutput(slot, b"x"))
         world.tell(ev.ClientLeft(999))

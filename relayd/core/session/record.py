@@ -7,6 +7,8 @@ session. Orders for the runtime are returned by the effects; parts of the answer
 
 from __future__ import annotations
 
+import math
+
 from relayd.core import events as ev
 from relayd.core.actions import Action
 from relayd.core.session.deadlines import Deadlines
@@ -15,10 +17,13 @@ from relayd.core.session.display import Display, Screen
 from relayd.core.session.parts import Failed, Part, Typed, Verdict, Wait
 from relayd.core.session.prompt_input import PromptInput
 from relayd.core.session.spec import SessionSpec
-from relayd.core.session.states import FREE, LIVE, State
+from relayd.core.session.states import AT_WORK, FREE, LIVE, State
 from relayd.core.session.tool_calls import ToolCalls
 from relayd.core.session.turn import Turn
 from relayd.core.session.witness import Witness
+
+UPSTREAM_S = 0.15  # from a turn's first sign to its request to the model, for a Claude Code that does not tell its requests
+UPSTREAM_LIMIT_S = 3.0  # for one that does: it has not told this one
 
 
 class Session:
@@ -49,6 +54,7 @@ class Session:
         self.turn: Turn | None = None
         self.calls_served: tuple[int | None, int | None] = (None, None)  # those of the turn before and of this one
         self.witness: Witness | None = None  # of the turn
+        self.told_at = -math.inf  # when it has told the turn's request, or the last one's
         self.held: list[Part] = []  # parts of the answer, until it is known what the model was asked
         self.reader = spec.reader()
         self.calls = ToolCalls()
@@ -91,6 +97,14 @@ class Session:
     def is_live(self) -> bool:
         """False once it has begun to end."""
         return self.state in LIVE
+
+    def is_on_the_way(self, now: float) -> bool:
+        """True if it has a call which has not reached the model, as far as is known."""
+        if self.state is not State.RUNNING:
+            return self.state in AT_WORK or (self.state in FREE and self.call is not None)
+        if self.current_witness().verdict is Verdict.SILENT:
+            return now - self.since < UPSTREAM_S
+        return self.current_witness().is_awaited and now - self.since < UPSTREAM_LIMIT_S
 
     def take_orders(self) -> list[Action]:
         """The orders so far, and none after that."""

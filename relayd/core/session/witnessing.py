@@ -17,7 +17,7 @@ from relayd.errors import internal
 
 def told(session: Session, event: ev.RequestTold, now: float) -> list[Action]:
     """The turn's request, in most cases. One that is not the client's costs the process, and nobody gets its answer."""
-    witness = session.current_witness()
+    witness, session.told_at = session.current_witness(), now
     if not witness.is_open:
         return []
     if witness.judge(event.body) is not Verdict.CHANGED:
