@@ -19,6 +19,7 @@ from relayd.core.session.states import AT_WORK, State
 
 LOOK_AGAIN_S = 30.0  # for processes that become too old
 LOOK_SOON_S = 0.05  # when something is missing and may be started at once
+AT_ONCE_S = 0.15  # from an answer to the next call of a program that calls back to back, and the time that this needs
 LAST_CONVERSATIONS = 5  # of a process: while it has these, its successor starts
 
 
@@ -99,7 +100,10 @@ class Planner:
         """True while a call is on its way to the model, or is likely to come: one was answered just now, and programs go on at
         once. What is loaded ahead would slow it, and has time while the model answers.
         """
-        return any(s.is_on_the_way(now) or self._pool.is_settling(s, now) for s in self._pool.sessions.values())
+        return any(s.is_on_the_way(now) or self._has_just_answered(s, now) for s in self._pool.sessions.values())
+
+    def _has_just_answered(self, session: Session, now: float) -> bool:
+        return session.state is State.KEPT and (now - session.since < AT_ONCE_S or self._pool.is_settling(session, now))
 
     def next_look(self, now: float) -> float:
         """When `plan` is worth asking again."""

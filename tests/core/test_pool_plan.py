@@ -26,7 +26,8 @@ def running(world: World, text: str, **fields: str) -> Session:
     return session
 
 
-def test_what_calls_begin_with_is_loaded_while_the_model_answers_not_when_it_has() -> None:
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_what_calls_begin_with_is_loaded_while_the_model_answers_not_when_it_has(is_settled: bool) -> None:
     """It was loaded at the moment of an answer, when a program calls again at once: that call took 170 ms to the model instead
     of 95.
     """
@@ -37,7 +38,7 @@ def test_what_calls_begin_with_is_loaded_while_the_model_answers_not_when_it_has
             world.wait(0.5)
             world.boot()
     session = running(world, "call 5", **BRIEF)
-    world.finish(session.slot, is_settled=False)
+    world.finish(session.slot, is_settled=is_settled)
     before = len(sessions(world, State.PRIMED))
     assert not sessions(world, State.PRIMING)  # a program would call now
     following = running(world, "call 6", **BRIEF)

@@ -300,7 +300,7 @@ def primed(**flags: Any) -> tuple[World, Session]:
     world.boot()
     for number in range(2):
         answer(world, call(world, f"call {number}", **BRIEF))
-        world.wait(0.1)
+        world.wait(0.2)
         world.boot()
     (waiting,) = sessions(world, State.PRIMED)
     return world, waiting

@@ -317,7 +317,7 @@ def test_what_calls_need_is_what_is_kept_warm() -> None:
     assert world.states() == ["ready", "waiting"]
     for number in range(2):
         answered(world, f"one {number}")
-        world.wait(0.1)
+        world.wait(0.2)
         world.boot()
     assert world.states() == ["kept", "kept", "killing", "primed", "priming"]  # nobody needs the one at the gate
 
