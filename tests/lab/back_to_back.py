@@ -47,6 +47,28 @@ EXAMPLES = [{"role": role, "content": f"{role} says {n}"} for n in range(10) for
 CHAT_TURNS = 5  # then another conversation begins
 
 
+@dataclass(frozen=True)
+class Setting:
+    """So many clients, so many calls of each, and how long the model takes to answer."""
+
+    calls: int
+    clients: int
+    answer_s: float
+
+    def __str__(self) -> str:
+        who = "One client" if self.clients == 1 else f"{self.clients} clients at once"
+        return f"{who}, {self.calls} calls each, answered {f'after {self.answer_s:g} s' if self.answer_s else 'at once'}"
+
+    @classmethod
+    def read(cls, text: str) -> Setting:
+        """`60,1,0`. Raises ValueError."""
+        calls, clients, answer_s = text.split(",")
+        return cls(int(calls), int(clients), float(answer_s))
+
+
+SETTINGS = (Setting(60, 1, 0), Setting(30, 1, 1), Setting(40, 4, 0), Setting(8, 20, 0))
+
+
 @dataclass
 class Run:
     """What the clients of one case did. `sent` holds each call by its word, with the time at which it was sent."""
@@ -161,36 +183,42 @@ def wrapped(claude: str, calls: int, clients: int, answer_s: float) -> tuple[Ser
     return found, rate
 
 
-def _row(times: Series, peer: Series) -> str:
+HEAD = (
+    "| case | median ms | of `claude -p` | p95 of its | p99 / median | calls / s | of its | CPU s a call | roads | wrong |"
+)
+
+
+def _row(done: Run, times: Series, rate: float, cpu_s: float, peer: Series, print_rate: float) -> str:
     middle, late = times.median, times.part(0.95)
-    return (
-        f"{times.name}: median {middle:.0f} ms ({middle / peer.median:.2f} of claude -p), "
-        f"p95 {late:.0f} ({late / peer.part(0.95):.2f}), p99 / median {times.part(0.99) / middle:.1f}"
-    )
+    roads = ", ".join(f"{count} {road}" for road, count in Counter(done.roads.values()).most_common())
+    in_time = f"{middle:.0f} | {middle / peer.median:.2f} | {late / peer.part(0.95):.2f} | {times.part(0.99) / middle:.1f}"
+    return f"| {times.name} | {in_time} | {rate:.2f} | {rate / print_rate:.1f} | {cpu_s:.2f} | {roads} | {len(done.wrong)} |"
+
+
+def table(claude: str, setting: Setting) -> int:
+    """Print a table with a row for each case, and where the slowest calls were; how much was wrong."""
+    peer, print_rate = wrapped(claude, min(setting.calls, 12), setting.clients, setting.answer_s)
+    by_many = f"by as many at once {print_rate:.2f} calls a second"
+    print(f"### {setting}\n\n`claude -p`: median {peer.median:.0f} ms, p95 {peer.part(0.95):.0f}; {by_many}.\n\n{HEAD}")
+    print("|---" * HEAD.count(" | ") + "|---|", flush=True)
+    wrong: list[str] = []
+    slowest: list[str] = []
+    for case in CASES:
+        done, times, rate, cpu_s = run(claude, case, setting.clients, setting.calls, setting.answer_s)
+        print(_row(done, times, rate, cpu_s, peer, print_rate), flush=True)
+        wrong += done.wrong
+        slowest.append(f"- slowest, {case}: {done.slowest}")
+    print("\n" + "\n".join(slowest + [f"- wrong: {text[:400]}" for text in wrong[:20]]) + "\n", flush=True)
+    return len(wrong)
 
 
 def main() -> int:
-    """Print a row for each case; 0 if nothing was wrong."""
+    """Print the tables; 0 if nothing was wrong."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--claude", required=True)
-    parser.add_argument("--calls", type=int, default=60)
-    parser.add_argument("--clients", type=int, default=1)
-    parser.add_argument("--answer", type=float, default=0.0, help="seconds until the stand-in answers")
+    parser.add_argument("settings", nargs="*", type=Setting.read, help="CALLS,CLIENTS,SECONDS; default: all of the report")
     options = parser.parse_args()
-    peer, print_rate = wrapped(options.claude, min(options.calls, 12), options.clients, options.answer)
-    print(
-        f"claude -p: median {peer.median:.0f} ms, p95 {peer.part(0.95):.0f}; by as many at once {print_rate:.2f} calls a second"
-    )
-    wrong = 0
-    for case in CASES:
-        done, times, rate, cpu_s = run(options.claude, case, options.clients, options.calls, options.answer)
-        wrong += len(done.wrong)
-        more = f"{rate:.2f} calls a second ({rate / print_rate:.1f} of claude -p), {cpu_s:.2f} CPU s a call"
-        print(f"{_row(times, peer)}, {more}, roads {dict(Counter(done.roads.values()))}, wrong {len(done.wrong)}")
-        print(f"  slowest: {done.slowest}", flush=True)
-        for text in done.wrong[:5]:
-            print(f"  {text[:400]}")
-    return 1 if wrong else 0
+    return 1 if sum([table(options.claude, setting) for setting in options.settings or SETTINGS]) else 0
 
 
 if __name__ == "__main__":
