@@ -1,7 +1,7 @@
 """Which processes should exist: whom to retire, whom to start, and what to load ahead. Pure; owned by `core/scheduler.py`.
 
-It looks at the pool (`pool.py`, where the theory is) and changes nothing: its plan is carried out by the scheduler, and never
-while a call waits for a process.
+It looks at the pool (`pool.py`, where the theory is) and changes nothing: its plan is carried out by the scheduler, but for
+times when a call waits for a place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from relayd.core.session.states import AT_WORK, State
 LOOK_AGAIN_S = 30.0  # for processes that become too old
 LOOK_SOON_S = 0.05  # when something is missing and may be started at once
 AT_ONCE_S = 0.15  # from an answer to the next call of a program that calls back to back, and the time that this needs
-LAST_CONVERSATIONS = 5  # of a process: while it has these, its successor starts
+LAST_CONVERSATIONS = 8  # of a process: while it has these, its successor starts
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Planner:
         last = self._pool.config.reuse - LAST_CONVERSATIONS
         if not self._pool.has_room or last <= LAST_CONVERSATIONS:
             return []
-        live = [s for s in self._pool.sessions.values() if s.is_live and mode_of(s) is Mode.PROMPT]
+        live = [s for s in self._pool.sessions.values() if s.is_live and (s.served or mode_of(s) is Mode.PROMPT)]
         young = Counter(s.spec.key for s in live if s.served <= LAST_CONVERSATIONS)
         old = Counter(s.spec.key for s in live if s.served > last)
         return [(key, Mode.PROMPT) for key in old - young][:1]

@@ -8,7 +8,7 @@ import pytest
 
 from relayd.core import events as ev
 from relayd.core.pool import ANSWER_S, START_HOLD_S
-from relayd.core.pool_plan import LOOK_SOON_S
+from relayd.core.pool_plan import LAST_CONVERSATIONS, LOOK_SOON_S
 from relayd.core.roads import PATIENCE_S
 from relayd.core.session.record import UPSTREAM_S, Session
 from relayd.core.session.states import State
@@ -145,3 +145,16 @@ def test_a_conversation_that_goes_on_does_not_pass_a_call_for_ever() -> None:
     world.tell(ev.PtyOutput(session.slot, IDLE))
     assert world.slot_of(waiting) == session.slot
     assert late in world.relay.calls.by_client
+
+
+def test_a_process_with_few_conversations_left_has_a_successor_although_calls_wait() -> None:
+    """Three processes ended together, at their fiftieth conversations, and the calls of four programs waited for as many starts:
+    6 seconds, and 11 on a busy machine.
+    """
+    world = World(replace(NEAR, processors=1), typing=True, witness=True, idle=0, kept=1, max=3, refill_delay_s=60)
+    session = running(world, "one")
+    world.ask("two")
+    session.served = session.spec.config.reuse - LAST_CONVERSATIONS + 1
+    world.wait(0.0)
+    assert len(world.relay.calls.queue) == 1
+    assert len(sessions(world, State.SPAWNING)) == 1

@@ -157,7 +157,7 @@ def test_a_process_with_few_conversations_left_has_a_successor_before_it_ends() 
     world = world_of(idle=0, kept=1, max=3, refill_delay_s=60, reuse=20)
     session = call(world, "one")
     answer(world, session)
-    for served, processes in ((15, 1), (16, 2), (17, 2)):
+    for served, processes in ((12, 1), (13, 2), (14, 2)):
         session.served = served
         world.wait(0.0)
         assert len(world.relay.pool.sessions) == processes

@@ -183,9 +183,7 @@ def wrapped(claude: str, calls: int, clients: int, answer_s: float) -> tuple[Ser
     return found, rate
 
 
-HEAD = (
-    "| case | median ms | of `claude -p` | p95 of its | p99 / median | calls / s | of its | CPU s a call | roads | wrong |"
-)
+HEAD = "| case | median ms | of `claude -p` | p95 of its | p99 / median | calls / s | of its | CPU s a call | roads | wrong |"
 
 
 def _row(done: Run, times: Series, rate: float, cpu_s: float, peer: Series, print_rate: float) -> str:
