@@ -188,6 +188,7 @@ CLIENTS: tuple[Client, ...] = (
         (Whole("{home}/.config/goose/custom_providers/relayd.json", _goose),),
         "RELAYD_KEY={key} GOOSE_PROVIDER=relayd GOOSE_MODEL={model} goose session",
         cannot="It takes keys from its own key store or the environment only.",
+        run="1.52.0",
     ),
     Client(
         "continue",

@@ -29,9 +29,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         *("--config", "{own}/aider.yml", "--no-git", "--no-check-update", "--no-show-model-warnings"),
         *("--analytics-disable", "--yes-always", "--message", PROMPT),
     ),
+    "goose": (
+        "{place}/goose/node_modules/@aaif/goose-binary-linux-x64/bin/goose",
+        "run",
+        "--no-session",
+        "--quiet",
+        "-t",
+        PROMPT,
+    ),
     "continue": ("{place}/continue/node_modules/.bin/cn", "-p", PROMPT, "--config", "{own}/continue.yaml"),
     "llm": ("{place}/llm/bin/llm", "-m", "relayd", PROMPT),
 }
+# What else its environment must have, as its set-up says.
+VARIABLES = {"goose": {"GOOSE_PROVIDER": "relayd", "GOOSE_MODEL": "claude-sonnet-5", "RELAYD_KEY": "any"}}
 
 
 def run(client: Client, harness: Harness, place: str, root: pathlib.Path) -> str:
@@ -51,7 +61,7 @@ def run(client: Client, harness: Harness, place: str, root: pathlib.Path) -> str
     words = {"place": place, "own": str(home / ".config/relayd/clients"), "claude": harness.claude}
     command = [part.format(**words) for part in COMMANDS[client.name]]
     before = len(harness.api.messages())
-    done = _run(command, own, home / "work")
+    done = _run(command, own | VARIABLES.get(client.name, {}), home / "work")
     if len(harness.api.messages()) == before:
         return f"nothing reached the daemon's API: {(done.stdout + done.stderr)[-400:]}"
     return "" if "fine" in done.stdout else f"another answer: {(done.stdout + done.stderr)[-400:]}"
