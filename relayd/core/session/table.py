@@ -342,7 +342,7 @@ def fail(session: Session, now: float) -> list[Action]:
     """After a bug: the session may be half-updated, so whatever its state was, its process is being killed now."""
     orders, session.follow_ups = session.take_orders(), []
     if session.state is State.DEAD:  # whatever the bug has kept from being put away
-        return [*orders, RemoveSlot(session.slot)]
+        return orders if RemoveSlot(session.slot) in orders else [*orders, RemoveSlot(session.slot)]
     if session.state not in (State.REAPING, State.DRAINING):
         session.state, session.since = State.KILLING, now
     return orders + life.kill(session, ev.Retired("a bug"), now)

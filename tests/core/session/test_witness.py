@@ -99,6 +99,28 @@ def test_an_answer_to_another_question_is_never_given() -> None:
     assert "somebody" not in failed.error.message
 
 
+@pytest.mark.parametrize("end", ["breaks", "dies with its last words", "dies"])
+def test_a_process_that_is_lost_after_a_changed_request_gives_its_call_to_another(end: str) -> None:
+    """Its answer was there, and held back for why the request had changed. What came last was given to the client all the same,
+    and if there was nothing more the call heard nothing, and waited for ever.
+    """
+    s = at_work()
+    feed(s, SHOWN, *END[: 2 if end != "dies with its last words" else 0], CHANGED)
+    line = {"type": "text", "text": "yo"}
+    message = {"id": "m", "model": "m", "content": [line], "stop_reason": "end_turn", "usage": {"output_tokens": 5}}
+    words = ev.TranscriptGrew(s.slot, s.conversation, json.dumps({"type": "assistant", "message": message}).encode() + b"\n")
+    match end:
+        case "breaks":
+            feed(s, ev.SlotBroke("slot-1", "a bug"))
+        case "dies":
+            feed(s, ev.ChildExited("slot-1", 1))
+        case _:
+            feed(s, ev.PtyClosed("slot-1"), words, ev.ChildExited("slot-1", 1))
+    parts = [part for part in taken(s) if not isinstance(part, Witnessed)]
+    assert parts
+    assert all(isinstance(part, Failed) and part.lost and part.unseen for part in parts), parts
+
+
 def test_a_request_that_was_sent_again_is_compared_too() -> None:
     """The API had refused pictures, and Claude Code asked again without them."""
     s = at_work()
