@@ -16,6 +16,7 @@ from relayd.core.driver import Driver
 from relayd.core.launch_keys import Kind, dump_keys
 from relayd.core.pool import Pool
 from relayd.core.session.record import Session
+from relayd.faults import describe
 
 REMEMBERED_KEYS = 4  # launch keys that a restart begins with
 
@@ -34,12 +35,16 @@ class Dispatcher:
 
     def assign_calls(self, now: float) -> list[Action]:
         """Give each call in the queue its process, as long as there is one. Never raises."""
+        orders: list[Action] = []
         promised = set[str]()
-        orders = self._serve_queue(promised, now)
         self._calls.has_new_need = False
-        orders += self._recall(promised, now)
-        if self._calls.has_new_need:
-            orders += self._serve_queue(set(), now)
+        try:
+            orders += self._serve_queue(promised, now)
+            orders += self._recall(promised, now)
+            if self._calls.has_new_need:
+                orders += self._serve_queue(set(), now)
+        except Exception as error:  # it takes nothing that was ordered before; the queue is looked at again in a moment
+            orders.append(do.Log("error", f"the queue met a bug: {describe(error)}"))
         self._calls.has_new_need = False
         return orders
 

@@ -346,6 +346,9 @@ def reused(play: Play) -> None:
     for number in range(3):
         play.ask(f"echo {number}", system="Be brief.")
         play.settle()
+    sim.run(3.0, lambda: any(session.state is State.PRIMING for session in sim.relay.pool.sessions.values()))
+    play.ask("echo while it loads", system="Be brief.")
+    play.settle()
     play.wait(3.0)
     play.ask("echo primed", system="Be brief.", stream=True)
     play.settle()
