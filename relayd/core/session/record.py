@@ -21,7 +21,6 @@ from relayd.core.session.states import AT_WORK, FREE, LIVE, State
 from relayd.core.session.tool_calls import ToolCalls
 from relayd.core.session.turn import Turn
 from relayd.core.session.witness import Witness
-from relayd.errors import internal
 
 UPSTREAM_S = 0.15  # from a turn's first sign to its request to the model, for a Claude Code that does not tell its requests
 UPSTREAM_LIMIT_S = 3.0  # for one that does: it has not told this one
@@ -139,13 +138,13 @@ class Session:
 
     def add_last(self, parts: list[Part]) -> None:
         """Parts of a process that is lost: nothing more will be known of what the model was asked. What was held back comes with
-        them, unless the answer fails; one to another question does.
+        them, unless the answer fails; nothing comes of one to another question.
         """
         held, self.held = self.held, []
-        has_failed = any(isinstance(part, Failed) for part in parts)
-        if self.witness is not None and self.witness.verdict is Verdict.CHANGED and not has_failed:
-            parts, has_failed = [Failed(internal("Claude Code was lost after a changed request"), lost=True, unseen=True)], True
-        self.parts += parts if has_failed else [*held, *parts]
+        if any(isinstance(part, Failed) for part in parts):
+            self.parts += parts
+        elif self.witness is None or self.witness.verdict is not Verdict.CHANGED:
+            self.parts += [*held, *parts]
 
     def current_turn(self) -> Turn:
         """The turn, in a state that has one."""
