@@ -55,14 +55,15 @@ class Dispatcher:
         for number in list(self._calls.queue):
             call = self._calls.by_number[number]
             try:
-                if roads.needed(call) in held:
+                kind = roads.needed(call)
+                if kind in held:
                     continue
-                session, more = self._find(call, promised, now)
+                session, more = self._find(call, kind, promised, now)
                 orders += more
                 if session is None and not self._pool.has_room:
                     break
                 if session is None:
-                    held.add(roads.needed(call))
+                    held.add(kind)
                 elif session.slot not in promised:
                     self._calls.queue.remove(number)
                     orders += self._assign(call, session, now)
@@ -78,18 +79,20 @@ class Dispatcher:
         for session in self._pool.booting_for_calls():
             call = self._calls.by_number[session.call or 0]
             try:
-                if self._pool.is_overtaken(session, now, promised):
+                sooner = self._pool.sooner(session, now, promised)
+                if sooner is not None:
+                    promised.add(sooner.slot)
                     orders += self._driver.drive(session, ev.TurnAbandoned(), now)
                     orders += self._calls.enqueue(call, now)
             except Exception as error:
                 orders += self._driver.fail_call(call, error, now)
         return orders
 
-    def _find(self, call: Call, promised: set[str], now: float) -> tuple[Session | None, list[Action]]:
+    def _find(self, call: Call, kind: Kind, promised: set[str], now: float) -> tuple[Session | None, list[Action]]:
         """A process: one that waits, boots, is new, or will be there in a moment and is noted as promised to this call. Else
         None: somebody may be told to make room, or a start would come too early.
         """
-        key, mode = kind = roads.needed(call)
+        key, mode = kind
         self._pool.use(kind, call.request.stream, now)
         found = self._free(call, kind, now)
         if mode is Mode.PROMPT and (soon := self._pool.settling(call.request, key, now, found, promised)) is not None:

@@ -146,17 +146,16 @@ class Pool:
         found = (s for s in self.sessions.values() if s.state is State.SPAWNING and s.assigned is not None and s.assigned.draft)
         return sorted(found, key=lambda s: s.call or 0)
 
-    def is_overtaken(self, session: Session, now: float, promised: set[str]) -> bool:
-        """True if the call for which it boots can have another process sooner, which is then promised to that call: one that has
-        answered needs less time for another conversation than one that boots needs after its boot.
+    def sooner(self, session: Session, now: float, promised: set[str]) -> Session | None:
+        """Another process, promised to nobody, that the call for which this one boots can have sooner: one that has answered
+        needs less time for another conversation than one that boots needs after its boot.
         """
         assert session.assigned is not None
         request, key = session.assigned.request, session.spec.key
         found = self.free(request, key, now, by_keys=True)
         if found is None or is_far(found) or found.slot in promised:
-            found = self.settling(request, key, now, None, promised)
-        promised |= {found.slot} if found is not None else set()
-        return found is not None
+            return self.settling(request, key, now, None, promised)
+        return found
 
     def is_settling(self, session: Session, now: float) -> bool:
         """True for a moment after its answer, while it puts its turn away."""

@@ -287,7 +287,7 @@ def test_what_cannot_be_typed_does_not_change_over() -> None:
 
 def test_a_bug_in_changing_over_costs_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     world, running, client, booting = two_calls()
-    monkeypatch.setattr(world.relay.pool, "is_overtaken", lambda *_: 1 / 0)
+    monkeypatch.setattr(world.relay.pool, "sooner", lambda *_: 1 / 0)
     world.finish(running.slot)
     (error,) = [o for o in world.orders if isinstance(o, do.Respond) and o.client == client]
     assert error.status == 500

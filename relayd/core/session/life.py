@@ -14,7 +14,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action, Mode
 from relayd.core.session.digest import ConversationDigest
-from relayd.core.session.parts import Failed, Typed, Verdict
+from relayd.core.session.parts import Failed, Part, Typed
 from relayd.core.session.record import Session
 from relayd.core.session.turn import Turn
 from relayd.core.timers import SlotDue
@@ -127,8 +127,8 @@ def lose(session: Session, reason: str) -> None:
     that a call has taken, and that has not got the call's conversation yet, is that of an earlier call.
     """
     if session.turn is not None and session.assigned is None:
-        has_changed = session.witness is not None and session.witness.verdict is Verdict.CHANGED
-        session.add_last([Failed(internal(reason), lost=True, unseen=True)] if has_changed else session.turn.lost(reason))
+        nothing_counts: list[Part] = [Failed(internal(reason), lost=True, unseen=True)]
+        session.add_last(nothing_counts if session.has_changed_request else session.turn.lost(reason))
     else:
         session.parts.append(Failed(ApiError(500, reason), lost=True, unseen=True))
 

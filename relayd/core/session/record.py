@@ -98,6 +98,11 @@ class Session:
         """False once it has begun to end."""
         return self.state in LIVE
 
+    @property
+    def has_changed_request(self) -> bool:
+        """True if it has sent the model another request than was asked."""
+        return self.witness is not None and self.witness.verdict is Verdict.CHANGED
+
     def is_on_the_way(self, now: float) -> bool:
         """True if it has a call which has not reached the model, as far as is known."""
         if self.state is not State.RUNNING:
@@ -143,7 +148,7 @@ class Session:
         held, self.held = self.held, []
         if any(isinstance(part, Failed) for part in parts):
             self.parts += parts
-        elif self.witness is None or self.witness.verdict is not Verdict.CHANGED:
+        elif not self.has_changed_request:
             self.parts += [*held, *parts]
 
     def current_turn(self) -> Turn:
