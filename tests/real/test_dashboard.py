@@ -44,20 +44,26 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_the_terminal_shows_what_claude_code_paints(real: Harness, page: Page) -> None:
+    """The answer is held, so that the process is surely running: Claude Code paints an answer only when its block has ended,
+    and on a busy machine nothing was running any more when the button was looked at."""
     post(real.url, ask("[[say first]]"))
     page.goto(real.url)
     page.locator("#calls tr").first.wait_for()
     assert "200" in page.locator("#calls tr").first.inner_text()
+    real.api.go_on.clear()
     with ThreadPoolExecutor(1) as worker:
-        answer = worker.submit(post, real.url, ask("[[paragraphs 8]][[slow 0.3]]", stream=True))
-        running = page.locator("#slots button", has_text="running")
-        running.first.wait_for()
-        running.first.focus()
-        page.keyboard.press("Enter")
-        until(lambda: page.evaluate("window.relaydTerminal !== undefined"))
-        until(lambda: "Paragraph 3 with" in page.evaluate(SCREEN))
-        assert "Claude Code v" in page.evaluate(SCREEN)
-        assert running.first.get_attribute("aria-pressed") == "true"
+        answer = worker.submit(post, real.url, ask("painted [[say yes]][[hold]]", stream=True))
+        try:
+            running = page.locator("#slots button", has_text="running")
+            running.first.wait_for()
+            running.first.focus()
+            page.keyboard.press("Enter")
+            until(lambda: page.evaluate("window.relaydTerminal !== undefined"))
+            until(lambda: "painted [[say yes]]" in page.evaluate(SCREEN))
+            assert "Claude Code v" in page.evaluate(SCREEN)
+            assert running.first.get_attribute("aria-pressed") == "true"
+        finally:
+            real.api.go_on.set()
         assert answer.result()[0] == 200
     page.keyboard.type("typed into nothing")
     page.get_by_text("Close").click()
