@@ -1,7 +1,9 @@
 """Gives processes to the calls that wait for them, in order of arrival. Pure; owned by `core/scheduler.py`.
 
 A call that finds no process gets a start, if there are processors for it, or waits for a process that will be free in a moment.
-Waiting for a start holds up no call of another kind. A bug costs the call that it is met for.
+Waiting for a start, or for a place that is about to come free, holds up no call of another kind. As long as nobody gives way,
+the calls behind it wait too: else programs that call back to back would keep all processes to themselves. A bug costs the call
+that it is met for.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class Dispatcher:
                     continue
                 session, more = self._find(call, kind, promised, now)
                 orders += more
-                if session is None and not self._pool.has_room:
+                if session is None and not (self._pool.has_room or self._pool.is_making_room):
                     break
                 if session is None:
                     held.add(kind)

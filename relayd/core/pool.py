@@ -79,6 +79,11 @@ class Pool:
         """True if another process may be started."""
         return len(self.sessions) < self.config.max
 
+    @property
+    def is_making_room(self) -> bool:
+        """True while a process is ending, whose place comes free by itself."""
+        return any(session.state in LEAVING for session in self.sessions.values())
+
     def may_start(self, waited_s: float, now: float) -> bool:
         """True if there are processors for a start, beside the processes that boot, have a call on its way to the model, or may
         be free for one in a moment. A call that has waited for too long gets its start in any case.
@@ -202,7 +207,7 @@ class Pool:
         just answered and may take up the call in a moment.
         """
         sessions = list(self.sessions.values())
-        if any(s.state in LEAVING for s in sessions):
+        if self.is_making_room:
             return None
         free = [s for s in sessions if s.is_free]
         if free:

@@ -115,6 +115,34 @@ def test_a_call_that_waits_for_a_start_holds_up_no_call_of_another_kind() -> Non
     assert world.relay.pool.sessions[world.slot_of(clients[2])].state is State.LOADING
 
 
+def test_a_call_that_waits_for_a_place_holds_up_none_for_which_there_is_a_process() -> None:
+    """It waited until the process that gave way had ended, beside a free one of its own kind."""
+    world = World(replace(NEAR, processors=1), typing=True, idle=2, kept=0, max=2, refill_delay_s=60)
+    world.boot()
+    leaving, other = world.relay.pool.sessions.values()
+    waiting = world.ask("one", max_tokens=7)
+    assert leaving.state is State.KILLING
+    assert world.slot_of(world.ask("two")) == other.slot
+    assert waiting in world.relay.calls.by_client
+
+
+def test_calls_of_one_kind_do_not_keep_all_processes_to_themselves() -> None:
+    """While one of two processes puts its turn away, none gives way to a call of another kind; the next call of theirs must not
+    take the other one, or it would be so for ever.
+    """
+    world = world_of(idle=0, kept=2, max=2, refill_delay_s=60)
+    first, second = running(world, "one"), running(world, "two")
+    world.finish(first.slot, is_settled=False)
+    world.ask("other", max_tokens=7)
+    world.finish(second.slot)
+    late = world.ask("three")
+    assert second.is_settled
+    assert len(world.relay.calls.queue) == 2
+    world.tell(ev.PtyOutput(first.slot, IDLE))
+    assert first.state is State.KILLING
+    assert world.slot_of(late) == second.slot
+
+
 def test_a_call_that_others_hold_up_for_too_long_gets_its_start() -> None:
     """They may be stuck."""
     world = World(replace(NEAR, processors=1), typing=True, idle=0, kept=4, max=5, refill_delay_s=60)

@@ -149,6 +149,8 @@ def test_what_goes_on_after_the_answer_is_no_change() -> None:
     feed(s, EXACT, ev.RequestTold("slot-1", json.dumps(more).encode()))
     assert taken(s) == [Witnessed(Verdict.EXACT)]
     assert s.state is State.RUNNING
+    feed(s, SHOWN, *END)
+    assert kinds(taken(s)) == ["TextShown", "Finished"]
 
 
 def test_an_error_waits_for_nothing() -> None:
