@@ -8,6 +8,7 @@ that it is met for.
 
 from __future__ import annotations
 
+from relayd.claude.launch import LaunchKey
 from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core import roads
@@ -96,8 +97,8 @@ class Dispatcher:
         """
         key, mode = kind
         self._pool.use(kind, call.request.stream, now)
-        found = self._free(call, kind, now)
-        if mode is Mode.PROMPT and (soon := self._pool.settling(call.request, key, now, found, promised)) is not None:
+        found = self._free(call, kind, promised, now)
+        if mode is Mode.PROMPT and (soon := self._soon(call, key, found, promised, now)) is not None:
             promised.add(soon.slot)
             return soon, []
         if found is not None:
@@ -108,13 +109,20 @@ class Dispatcher:
         victim = self._pool.to_make_room(now)
         return None, self._driver.drive(victim, ev.Retired("room for a call"), now) if victim is not None else []
 
-    def _free(self, call: Call, kind: Kind, now: float) -> Session | None:
+    def _free(self, call: Call, kind: Kind, promised: set[str], now: float) -> Session | None:
+        """A process that waits; for a request of a batch also its own that will wait in a moment."""
         key, mode = kind
         if mode is not Mode.PROMPT:
             return self._pool.free(call.request, key, now, by_keys=False)
         self._pool.prefixes.use(call.request, key, now)
-        found = self._pool.own_of_batches(call.request, key, now) if call.is_background else None
+        found = self._pool.own_of_batches(call.request, key, now, promised) if call.is_background else None
         return found or self._pool.free(call.request, key, now, by_keys=True)
+
+    def _soon(self, call: Call, key: LaunchKey, found: Session | None, promised: set[str], now: float) -> Session | None:
+        """The process that will be there in a moment and is better than what was found."""
+        if found is not None and self._pool.is_settling(found, now):
+            return found
+        return self._pool.settling(call.request, key, now, found, promised)
 
     def _assign(self, call: Call, session: Session, now: float) -> list[Action]:
         self._pool.lend(session, call.is_background)

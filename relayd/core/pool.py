@@ -118,10 +118,13 @@ class Pool:
         else:
             self._for_batches.discard(session.slot)
 
-    def own_of_batches(self, request: MessagesRequest, key: LaunchKey, now: float) -> Session | None:
-        """The process that has answered a batch last and may take up this call, so that a batch leaves the others alone."""
-        found = self._reusable(request, key, now)
-        return found if found is not None and found.slot in self._for_batches else None
+    def own_of_batches(self, request: MessagesRequest, key: LaunchKey, now: float, promised: set[str]) -> Session | None:
+        """A process that has answered for a batch, is promised to no other call, and may take up this one, now or in a moment: so
+        a batch leaves the others alone.
+        """
+        own = (s for s in self.sessions.values() if s.slot in self._for_batches and s.slot not in promised)
+        fits = (s for s in own if self._suits(s, request, key) and self.may_go_on(s, now))
+        return min(fits, key=lambda s: (not s.is_settled, s.since), default=None)
 
     def free(self, request: MessagesRequest, key: LaunchKey, now: float, by_keys: bool) -> Session | None:
         """The process that serves this call best. `by_keys`: the message may be typed, so one at its prompt will do."""

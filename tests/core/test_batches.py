@@ -19,6 +19,8 @@ from relayd.core.stored_at_start import StoredAtStart
 from relayd.core.timers import CallDue, CallTimer, RelayDue, RelayTimer
 from relayd.errors import ApiError
 from tests.core.test_files import Stores, picture
+from tests.core.test_pool_plan import running
+from tests.core.test_reuse import carry
 from tests.disk import Disk
 from tests.siege.scripts import TOOL
 from tests.siege.simulation import Simulation
@@ -114,6 +116,23 @@ def test_a_batch_runs_and_its_results_are_there_when_it_has_ended() -> None:
     assert requests_path(batch) not in world.disk.files, "the prompts go with the end"
     message = json.loads(world.disk.files[results_path(batch)].splitlines()[0])["result"]["message"]
     assert (message["type"], message["content"][0]["text"]) == ("message", "ok")
+
+
+def test_a_batch_uses_one_process_again_and_again_and_leaves_the_others_to_live_calls() -> None:
+    """Its own was putting the last turn away, so it took up another one, and live calls met processes that had forgotten
+    what they had answered last.
+    """
+    world = Batches(typing=True, witness=True, idle=0, kept=2, max=3, batch_processes=1)
+    first, second = (running(world, text) for text in ("one", "two"))
+    for session in (first, second):
+        world.finish(session.slot)
+        world.now += 1
+    world.batch()
+    for _ in range(3):
+        assert world.at_work == [first.slot]
+        carry(world, first)
+        world.finish(first.slot)
+    assert second.state is State.KEPT
 
 
 def test_a_new_batch_is_answered_when_it_is_on_disk() -> None:

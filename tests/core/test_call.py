@@ -43,6 +43,19 @@ def test_a_silent_stream_is_opened_when_its_hold_is_over_and_then_pinged() -> No
     assert b"event: ping" in chunks(due(world, call, CallDue.PING))
 
 
+def test_a_stream_that_another_process_goes_on_with_has_one_beginning() -> None:
+    """Its head was out, but no word of an answer, when its process was lost."""
+    world, call = asked(stream=True)
+    opened = due(world, call, CallDue.HOLD)
+    world.die(call.slot)
+    world.boot()
+    begun = len(world.orders)
+    world.finish(call.slot)
+    sent = chunks(opened) + chunks(world.orders[begun:])
+    assert [sent.count(name) for name in (b"event: message_start", b"event: message_stop")] == [1, 1]
+    assert sum(isinstance(o, do.StartStream) for o in world.orders) == 1
+
+
 def test_an_error_before_the_stream_is_a_status_and_after_it_an_event() -> None:
     for is_open in (False, True):
         world, call = asked(stream=True)

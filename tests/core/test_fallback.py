@@ -146,7 +146,12 @@ def test_a_stream_that_ends_early_and_one_that_errs() -> None:
         fed(events()[:4], headers=SSE, is_stream=True).whole()
     late = fed([*events()[:4], event("error", error={"type": "overloaded_error"})], headers=SSE, is_stream=True)
     assert (late.is_over, late.error) == (True, "overloaded_error")
-    for error, status, words in (({"type": "overloaded_error", "message": "m"}, 529, "m"), ({}, 500, "the stream failed")):
+    kinds = (
+        ({"type": "overloaded_error", "message": "m"}, 529, "m"),
+        ({}, 500, "the stream failed"),
+        ({"type": "teapot"}, 502, "the stream failed"),  # a kind that the API does not have
+    )
+    for error, status, words in kinds:
         with pytest.raises(ApiError) as found:
             fed([event("error", error=error)], headers=SSE, is_stream=True)
         assert (found.value.status, found.value.message) == (status, words)

@@ -10,6 +10,7 @@ import pytest
 from relayd.claude.mcp import ToolCalled
 from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core.session.resting import BETWEEN_S
 from relayd.core.session.states import State
 from relayd.core.session.tool_calls import ToolCalls
 from relayd.core.timers import SlotDue, SlotTimer
@@ -150,7 +151,9 @@ def test_a_second_call_that_comes_after_the_answer_gets_its_result_too() -> None
     said = [ASKED, {"role": "assistant", "content": calls}, {"role": "user", "content": results}]
     world.ask(messages=said, tools=[TOOL])
     assert not [o for o in world.orders if isinstance(o, do.Respond) and o.client == waiting[1]]
-    world.tell(ev.TimerFired(SlotTimer(slot, SlotDue.RESULTS)))
+    between = SlotTimer(slot, SlotDue.RESULTS)
+    assert [o.at for o in world.orders if isinstance(o, do.SetTimer) and o.key == between] == [world.now + BETWEEN_S]
+    world.tell(ev.TimerFired(between))
     told = [world.answer(w)[1]["result"]["content"][0]["text"] for w in waiting]
     assert told == ["result 1", "result 2"]
 
