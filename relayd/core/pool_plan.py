@@ -57,7 +57,8 @@ class Planner:
         room = self._pool.config.max - len(self._pool.sessions)
         if now < self._pool.refill_at:
             useless = [(s, "it cannot be used again") for s in extra if not self._pool.may_go_on(s, now)]
-            is_early = not is_hurried and room > 1  # one place is left for a call of another kind
+            # One place is left for a call of another kind, and the processors for the calls that are on their way.
+            is_early = not is_hurried and room > 1 and self._pool.may_start(0.0, now)
             early = self._at_a_time(self._missing(now, going, taken)) if is_early else []
             return Plan(retire + useless, self._successors() or early[: room - 1], prime)
         retire += [(s, "newer ones are kept") for s in extra]

@@ -23,7 +23,7 @@ from relayd.http.messages import HttpRequest
 from tests.helpers import told_body
 
 HEADERS = {"host": "127.0.0.1:7421", "content-type": "application/json"}
-IDLE = "\x1b]0;✳ Claude Code\x07".encode()
+BUSY, IDLE = "\x1b]0;◐ Claude Code\x07".encode(), "\x1b]0;✳ Claude Code\x07".encode()
 HEADING = "Claude Code v2.1.330\x1b]0;✳ Claude Code\x07".encode()
 MACHINE = Machine("linux", "bash", "Linux 6")
 NEAR = Host(
@@ -108,8 +108,15 @@ class World:
         return ev.TranscriptGrew(slot, self.relay.pool.sessions[slot].conversation, data)
 
     def finish(self, slot: str, text: str = "ok", is_settled: bool = True) -> None:
+        self.tell(ev.PtyOutput(slot, BUSY))
         if self.config.witness:
             self.told(slot)
+        self.answered(slot, text)
+        if is_settled and slot in self.relay.pool.sessions:
+            self.tell(ev.PtyOutput(slot, IDLE))
+
+    def answered(self, slot: str, text: str) -> None:
+        """What Claude Code tells of an answer."""
         self.hook(slot, hook_event_name="MessageDisplay", message_id=f"u{self.clients}", index=0, final=True, delta=text)
         self.hook(slot, hook_event_name="Stop", last_assistant_message=text)
         line = {
@@ -123,8 +130,6 @@ class World:
             },
         }
         self.tell(self.grew(slot, json.dumps(line).encode() + b"\n"))
-        if is_settled and slot in self.relay.pool.sessions:
-            self.tell(ev.PtyOutput(slot, IDLE))
 
     def answer(self, client: int) -> tuple[int, Any]:
         found = [o for o in self.orders if isinstance(o, do.Respond) and o.client == client]

@@ -115,6 +115,20 @@ def test_a_call_that_waits_for_a_start_holds_up_no_call_of_another_kind() -> Non
     assert world.relay.pool.sessions[world.slot_of(clients[2])].state is State.LOADING
 
 
+def test_no_process_is_started_ahead_while_the_calls_need_all_processors() -> None:
+    """Between two calls of four programs a third process was started on two cores: the calls took twice as long meanwhile, and
+    the one that got it two seconds.
+    """
+    world = World(replace(NEAR, processors=1), typing=True, witness=True, idle=1, kept=1, max=5, refill_delay_s=1)
+    world.boot()
+    session = running(world, "one")
+    world.told(session.slot)
+    world.wait(LOOK_SOON_S)
+    assert len(world.relay.pool.sessions) == 1
+    world.wait(ANSWER_S)  # the model takes its time, so there is some to spare
+    assert len(world.relay.pool.sessions) == 2
+
+
 def test_a_call_that_waits_for_a_place_holds_up_none_for_which_there_is_a_process() -> None:
     """It waited until the process that gave way had ended, beside a free one of its own kind."""
     world = World(replace(NEAR, processors=1), typing=True, idle=2, kept=0, max=2, refill_delay_s=60)

@@ -25,7 +25,7 @@ from relayd.core.session.table import drive
 from relayd.core.timers import RelayDue, RelayTimer, SlotDue, SlotTimer
 from tests.core.session.test_session import DONE, KEY, REQUEST
 from tests.core.test_pool_and_relay import NEAR, World
-from tests.core.test_typing import world_of
+from tests.core.test_typing import conversation, world_of
 
 BRIEF = {"system": "Be brief."}
 BUSY, IDLE = "\x1b]0;◐ Claude Code\x07".encode(), "\x1b]0;✳ Claude Code\x07".encode()
@@ -104,6 +104,30 @@ def test_a_process_that_has_not_put_its_turn_away_is_waited_for() -> None:
     world.tell(ev.PtyOutput(session.slot, IDLE))
     assert world.slot_of(client) == session.slot
     assert session.state is State.LOADING
+
+
+@pytest.mark.parametrize("way", ["another conversation", "the next message"])
+def test_a_title_that_has_not_shown_the_turn_yet_does_not_say_that_it_is_over(way: str) -> None:
+    """On a busy machine an answer was whole while the title was still that of the loaded conversation. The process was given the
+    next call at once, typed into the middle of its turn, and stood still: that call took nine seconds.
+    """
+    world = world_of(idle=0, kept=1, max=1, refill_delay_s=60)
+    session = call(world, "one")
+    answer(world, session)
+    world.ask("two")
+    world.load(session.slot)  # the load begins and ends; nothing of the turn is shown
+    carry(world, session)
+    world.told(session.slot)
+    world.answered(session.slot, "three")
+    assert session.state is State.KEPT
+    begun = len(world.orders)
+    client = world.ask("four") if way == "another conversation" else conversation(world, "two", "three", "four")
+    assert typed(world.orders[begun:], session.slot) == b""
+    world.tell(ev.PtyOutput(session.slot, BUSY))
+    assert typed(world.orders[begun:], session.slot) == b""
+    world.tell(ev.PtyOutput(session.slot, IDLE))
+    assert world.slot_of(client) == session.slot
+    assert typed(world.orders[begun:], session.slot)
 
 
 def putting_away(world: World, text: str = "one", **fields: Any) -> Session:

@@ -58,9 +58,9 @@ class PromptInput:
         """The text of the next message; it is typed later."""
         self._draft, self._stage = draft, Stage.NONE
 
-    def type_next(self, screen: Screen, now: float) -> list[Action]:
+    def type_next(self, is_settled: bool, now: float) -> list[Action]:
         """The same as `type`, after an answer: it is given before Claude Code is done with its turn."""
-        if not screens.is_busy(screen.title):
+        if is_settled:
             return self.type(now)
         self._stage = Stage.HELD
         return [self._look(now + self._limit_s)]
@@ -78,11 +78,11 @@ class PromptInput:
         assert self._draft is not None
         return do.OpenEditor(self._slot, self._draft.text, prompt.OPEN_EDITOR)
 
-    def painted(self, output: bytes, screen: Screen, now: float) -> list[Action]:
-        """The terminal has changed."""
+    def painted(self, output: bytes, screen: Screen, is_settled: bool, now: float) -> list[Action]:
+        """The terminal has changed. `is_settled`: Claude Code is done with the turn before."""
         self._painted_at = now
         if self._stage is Stage.HELD:
-            return [] if screens.is_busy(screen.title) else self.type(now)
+            return self.type(now) if is_settled else []
         if self._stage is Stage.EDITING:
             output = self._rest + output
             self._rest = output[1 - len(prompt.EDITOR_LEFT) :]

@@ -90,8 +90,8 @@ class Session:
 
     @property
     def is_settled(self) -> bool:
-        """True if its title says that it works on nothing: an answer is given before Claude Code has put its turn away."""
-        return self.display.is_idle
+        """True for one that rests, once it has put its turn away: an answer is given before that."""
+        return self.state is State.KEPT and self.display.is_settled
 
     @property
     def is_live(self) -> bool:

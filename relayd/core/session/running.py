@@ -32,6 +32,7 @@ def seen(session: Session, event: ev.TurnSeen, now: float) -> list[Action]:
     session.progress = now
     if session.prompt.text is not None:
         session.typed = Typed.TAKEN
+        session.display.await_turn()
     return watch(session, now)
 
 

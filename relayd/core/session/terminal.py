@@ -61,7 +61,7 @@ def draw_running(session: Session, event: ev.PtyOutput, now: float) -> list[Acti
 
 def draw_typing(session: Session, event: ev.PtyOutput, now: float) -> list[Action]:
     """The same, for a process in whose prompt a text must appear."""
-    return draw(session, event, now) + session.prompt.painted(event.data, session.screen, now)
+    return draw(session, event, now) + session.prompt.painted(event.data, session.screen, session.display.is_settled, now)
 
 
 def draw_dying(session: Session, event: ev.PtyOutput, now: float) -> list[Action]:

@@ -63,7 +63,7 @@ def type_message(session: Session, event: ev.MessageBrought, now: float) -> list
     session.prompt.take(event.draft)
     session.begin_turn(session.current_turn().typed(event.request.stream), session.spec.witness(event.request), now)
     session.current_digest().add(Message("user", ({"type": "text", "text": event.draft.text},)))
-    return [*session.prompt.type_next(session.screen, now), _limit(session, now)]
+    return [*session.prompt.type_next(session.display.is_settled, now), _limit(session, now)]
 
 
 def type_draft(session: Session, event: ev.TurnSeen, now: float) -> list[Action]:
