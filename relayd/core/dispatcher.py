@@ -8,6 +8,8 @@ that it is met for.
 
 from __future__ import annotations
 
+from enum import Enum
+
 from relayd.claude.launch import LaunchKey
 from relayd.core import actions as do
 from relayd.core import events as ev
@@ -22,6 +24,13 @@ from relayd.core.session.record import Session
 from relayd.faults import describe
 
 REMEMBERED_KEYS = 4  # launch keys that a restart begins with
+
+
+class Waits(Enum):
+    """Who waits with a call for which there is no process."""
+
+    WITH_ITS_KIND = "its kind"  # a process or a place is on its way
+    WITH_ALL = "all"  # nobody gives way
 
 
 class Dispatcher:
@@ -54,22 +63,22 @@ class Dispatcher:
     def _serve_queue(self, promised: set[str], now: float) -> list[Action]:
         """`promised`: slots of processes that will be there in a moment, each for one call of the queue."""
         orders: list[Action] = []
-        held = set[Kind]()  # for which a start would come too early
+        held = set[Kind]()  # for which a process or a place is on its way, or would come too early
         for number in list(self._calls.queue):
             call = self._calls.by_number[number]
             try:
                 kind = roads.needed(call)
                 if kind in held:
                     continue
-                session, more = self._find(call, kind, promised, now)
+                found, more = self._find(call, kind, promised, now)
                 orders += more
-                if session is None and not (self._pool.has_room or self._pool.is_making_room):
+                if found is Waits.WITH_ALL:
                     break
-                if session is None:
+                if found is Waits.WITH_ITS_KIND:
                     held.add(kind)
-                elif session.slot not in promised:
+                elif found.slot not in promised:
                     self._calls.queue.remove(number)
-                    orders += self._assign(call, session, now)
+                    orders += self._assign(call, found, now)
             except Exception as error:  # the next in the queue shall not suffer from it
                 orders += self._driver.fail_call(call, error, now)
         return orders
@@ -91,23 +100,25 @@ class Dispatcher:
                 orders += self._driver.fail_call(call, error, now)
         return orders
 
-    def _find(self, call: Call, kind: Kind, promised: set[str], now: float) -> tuple[Session | None, list[Action]]:
-        """A process: one that waits, boots, is new, or will be there in a moment and is noted as promised to this call. Else
-        None: somebody may be told to make room, or a start would come too early.
+    def _find(self, call: Call, kind: Kind, promised: set[str], now: float) -> tuple[Session | Waits, list[Action]]:
+        """A process: one that waits, boots, is new, or will be there in a moment and is noted as promised to this call. Else who
+        waits, and the orders that make room.
         """
         key, mode = kind
         self._pool.use(kind, call.request.stream, now)
-        found = self._free(call, kind, promised, now)
+        found, waited_s = self._free(call, kind, promised, now), now - call.arrived
         if mode is Mode.PROMPT and (soon := self._soon(call, key, found, promised, now)) is not None:
             promised.add(soon.slot)
             return soon, []
         if found is not None:
-            return found, []
+            is_too_soon = mode is Mode.PROMPT and self._pool.is_too_soon(found, waited_s, now)
+            return (Waits.WITH_ITS_KIND if is_too_soon else found), []
         if self._pool.has_room:
-            may_start = self._pool.may_start(now - call.arrived, now)
-            return self._pool.spawn((key, Mode.GATE), call.request.stream, now) if may_start else (None, [])
+            may_start = self._pool.may_start(waited_s, now)
+            return self._pool.spawn((key, Mode.GATE), call.request.stream, now) if may_start else (Waits.WITH_ITS_KIND, [])
         victim = self._pool.to_make_room(now)
-        return None, self._driver.drive(victim, ev.Retired("room for a call"), now) if victim is not None else []
+        orders = self._driver.drive(victim, ev.Retired("room for a call"), now) if victim is not None else []
+        return (Waits.WITH_ITS_KIND if self._pool.is_making_room else Waits.WITH_ALL), orders
 
     def _free(self, call: Call, kind: Kind, promised: set[str], now: float) -> Session | None:
         """A process that waits; for a request of a batch also its own that will wait in a moment."""

@@ -91,6 +91,13 @@ class Pool:
         busy = sum(self._is_busy(s, now) for s in self.sessions.values())
         return busy < self._host.processors or waited_s >= START_HOLD_S
 
+    def is_too_soon(self, found: Session, waited_s: float, now: float) -> bool:
+        """True for a process that still boots, while others use all processors for calls: one of them will be free before it."""
+        if found.state is not State.SPAWNING or waited_s >= START_HOLD_S:
+            return False
+        at_calls = (s for s in self.sessions.values() if s.state is not State.SPAWNING)
+        return sum(self._is_busy(s, now) for s in at_calls) >= self._host.processors
+
     def _is_busy(self, session: Session, now: float) -> bool:
         may_answer = session.state is State.RUNNING and now - session.told_at < ANSWER_S
         return session.state is State.SPAWNING or may_answer or session.is_on_the_way(now) or self.is_settling(session, now)

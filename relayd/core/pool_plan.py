@@ -1,7 +1,7 @@
 """Which processes should exist: whom to retire, whom to start, and what to load ahead. Pure; owned by `core/scheduler.py`.
 
-It looks at the pool (`pool.py`, where the theory is) and changes nothing: its plan is carried out by the scheduler, but for
-times when a call waits for a place.
+It looks at the pool (`pool.py`, where the theory is) and changes nothing: its plan is carried out by the scheduler, after the
+calls have had what places there are.
 """
 
 from __future__ import annotations
@@ -60,12 +60,15 @@ class Planner:
             # One place is left for a call of another kind, and the processors for the calls that are on their way.
             is_early = not is_hurried and room > 1 and self._pool.may_start(0.0, now)
             early = self._at_a_time(self._missing(now, going, taken)) if is_early else []
-            return Plan(retire + useless, self._successors() or early[: room - 1], prime)
+            successors = self._successors()
+            if successors and room < 1:
+                return Plan(retire + useless + self._making_room(now, going), [], prime)
+            return Plan(retire + useless, successors or early[: room - 1], prime)
         retire += [(s, "newer ones are kept") for s in extra]
         going = {s.slot for s, _ in retire}
         missing, surplus = self._at_a_time(self._missing(now, going, taken)), self._surplus(now, going)
         if len(missing) > room:
-            return Plan(retire + [(s, "room for what is needed") for s in surplus[:1]], missing[: max(0, room)], prime)
+            return Plan(retire + self._making_room(now, going), missing[: max(0, room)], prime)
         return Plan(retire + [(s, "not needed any more") for s in surplus], missing, prime)
 
     def _spared(self, extra: list[Session], going: set[str], now: float) -> list[Session]:
@@ -153,7 +156,7 @@ class Planner:
         that calls back to back would meet a start. One at a time.
         """
         last = self._pool.config.reuse - LAST_CONVERSATIONS
-        if not self._pool.has_room or last <= LAST_CONVERSATIONS:
+        if last <= LAST_CONVERSATIONS:
             return []
         live = [s for s in self._pool.sessions.values() if s.is_live and (s.served or mode_of(s) is Mode.PROMPT)]
         young = Counter(s.spec.key for s in live if s.served <= LAST_CONVERSATIONS)
@@ -170,6 +173,11 @@ class Planner:
         kept = sum(s.state is State.KEPT for s in sessions)
         spare = kept + len(at_work) - self._pool.config.keeps
         return [(s.spec.key, Mode.PROMPT) for s in at_work[: max(0, spare)]]
+
+    def _making_room(self, now: float, going: set[str]) -> list[tuple[Session, str]]:
+        """One free session that is not wanted gives its place, unless one is ending already."""
+        surplus = [] if self._pool.is_making_room else self._surplus(now, going)
+        return [(session, "room for what is needed") for session in surplus[:1]]
 
     def _surplus(self, now: float, going: set[str]) -> list[Session]:
         """Free sessions that are not wanted any more, or more than are."""

@@ -55,11 +55,10 @@ class Scheduler:
         return orders
 
     def refill(self, now: float) -> list[Action]:
-        """Retire and start what the pool wants, if no call waits for a place; or end, if the daemon ends and nothing is left."""
+        """Retire and start what the pool wants, or end, if the daemon ends and nothing is left."""
         if self._calls.is_closed:
             return self._finish(now)
-        may_refill = self._pool.has_room or not self._calls.queue
-        orders = self._carry_out(self.planner.plan(now), now) if may_refill else []
+        orders = self._carry_out(self.planner.plan(now), now)
         self._driver.has_changes = False  # what it has done itself needs no second look
         return orders
 

@@ -115,6 +115,24 @@ def test_a_call_that_waits_for_a_start_holds_up_no_call_of_another_kind() -> Non
     assert world.relay.pool.sessions[world.slot_of(clients[2])].state is State.LOADING
 
 
+def test_a_free_process_of_a_kind_that_nobody_uses_gives_its_place_to_a_successor() -> None:
+    """Two processes at their fiftieth conversations had one successor between them: what had been made ready when the daemon
+    started, and was never used, held the places as long as calls came back to back. Three calls waited for two seconds.
+    """
+    world = World(replace(NEAR, processors=1), typing=True, witness=True, idle=1, kept=1, max=2, refill_delay_s=60)
+    unused = next(iter(world.relay.pool.sessions.values()))
+    world.boot()
+    session = running(world, "one", max_tokens=7)
+    world.told(session.slot)
+    world.wait(0.0)
+    assert unused.state is not State.KILLING
+    session.served = session.spec.config.reuse - LAST_CONVERSATIONS + 1
+    world.wait(0.0)
+    assert unused.state is State.KILLING
+    world.die(unused.slot)
+    assert [s.spec.key for s in sessions(world, State.SPAWNING)] == [session.spec.key]
+
+
 def test_no_process_is_started_ahead_while_the_calls_need_all_processors() -> None:
     """Between two calls of four programs a third process was started on two cores: the calls took twice as long meanwhile, and
     the one that got it two seconds.
