@@ -21,7 +21,7 @@ that does not exist, is not started in a loop.
 
 from __future__ import annotations
 
-from relayd.anthropic.request import MessagesRequest
+from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude.launch import LaunchKey
 from relayd.config import Config
 from relayd.core import actions as do
@@ -92,11 +92,22 @@ class Pool:
         return busy < self._host.processors or waited_s >= START_HOLD_S
 
     def is_too_soon(self, found: Session, waited_s: float, now: float) -> bool:
-        """True for a process that still boots, while others use all processors for calls: one of them will be free before it."""
-        if found.state is not State.SPAWNING or waited_s >= START_HOLD_S:
-            return False
+        """True for a process that is not warm yet, while others use all processors for calls: one of them will be free before."""
+        is_cold = found.state in (State.SPAWNING, State.PRIMING) or self.prefix_for(found, now) is not None
+        return is_cold and not found.served and waited_s < START_HOLD_S and self.has_all_at_calls(now)
+
+    def has_all_at_calls(self, now: float) -> bool:
+        """True while all processors are used for calls that are on their way."""
         at_calls = (s for s in self.sessions.values() if s.state is not State.SPAWNING)
         return sum(self._is_busy(s, now) for s in at_calls) >= self._host.processors
+
+    def prefix_for(self, session: Session, now: float) -> Held | None:
+        """What to load ahead into a process that waits at its prompt, or rests; None if it has something loaded, or may not."""
+        waits = session.state is State.READY and session.is_free
+        if not (waits or session.is_settled) or not self.types(now):
+            return None
+        prefix = self.prefixes.best(session.spec.key, now, self.config.key_memory_s)
+        return prefix if prefix is not None and session.calls.may_offer(prefix.tools) else None
 
     def _is_busy(self, session: Session, now: float) -> bool:
         may_answer = session.state is State.RUNNING and now - session.told_at < ANSWER_S

@@ -51,7 +51,7 @@ class Planner:
         extra = [s for s in self._kept_too_many() if s.slot not in going]
         spared = self._spared(extra, going, now)
         is_hurried = self._is_hurried(now)
-        prime = self._prime(spared, going, now) if not is_hurried else []
+        prime = [each for each in self._prime(spared, going, now) if self._may_prime(each[0], is_hurried, now)]
         taken = {s.slot for s in spared}
         extra = [s for s in extra if s.slot not in taken]
         room = self._pool.config.max - len(self._pool.sessions)
@@ -90,15 +90,13 @@ class Planner:
 
     def _prime(self, spared: list[Session], going: set[str], now: float) -> list[tuple[Session, Held]]:
         """Which prefixes to load into which processes: those that wait at their prompt, and those that stand for one."""
-        if not self._pool.types(now):
-            return []
-        found: list[tuple[Session, Held]] = []
-        ready = [s for s in self._pool.sessions.values() if s.state is State.READY and s.is_free and s.slot not in going]
-        for session in ready + [s for s in spared if s.is_settled]:
-            prefix = self._pool.prefixes.best(session.spec.key, now, self._pool.config.key_memory_s)
-            if prefix is not None and session.calls.may_offer(prefix.tools):
-                found.append((session, prefix))
-        return found
+        waiting = [s for s in self._pool.sessions.values() if s.is_free and s.slot not in going]
+        found = ((session, self._pool.prefix_for(session, now)) for session in waiting + spared)
+        return [(session, prefix) for session, prefix in found if prefix is not None]
+
+    def _may_prime(self, session: Session, is_hurried: bool, now: float) -> bool:
+        """True if it slows no call now, or if the first call of a new process would be slower by more."""
+        return not is_hurried or (not session.served and self._pool.has_all_at_calls(now))
 
     def _is_hurried(self, now: float) -> bool:
         """True while a call is on its way to the model, or is likely to come: one was answered just now, and programs go on at

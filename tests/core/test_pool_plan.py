@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from relayd.core import events as ev
+from relayd.core.call import Road
 from relayd.core.pool import ANSWER_S, START_HOLD_S
 from relayd.core.pool_plan import LAST_CONVERSATIONS, LOOK_SOON_S
 from relayd.core.roads import PATIENCE_S
 from relayd.core.session.record import UPSTREAM_S, Session
 from relayd.core.session.states import State
-from tests.core.test_pool_and_relay import NEAR, World
+from tests.core.test_pool_and_relay import HEADING, NEAR, World
 from tests.core.test_reuse import BRIEF, BUSY, IDLE, answer, call, carry, sessions
 from tests.core.test_typing import conversation, world_of
 
@@ -113,6 +114,27 @@ def test_a_call_that_waits_for_a_start_holds_up_no_call_of_another_kind() -> Non
     clients = [world.ask("one", max_tokens=7), world.ask("two", max_tokens=7), world.ask("three")]
     assert len(world.relay.calls.queue) == 1
     assert world.relay.pool.sessions[world.slot_of(clients[2])].state is State.LOADING
+
+
+def test_a_new_process_is_warmed_before_it_gets_a_call_while_others_serve_them() -> None:
+    """One call in fifty went to a process that had just started: beside others that used all processors its first conversation
+    took two seconds, four times as long as the median.
+    """
+    world = World(replace(NEAR, processors=1), typing=True, witness=True, idle=0, kept=1, max=2, refill_delay_s=60)
+    session = running(world, "one", **BRIEF)
+    for text in ("two", "three"):
+        world.finish(session.slot)
+        session = running(world, text, **BRIEF)
+    world.told(session.slot)
+    session.served = session.spec.config.reuse - LAST_CONVERSATIONS + 1
+    waiting = world.ask("four", **BRIEF)
+    (successor,) = sessions(world, State.SPAWNING)
+    world.tell(ev.SlotSpawned(successor.slot, 1))
+    world.tell(ev.PtyOutput(successor.slot, HEADING))
+    assert (successor.state, successor.call) == (State.PRIMING, None)
+    world.load(successor.slot)
+    assert world.slot_of(waiting) == successor.slot
+    assert world.relay.calls.by_number[successor.call or 0].road is Road.PRIMED
 
 
 def test_a_free_process_of_a_kind_that_nobody_uses_gives_its_place_to_a_successor() -> None:
