@@ -15,6 +15,9 @@ process which still boots changes over to one that has answered meanwhile. No mo
 of four calls that came together all four waited for what two of them could have had first. What calls keep beginning with is
 loaded into free processes ahead (`prefixes.py`). A dying process is waited for: its place comes free within moments.
 
+While calls use all processors, none of them gets a process that is new. One of the others will be free before it has booted,
+and its first conversation, with nothing compiled yet, takes four times as long as the next: so it loads ahead first.
+
 Processes that end before they served anyone slow their own launch key down, so that a broken `claude`, or a model name
 that does not exist, is not started in a loop.
 """
