@@ -57,19 +57,23 @@ class Planner:
         room = self._pool.config.max - len(self._pool.sessions)
         if now < self._pool.refill_at:
             useless = [(s, "it cannot be used again") for s in extra if not self._pool.may_go_on(s, now)]
-            # One place is left for a call of another kind, and the processors for the calls that are on their way.
-            is_early = not is_hurried and room > 1 and self._pool.may_start(0.0, now)
-            early = self._at_a_time(self._missing(now, going, taken)) if is_early else []
-            successors = self._successors()
-            if successors and room < 1:
-                return Plan(retire + useless + self._making_room(now, going), [], prime)
-            return Plan(retire + useless, successors or early[: room - 1], prime)
+            starts = self._successors() or self._early(now, going, taken, room, is_hurried)
+            places = self._making_room(now, going) if len(starts) > room else []
+            return Plan(retire + useless + places, starts[: max(0, room)], prime)
         retire += [(s, "newer ones are kept") for s in extra]
         going = {s.slot for s, _ in retire}
         missing, surplus = self._at_a_time(self._missing(now, going, taken)), self._surplus(now, going)
         if len(missing) > room:
             return Plan(retire + self._making_room(now, going), missing[: max(0, room)], prime)
         return Plan(retire + [(s, "not needed any more") for s in surplus], missing, prime)
+
+    def _early(self, now: float, going: set[str], taken: set[str], room: int, is_hurried: bool) -> list[Kind]:
+        """What is missing already while calls come. One place stays for a call of another kind, and the processors for those that
+        are on their way.
+        """
+        if is_hurried or room <= 1 or not self._pool.may_start(0.0, now):
+            return []
+        return self._at_a_time(self._missing(now, going, taken))[: room - 1]
 
     def _spared(self, extra: list[Session], going: set[str], now: float) -> list[Session]:
         """Of the sessions that are more than are kept, those that stand for a free process that is missing: the next call takes
