@@ -287,7 +287,7 @@ def test_what_a_daemon_says_paints_nothing_on_the_terminal(daemon: Callable[...,
     harness = daemon(idle=1)
     post(harness.url, ask("echo x", model="m\x1b]0;pwned\x07\u202e"))
     records = pathlib.Path(harness.state_dir, "recent-calls.jsonl")
-    line = until(lambda: records.exists() and records.read_bytes())
+    line = until(lambda: records.exists() and records.read_bytes().endswith(b"\n") and records.read_bytes())
     with records.open("ab") as file:
         file.write(json.dumps(json.loads(line.splitlines()[0]) | {"model": "a\x1b[31mb\nc"}).encode() + b"\n" + b'{"at": 1')
     for command in ("status", "calls", "sessions"):
@@ -304,7 +304,8 @@ def test_no_calls_are_no_rows_and_fewer_than_none_is_wrong_usage(daemon: Callabl
     """`-n 0` printed all of them."""
     harness = daemon(idle=0)
     post(harness.url, ask("echo x"))
-    until(lambda: pathlib.Path(harness.state_dir, "recent-calls.jsonl").exists())
+    records = pathlib.Path(harness.state_dir, "recent-calls.jsonl")
+    until(lambda: records.exists() and records.read_bytes().endswith(b"\n"))
     assert json.loads(relayd(tmp_path, "calls", "--json", "-n", "0", **at(harness)).stdout) == []
     assert len(relayd(tmp_path, "calls", "-n", "0", **at(harness)).stdout.splitlines()) == 1
     assert len(json.loads(relayd(tmp_path, "calls", "--json", "-n", "5", **at(harness)).stdout)) == 1
