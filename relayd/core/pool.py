@@ -91,18 +91,17 @@ class Pool:
         """True if there are processors for a start, beside the processes that boot, have a call on its way to the model, or may
         be free for one in a moment. A call that has waited for too long gets its start in any case.
         """
-        busy = sum(self._is_busy(s, now) for s in self.sessions.values())
-        return busy < self._host.processors or waited_s >= START_HOLD_S
+        return len(self._busy(now)) < self._host.processors or waited_s >= START_HOLD_S
 
     def is_too_soon(self, found: Session, waited_s: float, now: float) -> bool:
         """True for a process that is not warm yet, while others use all processors for calls: one of them will be free before."""
-        is_cold = found.state in (State.SPAWNING, State.PRIMING) or self.prefix_for(found, now) is not None
-        return is_cold and not found.served and waited_s < START_HOLD_S and self.has_all_at_calls(now)
+        if found.served or waited_s >= START_HOLD_S or not self.has_all_at_calls(now):
+            return False
+        return found.state in (State.SPAWNING, State.PRIMING) or self.prefix_for(found, now) is not None
 
     def has_all_at_calls(self, now: float) -> bool:
         """True while all processors are used for calls that are on their way."""
-        at_calls = (s for s in self.sessions.values() if s.state is not State.SPAWNING)
-        return sum(self._is_busy(s, now) for s in at_calls) >= self._host.processors
+        return sum(session.state is not State.SPAWNING for session in self._busy(now)) >= self._host.processors
 
     def prefix_for(self, session: Session, now: float) -> Held | None:
         """What to load ahead into a process that waits at its prompt, or rests; None if it has something loaded, or may not."""
@@ -112,9 +111,13 @@ class Pool:
         prefix = self.prefixes.best(session.spec.key, now, self.config.key_memory_s)
         return prefix if prefix is not None and session.calls.may_offer(prefix.tools) else None
 
-    def _is_busy(self, session: Session, now: float) -> bool:
+    def _busy(self, now: float) -> list[Session]:
+        """Sessions that use a processor: they boot, have a call on its way to the model, or may be free for one in a moment."""
+        return [s for s in self.sessions.values() if s.state is State.SPAWNING or self._is_at_call(s, now)]
+
+    def _is_at_call(self, session: Session, now: float) -> bool:
         may_answer = session.state is State.RUNNING and now - session.told_at < ANSWER_S
-        return session.state is State.SPAWNING or may_answer or session.is_on_the_way(now) or self.is_settling(session, now)
+        return may_answer or session.is_on_the_way(now) or self.is_settling(session, now)
 
     def reconfigure(self, config: Config) -> None:
         """Use another configuration from now on."""

@@ -51,20 +51,20 @@ class Planner:
         extra = [s for s in self._kept_too_many() if s.slot not in going]
         spared = self._spared(extra, going, now)
         is_hurried = self._is_hurried(now)
-        prime = [each for each in self._prime(spared, going, now) if self._may_prime(each[0], is_hurried, now)]
+        prime = self._prime(spared, going, is_hurried, now)
         taken = {s.slot for s in spared}
         extra = [s for s in extra if s.slot not in taken]
         room = self._pool.config.max - len(self._pool.sessions)
         if now < self._pool.refill_at:
             useless = [(s, "it cannot be used again") for s in extra if not self._pool.may_go_on(s, now)]
             starts = self._successors() or self._early(now, going, taken, room, is_hurried)
-            places = self._making_room(now, going) if len(starts) > room else []
+            places = self._making_room(self._surplus(now, going)) if len(starts) > room else []
             return Plan(retire + useless + places, starts[: max(0, room)], prime)
         retire += [(s, "newer ones are kept") for s in extra]
         going = {s.slot for s, _ in retire}
         missing, surplus = self._at_a_time(self._missing(now, going, taken)), self._surplus(now, going)
         if len(missing) > room:
-            return Plan(retire + self._making_room(now, going), missing[: max(0, room)], prime)
+            return Plan(retire + self._making_room(surplus), missing[: max(0, room)], prime)
         return Plan(retire + [(s, "not needed any more") for s in surplus], missing, prime)
 
     def _early(self, now: float, going: set[str], taken: set[str], room: int, is_hurried: bool) -> list[Kind]:
@@ -92,15 +92,15 @@ class Planner:
         kept = sorted((s for s in self._pool.sessions.values() if s.state is State.KEPT), key=self._pool.age)
         return kept[: max(0, len(kept) - self._pool.config.keeps)]
 
-    def _prime(self, spared: list[Session], going: set[str], now: float) -> list[tuple[Session, Held]]:
-        """Which prefixes to load into which processes: those that wait at their prompt, and those that stand for one."""
-        waiting = [s for s in self._pool.sessions.values() if s.is_free and s.slot not in going]
-        found = ((session, self._pool.prefix_for(session, now)) for session in waiting + spared)
+    def _prime(self, spared: list[Session], going: set[str], is_hurried: bool, now: float) -> list[tuple[Session, Held]]:
+        """Which prefixes to load into which processes: those that wait at their prompt, and those that stand for one. While
+        calls are hurried only into new ones, whose first call would be slowed by more.
+        """
+        waiting = [s for s in self._pool.sessions.values() if s.is_free and s.slot not in going] + spared
+        if is_hurried:
+            waiting = [s for s in waiting if not s.served] if self._pool.has_all_at_calls(now) else []
+        found = ((session, self._pool.prefix_for(session, now)) for session in waiting)
         return [(session, prefix) for session, prefix in found if prefix is not None]
-
-    def _may_prime(self, session: Session, is_hurried: bool, now: float) -> bool:
-        """True if it slows no call now, or if the first call of a new process would be slower by more."""
-        return not is_hurried or (not session.served and self._pool.has_all_at_calls(now))
 
     def _is_hurried(self, now: float) -> bool:
         """True while a call is on its way to the model, or is likely to come: one was answered just now, and programs go on at
@@ -115,7 +115,7 @@ class Planner:
         """When `plan` is worth asking again."""
         spared = self._spared(self._kept_too_many(), set(), now)
         missing = self._missing(now, set(), {s.slot for s in spared})
-        if self._is_hurried(now) and self._prime(spared, set(), now):
+        if self._is_hurried(now) and self._prime(spared, set(), False, now):
             return now + LOOK_SOON_S
         settled_at = [s.since + SETTLE_LIMIT_S for s in self._pool.sessions.values() if self._pool.is_settling(s, now)]
         return min([now + LOOK_SOON_S if missing else now + LOOK_AGAIN_S, *settled_at])
@@ -176,10 +176,9 @@ class Planner:
         spare = kept + len(at_work) - self._pool.config.keeps
         return [(s.spec.key, Mode.PROMPT) for s in at_work[: max(0, spare)]]
 
-    def _making_room(self, now: float, going: set[str]) -> list[tuple[Session, str]]:
-        """One free session that is not wanted gives its place, unless one is ending already."""
-        surplus = [] if self._pool.is_making_room else self._surplus(now, going)
-        return [(session, "room for what is needed") for session in surplus[:1]]
+    def _making_room(self, surplus: list[Session]) -> list[tuple[Session, str]]:
+        """One of those that are not wanted gives its place, unless a process is ending already."""
+        return [] if self._pool.is_making_room else [(session, "room for what is needed") for session in surplus[:1]]
 
     def _surplus(self, now: float, going: set[str]) -> list[Session]:
         """Free sessions that are not wanted any more, or more than are."""

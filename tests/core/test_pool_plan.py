@@ -13,8 +13,8 @@ from relayd.core.pool_plan import LAST_CONVERSATIONS, LOOK_SOON_S
 from relayd.core.roads import PATIENCE_S
 from relayd.core.session.record import UPSTREAM_S, Session
 from relayd.core.session.states import State
-from tests.core.test_pool_and_relay import HEADING, NEAR, World
-from tests.core.test_reuse import BRIEF, BUSY, IDLE, answer, call, carry, sessions
+from tests.core.test_pool_and_relay import BUSY, HEADING, IDLE, NEAR, World
+from tests.core.test_reuse import BRIEF, answer, call, carry, sessions
 from tests.core.test_typing import conversation, world_of
 
 

@@ -24,11 +24,10 @@ from relayd.core.session.states import State
 from relayd.core.session.table import drive
 from relayd.core.timers import RelayDue, RelayTimer, SlotDue, SlotTimer
 from tests.core.session.test_session import DONE, KEY, REQUEST
-from tests.core.test_pool_and_relay import NEAR, World
+from tests.core.test_pool_and_relay import BUSY, IDLE, NEAR, World
 from tests.core.test_typing import conversation, world_of
 
 BRIEF = {"system": "Be brief."}
-BUSY, IDLE = "\x1b]0;◐ Claude Code\x07".encode(), "\x1b]0;✳ Claude Code\x07".encode()
 
 
 def sessions(world: World, *states: State) -> list[Session]:

@@ -24,7 +24,7 @@ from relayd.core.session.states import State
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.http.messages import HttpRequest
 from relayd.runtime.prompt_history import PromptHistory
-from tests.core.test_pool_and_relay import HEADERS, HEADING, NEAR, World
+from tests.core.test_pool_and_relay import BUSY, HEADERS, HEADING, NEAR, World
 from tests.lab import warm_turns
 
 
@@ -141,8 +141,6 @@ def test_a_link_to_the_list_stays_a_link(tmp_path: pathlib.Path) -> None:
 
 
 # Which calls go this road
-
-BUSY = "\x1b]0;◐ Claude Code\x07".encode()
 
 
 def conversation(world: World, *texts: str, **fields: Any) -> int:

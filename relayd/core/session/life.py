@@ -14,7 +14,7 @@ from relayd.core import actions as do
 from relayd.core import events as ev
 from relayd.core.actions import Action, Mode
 from relayd.core.session.digest import ConversationDigest
-from relayd.core.session.parts import Failed, Part, Typed
+from relayd.core.session.parts import Failed, Typed
 from relayd.core.session.record import Session
 from relayd.core.session.turn import Turn
 from relayd.core.timers import SlotDue
@@ -124,13 +124,13 @@ def strayed(
 
 def lose(session: Session, reason: str) -> None:
     """The process is lost: its turn ends with what is there, or fails so that another process may answer. The turn of a process
-    that a call has taken, and that has not got the call's conversation yet, is that of an earlier call.
+    that a call has taken, and that has not got the call's conversation yet, is that of an earlier call; and nothing counts that
+    answers another request.
     """
-    if session.turn is not None and session.assigned is None:
-        nothing_counts: list[Part] = [Failed(internal(reason), lost=True, unseen=True)]
-        session.add_last(nothing_counts if session.has_changed_request else session.turn.lost(reason))
+    if session.turn is None or session.assigned is not None or session.has_changed_request:
+        session.add_last([Failed(internal(reason), lost=True, unseen=True)])
     else:
-        session.parts.append(Failed(ApiError(500, reason), lost=True, unseen=True))
+        session.add_last(session.turn.lost(reason))
 
 
 def timeout(text: str, seen: str) -> ApiError:
