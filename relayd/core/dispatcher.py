@@ -123,6 +123,8 @@ class Dispatcher:
     def _free(self, call: Call, kind: Kind, promised: set[str], now: float) -> Session | None:
         """A process that waits; for a request of a batch also its own that will wait in a moment."""
         key, mode = kind
+        if call.needs_new_process:
+            return None
         if mode is not Mode.PROMPT:
             return self._pool.free(call.request, key, now, by_keys=False)
         self._pool.prefixes.use(call.request, key, now)

@@ -44,7 +44,11 @@ def repeat(world: World, name: str, count: int) -> bool:
     begun = time.monotonic()
     for _ in range(count):
         outcomes[FAULTS[name](world)] += 1
-        outcomes["next call: " + world.call(world.body("[[say fine]]"))] += 1
+        logged = len(world.harness.log)
+        after = world.call(world.body("[[say fine]]"))
+        outcomes[f"next call: {after}"] += 1
+        if after != "ok":
+            print("\n".join(world.harness.log[logged:]), file=sys.stderr)
     left = settle(world)
     wrong = [o for o in outcomes if "BAD" in o or (o.startswith("next call") and o != "next call: ok")]
     verdict = "ok" if not wrong and not left else "NOT OK"

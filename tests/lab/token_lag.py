@@ -1,69 +1,73 @@
-"""Token by token, measured: `TEST_CLAUDE=… python -m tests.lab.token_lag [ROUNDS]`, with the mod and without, in turn.
+"""`scripts/token-lag`: token by token, measured, through real clients and beside a daemon that has no pieces to tell.
+
+python -m tests.lab.token_lag --claude PATH [--rounds 3] [--clients DIR] [--old CHECKOUT] [--streams 0]
 
 One paragraph at 60 tokens a second from the stand-in through the real Claude Code: from each piece's leaving the stand-in
-to its arrival at the client. Then several streams at once, for the daemon's CPU time.
+to its arrival at the client. Then several streams at once, for the daemon's CPU time. The other daemon is an old checkout of
+this project, or this one with `live = false`.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
+import pathlib
 import statistics
 import sys
 import tempfile
 import threading
-import time
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
 from relayd.doctor.harness import Harness
-from tests.helpers import ask, connect, request_bytes
+from tests.helpers import ask
+from tests.lab.lag_readers import Reader, by_socket, readers
 
 TOKENS, TOKEN_CHARS, RATE = 120, 6, 60
 TEXT = ("lorem " * TOKENS)[: TOKENS * TOKEN_CHARS]
 PACE = f"[[pieces {TOKEN_CHARS}]][[slow {1 / RATE:.4f}]]"
 THINK = {"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}}
 TOOL = {"name": "get", "input_schema": {"type": "object"}}
-Lags = tuple[float, list[float], float, str]  # see `lags`
-KINDS: dict[str, tuple[str, dict[str, Any], str]] = {
-    "text": (f"[[say {TEXT}]]", {}, "text"),
-    "thinking": (f"[[think {TEXT}]][[say x]]", THINK, "thinking"),
-    "tool input": (f"[[tool get {json.dumps({'k': TEXT})}]]", {"tools": [TOOL]}, "partial_json"),
+CHAT_TOOL = {"type": "function", "function": {"name": "get", "parameters": {"type": "object"}}}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "text": (f"[[say {TEXT}]]", {}),
+    "thinking": (f"[[think {TEXT}]][[say x]]", THINK),
+    "tool input": (f"[[tool get {json.dumps({'k': TEXT})}]]", {"tools": [TOOL]}),
 }
+KEYS: dict[str, object] = {"warm_model": "claude-sonnet-4-6", "queue_wait_s": 300}
 
 
-def arrivals(url: str, body: dict[str, Any], field: str) -> tuple[list[tuple[float, int]], str]:
-    """When so many characters of a field's deltas were there; and the road."""
-    found, total, road = [], 0, ""
-    with connect(url) as sock:
-        sock.sendall(request_bytes(url, body))
-        with sock.makefile("rb") as file:
-            while line := file.readline():
-                if line.startswith(b"server-timing"):
-                    road = line.decode().partition('desc="')[2].strip().strip('"')
-                if line.startswith(b"data: ") and b"content_block_delta" in line:
-                    total += len(json.loads(line[6:])["delta"].get(field, ""))
-                    found.append((time.monotonic(), total))
-                if b"message_stop" in line:
-                    break
-    return found, road
+@dataclass(frozen=True)
+class Lags:
+    """Milliseconds: from the first piece's leaving to the first delta, for each piece, and from the last one's to the end."""
+
+    first_ms: float
+    each_ms: list[float]
+    end_ms: float
 
 
-def lags(harness: Harness, kind: str, number: int) -> Lags:
-    """Milliseconds from the first piece's leaving to the first delta, for each piece, and for the end; the road."""
-    prompt, fields, field = KINDS[kind]
+def lags(harness: Harness, reader: Reader, kind: str, number: int, by_chat: bool) -> Lags:
+    """One stream."""
+    prompt, fields = KINDS[kind]
+    if by_chat and "tools" in fields:
+        fields = {"tools": [CHAT_TOOL]}
     harness.api.clear()
-    body = ask(f"{prompt}{PACE} {number}", stream=True, system="Answer.", **fields)
-    found, road = arrivals(harness.url, body, field)
-    ended = time.monotonic()
+    messages = [{"role": "user", "content": f"{prompt}{PACE} {number}"}]
+    if by_chat:
+        body = {"model": "claude-sonnet-4-6", "messages": [{"role": "system", "content": "Answer."}, *messages]}
+    else:
+        body = ask("", system="Answer.") | {"messages": messages}
+    found = reader(harness.url, body | fields | {"stream": True})
     record = harness.api.messages()[-1]
     each = []
     for count, sent in enumerate(record.sent[:TOKENS], 1):
         at = next((t for t, total in found if total >= count * TOKEN_CHARS), found[-1][0])
         each.append(1000 * (at - sent))
-    return 1000 * (found[0][0] - record.sent[0]), each, 1000 * (ended - record.sent[-1]), road
+    return Lags(1000 * (found[0][0] - record.sent[0]), each, 1000 * (found[-1][0] - record.sent[-1]))
 
 
 def cpu(harness: Harness, streams: int) -> float:
@@ -71,7 +75,7 @@ def cpu(harness: Harness, streams: int) -> float:
     daemon = psutil.Process(harness.pid)
     body = ask(f"[[say {TEXT}]]{PACE}", stream=True)
     before = sum(daemon.cpu_times()[:2])
-    threads = [threading.Thread(target=arrivals, args=(harness.url, body, "text")) for _ in range(streams)]
+    threads = [threading.Thread(target=by_socket, args=(harness.url, body)) for _ in range(streams)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -79,37 +83,45 @@ def cpu(harness: Harness, streams: int) -> float:
     return (sum(daemon.cpu_times()[:2]) - before) / (streams * TOKENS) * 1000
 
 
-def tell(kind: str, how: str, found: list[Lags]) -> None:
-    """One line of figures."""
-    each = sorted(lag for one in found for lag in one[1])
-    first, end = (statistics.median(one[place] for one in found) for place in (0, 2))
+def row(kind: str, client: str, daemon: str, found: list[Lags]) -> str:
+    """One line of the table."""
+    each = sorted(lag for one in found for lag in one.each_ms)
+    first, end = (statistics.median(getattr(one, name) for one in found) for name in ("first_ms", "end_ms"))
     p99 = each[int(0.99 * (len(each) - 1))]
-    lag = f"lag {statistics.median(each):.0f} ms, p99 {p99:.0f}"
-    print(f"{kind:10} {how:5} first {first:.0f} ms, {lag}, end {end:.0f}; {','.join(one[3] for one in found)}")
+    return f"| {kind} | {client} | {daemon} | {first:.0f} | {statistics.median(each):.0f} | {p99:.0f} | {end:.0f} |"
+
+
+def daemons(held: contextlib.ExitStack, claude: str, old: pathlib.Path | None, streams: int) -> dict[str, Harness]:
+    """This build's, and the other's."""
+    keys = KEYS | {"max": max(5, streams)}
+    roots = [held.enter_context(tempfile.TemporaryDirectory()) for _ in range(2)]
+    if old is None:
+        other = Harness(roots[1], claude, keys | {"live": False})
+    else:
+        places = os.pathsep.join([str(old), *(place for place in sys.path if place)])
+        other = Harness(roots[1], claude, keys, {"PYTHONPATH": places}, program=("-m", "relayd"))
+    return {"now": held.enter_context(Harness(roots[0], claude, keys)), "other": held.enter_context(other)}
 
 
 def main() -> None:
-    """Measure and print."""
-    rounds, streams = (int(sys.argv[n]) if len(sys.argv) > n else default for n, default in ((1, 3), (2, 0)))
-    shown: dict[tuple[str, str], list[Lags]] = {}
-    flags: dict[str, object] = {"warm_model": "claude-sonnet-4-6", "max": max(5, streams), "queue_wait_s": 300}
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--claude", required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clients", type=pathlib.Path)
+    parser.add_argument("--old", type=pathlib.Path)
+    parser.add_argument("--streams", type=int, default=0)
+    options = parser.parse_args()
     with contextlib.ExitStack() as held:
-        harnesses = {
-            how: held.enter_context(
-                Harness(
-                    held.enter_context(tempfile.TemporaryDirectory()), os.environ["TEST_CLAUDE"], flags | {"live": how == "live"}
-                )
-            )
-            for how in ("live", "lines")
-        }
-        for number in range(rounds):
+        running = daemons(held, options.claude, options.old, options.streams)
+        print("| kind | client | daemon | first, ms | lag, ms | p99 | end |\n|---|---|---|---|---|---|---|")
+        for client, reader in held.enter_context(readers(options.clients)).items():
             for kind in KINDS:
-                for how, harness in harnesses.items():
-                    shown.setdefault((kind, how), []).append(lags(harness, kind, number))
-        for (kind, how), found in shown.items():
-            tell(kind, how, found)
-        for how, harness in harnesses.items() if streams else ():
-            print(f"{how}: {streams} streams at once, CPU seconds per 1,000 pieces: {cpu(harness, streams):.2f}")
+                for daemon, harness in running.items():
+                    found = [lags(harness, reader, kind, number, client == "openai") for number in range(options.rounds)]
+                    print(row(kind, client, daemon, found), flush=True)
+        for daemon, harness in running.items() if options.streams else ():
+            print(f"{daemon}: {options.streams} streams at once, CPU s per 1,000 pieces: {cpu(harness, options.streams):.2f}")
 
 
 if __name__ == "__main__":

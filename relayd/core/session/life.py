@@ -143,9 +143,10 @@ NotAccepted = ev.HandOverFailed | ev.PromptRefused | ev.Retired | ev.ScreenBlock
 
 def not_accepted(session: Session, event: NotAccepted, now: float) -> list[Action]:
     """Claude Code has not taken the text: the call goes elsewhere. The pool counts what speaks against typing itself."""
-    session.parts.append(Failed(internal("Claude Code did not take the message"), lost=True))
+    text, is_late = "Claude Code did not take the message", isinstance(event, ev.DeadlinePassed)
+    session.parts.append(Failed(timeout(text, "") if is_late else internal(text), lost=True))
     if isinstance(event, (ev.DeadlinePassed, ev.PromptRefused)):
-        session.typed = Typed.IGNORED if isinstance(event, ev.DeadlinePassed) else Typed.REFUSED
+        session.typed = Typed.IGNORED if is_late else Typed.REFUSED
     log = do.Log("warning", f"{session!r} did not take a typed message: {type(event).__name__}")
     return [log, *terminate(session, event, now)]
 
