@@ -89,3 +89,28 @@ no_claude() {
     say "  claude: npm install -g @anthropic-ai/claude-code, or see https://code.claude.com/docs"
     return 1
 }
+
+FRAMEWORKS=$ROOT/.cache/frameworks
+python_clients() { # $1: name, then packages: client libraries in a place of their own, apart from the project's packages
+    local name=$1 dir=$FRAMEWORKS/$1
+    shift
+    [ "$(cat "$dir/packages" 2>/dev/null)" = "$*" ] && return
+    say "installing client libraries for the tests: $*"
+    rm -rf "$dir"
+    "$PYTHON" -m venv --without-pip "$dir"
+    "$PYTHON" -m pip --python "$dir/bin/python" install -q --disable-pip-version-check "$@"
+    printf '%s' "$*" >"$dir/packages"
+}
+node_clients() { # $1: name, then packages: the same from npm
+    local name=$1 dir=$FRAMEWORKS/$1
+    shift
+    [ "$(cat "$dir/packages" 2>/dev/null)" = "$*" ] && return
+    say "installing client libraries for the tests: $*"
+    rm -rf "$dir"
+    npm install --silent --no-fund --no-audit --prefix "$dir" "$@" >&2
+    printf '%s' "$*" >"$dir/packages"
+}
+sdks() { # those that the benches measure with, too
+    python_clients agents anthropic==2.12.0 langchain-anthropic==1.7.7 langchain-tests==1.1.9 'pydantic-ai-slim[anthropic]==2.68.0' openai==3.54.0
+    node_clients node @anthropic-ai/sdk@1.12.0 openai@6.49.0 ai@6 @ai-sdk/anthropic@3 zod@4
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 
 from relayd.runtime.files import write_private
 from relayd.runtime.orphans import identity, send
@@ -12,11 +13,18 @@ from relayd.runtime.orphans import identity, send
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": getattr(signal, "SIGKILL", signal.SIGTERM)}
 
 
+END_LIMIT_S = 0.5
+LOOK_AGAIN_S = 0.001
+
+
 def end(pid: int) -> None:
-    """Kill and reap a child that no slot has, at once. It has said that it could not become a program, and is exiting."""
+    """Kill and reap a child that no slot has, at once. It could not become a program, and is exiting, or hangs in its exec."""
     with contextlib.suppress(OSError):
         os.kill(pid, SIGNALS["KILL"])
-        os.waitpid(pid, 0)
+        for _ in range(round(END_LIMIT_S / LOOK_AGAIN_S)):  # one that the kernel holds stays, as a zombie in the end
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                return
+            time.sleep(LOOK_AGAIN_S)
 
 
 class Children:

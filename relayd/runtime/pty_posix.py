@@ -6,12 +6,14 @@ error while reading means the other end is closed (Linux says EIO, others an emp
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import FrameType
 from typing import Any, NoReturn
 
 import ptyprocess
@@ -24,6 +26,10 @@ from relayd.runtime.loop import READ, WRITE, Loop
 OUT_MAX_BYTES = 64 * 1024
 # Between fork and exec a child has the daemon's handlers, which would tell the daemon's loop of the child's signals.
 FENCED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# From fork to exec, for which ptyprocess waits with the whole loop: 3 ms when all is well. A child that is stopped between
+# the two, or whose program lies on a disk that does not answer, would be waited for without an end.
+EXEC_LIMIT_S = 2.0
+LOOK_AGAIN_S = 0.1
 EXIT_NOT_BECOME = 127  # of a child that could not even say why; as shells have it
 
 
@@ -55,7 +61,8 @@ def _fork(argv: list[str], become: Callable[[], None], dimensions: tuple[int, in
     """Fork behind a new terminal; the child calls `become`. Raises what went wrong there or here, with nothing left."""
     daemon = os.getpid()
     try:
-        return ptyprocess.PtyProcess.spawn(argv, dimensions=dimensions, preexec_fn=become)
+        with _limited_exec():
+            return ptyprocess.PtyProcess.spawn(argv, dimensions=dimensions, preexec_fn=become)
     except BaseException as error:
         if os.getpid() != daemon:  # the child: whatever went wrong, it must not go on as a second daemon
             os._exit(EXIT_NOT_BECOME)
@@ -63,17 +70,42 @@ def _fork(argv: list[str], become: Callable[[], None], dimensions: tuple[int, in
         raise
 
 
+@contextlib.contextmanager
+def _limited_exec() -> Iterator[None]:
+    """Raise TimeoutError when ptyprocess has waited for `EXEC_LIMIT_S`. The child inherits no such timer, and its exec puts the
+    signal's handler back.
+    """
+    before = signal.signal(signal.SIGALRM, _too_late)
+    signal.setitimer(signal.ITIMER_REAL, EXEC_LIMIT_S, LOOK_AGAIN_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _too_late(number: int, frame: FrameType | None) -> None:
+    """Not before the child is in hand: nobody would know of it."""
+    if frame is not None and _is_spawn(frame) and "inst" in frame.f_locals:
+        raise TimeoutError("the program did not begin to run in time")
+
+
+def _is_spawn(frame: FrameType) -> bool:
+    return frame.f_code is ptyprocess.PtyProcess.spawn.__func__.__code__
+
+
 def _locals_of_spawn(error: BaseException) -> Mapping[str, Any]:
     """What ptyprocess had in hand when it raised: it drops it as it is, and nobody else knows of it."""
-    code = ptyprocess.PtyProcess.spawn.__func__.__code__
-    return next((frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code is code), {})
+    return next((frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__) if _is_spawn(frame)), {})
 
 
 def _clean_up(left: Mapping[str, Any]) -> None:
-    """End and reap the child, close the terminal; without a child, close the pipe for its errors."""
+    """End and reap the child, close the terminal, and the pipe for the child's errors if it is still open."""
     if process := left.get("inst"):
         process.fileobj.close()
         process.closed = True  # or its `__del__` sleeps for a tenth of a second and looks again
+        if "exec_err_data" not in left and "exec_err_pipe_read" in left:  # it was not heard of in time
+            os.close(left["exec_err_pipe_read"])
         end(process.pid)
     elif pid := left.get("pid"):  # it could not even be wrapped
         os.close(left["fd"])

@@ -42,6 +42,8 @@ if case == "an interpreter that is not there": program.write_text("#!/nowhere\\n
 if case == "directory gone": cwd = "/nonexistent"
 if case == "the last steps fail": pty_posix._leave_the_daemon = lambda: 1 / 0
 if case == "the last steps are interrupted": pty_posix._leave_the_daemon = lambda: sys.exit(0)
+if case == "stopped before its exec":
+    pty_posix.EXEC_LIMIT_S, pty_posix._leave_the_daemon = 0.2, lambda: os.kill(os.getpid(), 19)
 if case == "a step before fails in the child":
     here, close = os.getpid(), os.closerange
     def broken(low, high):
@@ -93,6 +95,13 @@ def test_a_child_that_fails_before_its_last_steps_ends_and_is_no_daemon(tmp_path
     """ptyprocess reports nothing of what fails before `preexec_fn`: the process then looks started, and ends at once."""
     error, children, _, came_back = spawned("a step before fails in the child", tmp_path)
     assert (error, len(children), came_back) == ("", 1, 1)
+
+
+def test_a_child_that_is_stopped_before_its_exec_is_not_waited_for(tmp_path: pathlib.Path) -> None:
+    """A signal stopped it between fork and exec, by chance, in a run of faults: ptyprocess waited for it, and the whole daemon
+    with it, until somebody looked an hour later. A disk that does not answer would do the same.
+    """
+    assert spawned("stopped before its exec", tmp_path) == ("TimeoutError", [], True, 1)
 
 
 def test_what_a_program_can_be_given_passes() -> None:
