@@ -4,13 +4,14 @@ python -m tests.lab.token_lag --claude PATH [--rounds 3] [--clients DIR] [--old 
 
 One paragraph at 60 tokens a second from the stand-in through the real Claude Code: from each piece's leaving the stand-in
 to its arrival at the client. Then several streams at once, for the daemon's CPU time. The other daemon is an old checkout of
-this project, or this one with `live = false`.
+this project, or this one with `live = false`, each call in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ import statistics
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +40,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "thinking": (f"[[think {TEXT}]][[say x]]", THINK),
     "tool input": (f"[[tool get {json.dumps({'k': TEXT})}]]", {"tools": [TOOL]}),
 }
+PAUSE_S = 2.0  # until what the last call has made a daemon start is there
 KEYS: dict[str, object] = {"warm_model": "claude-sonnet-4-6", "queue_wait_s": 300}
 
 
@@ -52,6 +55,7 @@ class Lags:
 
 def lags(harness: Harness, reader: Reader, kind: str, number: int, by_chat: bool) -> Lags:
     """One stream."""
+    time.sleep(PAUSE_S)
     prompt, fields = KINDS[kind]
     if by_chat and "tools" in fields:
         fields = {"tools": [CHAT_TOOL]}
@@ -117,9 +121,11 @@ def main() -> None:
         print("| kind | client | daemon | first, ms | lag, ms | p99 | end |\n|---|---|---|---|---|---|---|")
         for client, reader in held.enter_context(readers(options.clients)).items():
             for kind in KINDS:
-                for daemon, harness in running.items():
-                    found = [lags(harness, reader, kind, number, client == "openai") for number in range(options.rounds)]
-                    print(row(kind, client, daemon, found), flush=True)
+                found: dict[str, list[Lags]] = {daemon: [] for daemon in running}
+                for number, (daemon, harness) in itertools.product(range(options.rounds), running.items()):
+                    found[daemon].append(lags(harness, reader, kind, number, client == "openai"))
+                for daemon, each in found.items():
+                    print(row(kind, client, daemon, each), flush=True)
         for daemon, harness in running.items() if options.streams else ():
             print(f"{daemon}: {options.streams} streams at once, CPU s per 1,000 pieces: {cpu(harness, options.streams):.2f}")
 
