@@ -69,7 +69,7 @@ class Call:
         self.lease: Conversation | None = None  # of the stored conversation that it continues
         self.retries = 0  # how often its answer broke a constraint
         self.replays = 0  # how often it was given to another process
-        self.needs_new_process = False  # the one before gave no sign of life, and those that wait may be stuck, too
+        self.needs_new_process = False  # the one before gave no sign of life; those that wait may be stuck, too
         self.has_shown_content = False
         self.draft: Draft | None = None  # what may be typed of its last message into a process that loads the rest
         self.stage = Stage.QUEUED

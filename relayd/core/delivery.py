@@ -15,7 +15,7 @@ from relayd.core.call_table import CallTable
 from relayd.core.conversations import Conversations
 from relayd.core.fallback import Fallback
 from relayd.core.rate_limit import RateLimits
-from relayd.core.replay import may_replay, needs_new_process
+from relayd.core.replay import may_replay
 from relayd.core.session.parts import Failed, Finished, Part
 from relayd.core.token_estimate import TokenEstimate
 from relayd.errors import internal
@@ -58,7 +58,7 @@ class Delivery:
 
     def _failed(self, call: Call, part: Failed, now: float) -> list[Action]:
         if may_replay(call, part):
-            call.needs_new_process = needs_new_process(part)
+            call.needs_new_process = part.silent
             return self._replay(call, now)
         if part.error.resets_at:
             part.error.retry_after_s = max(1, part.error.resets_at - self._calls.unix_time(now))

@@ -1,8 +1,8 @@
 """Whether another process may answer a call whose process is lost. A pure decision; asked by `core/delivery.py`.
 
 It may, if nothing of an answer was shown and nothing of one came; or if the process held the conversation or got it by
-keys, when nothing has reached the model that the client would miss. If the process gave no sign of life, those that wait may
-be stuck for the same reason, stopped or swapped out: then a new one answers.
+keys, when nothing has reached the model that the client would miss. If a process that waited gave no sign of life, the others
+that wait may be stuck for the same reason, stopped or swapped out: then a new one answers (`Failed.silent`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from relayd.core.call import Call, Stage
 from relayd.core.session.parts import Failed
 
-TIMEOUT_STATUS = 504
 REPLAYS_MAX = 1  # of a call whose process showed nothing; one that fails again has another cause
 
 
@@ -19,8 +18,3 @@ def may_replay(call: Call, failed: Failed) -> bool:
     if not failed.lost or call.stage is Stage.DONE or call.has_shown_content:
         return False
     return call.needs_keys or (failed.unseen and call.replays < REPLAYS_MAX)
-
-
-def needs_new_process(failed: Failed) -> bool:
-    """True if the process that is lost gave no sign of life."""
-    return failed.error.status == TIMEOUT_STATUS

@@ -11,9 +11,7 @@ from relayd.runtime.files import write_private
 from relayd.runtime.orphans import identity, send
 
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": getattr(signal, "SIGKILL", signal.SIGTERM)}
-
-
-END_LIMIT_S = 0.5
+END_LIMIT_S = 0.5  # a child that is killed ends within a millisecond, if the kernel does not hold it
 LOOK_AGAIN_S = 0.001
 
 
@@ -21,7 +19,7 @@ def end(pid: int) -> None:
     """Kill and reap a child that no slot has, at once. It could not become a program, and is exiting, or hangs in its exec."""
     with contextlib.suppress(OSError):
         os.kill(pid, SIGNALS["KILL"])
-        for _ in range(round(END_LIMIT_S / LOOK_AGAIN_S)):  # one that the kernel holds stays, as a zombie in the end
+        for _ in range(round(END_LIMIT_S / LOOK_AGAIN_S)):
             if os.waitpid(pid, os.WNOHANG)[0]:
                 return
             time.sleep(LOOK_AGAIN_S)

@@ -35,3 +35,15 @@ def test_a_process_that_has_died_is_followed_by_one_that_waits() -> None:
     died = world.slot_of(client)
     world.die(died)
     assert {world.slot_of(client)} == waiting - {died}
+
+
+def test_a_process_that_does_not_boot_is_followed_by_one_that_waits() -> None:
+    """It says nothing of those that have booted; and on a busy machine another one would not boot in time either."""
+    world = World(idle=0, max=3, refill_delay_s=60)
+    clients = [world.ask("one"), world.ask("two")]
+    stuck, waiting = (world.slot_of(client) for client in clients)
+    world.tell(ev.ClientLeft(clients[1]))
+    world.tell(ev.SlotSpawned(waiting, 1))
+    world.tell(ev.GateOpened(waiting))
+    world.tell(ev.TimerFired(SlotTimer(stuck, SlotDue.STATE)))
+    assert world.slot_of(clients[0]) == waiting

@@ -40,10 +40,10 @@ def by_curl(url: str, body: Body) -> Arrivals:
     """`curl -N`, whose lines are read as they come."""
     command = ["curl", "-sN", "-H", "content-type: application/json", "-d", "@-", f"{url}/v1/messages"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as curl:
-        assert curl.stdin, curl.stdout
+        assert curl.stdin is not None
+        assert curl.stdout is not None
         curl.stdin.write(json.dumps(body).encode())
         curl.stdin.close()
-        assert curl.stdout
         return _of_lines(curl.stdout)
 
 

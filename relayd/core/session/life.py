@@ -104,11 +104,13 @@ def blocked(session: Session, event: ev.ScreenBlocked, now: float) -> list[Actio
 
 def expired(session: Session, event: ev.DeadlinePassed, now: float) -> list[Action]:
     """The process did not boot, or did not begin the turn, in time."""
-    limit = "spawn_limit_s" if session.handed_over is None else "start_limit_s"
+    has_waited = session.handed_over is not None
+    limit = "start_limit_s" if has_waited else "spawn_limit_s"
     seen = screens.shorten(session.screen.frame().text())
-    if session.handed_over is None and session.spec.mode is Mode.PROMPT:
+    if not has_waited and session.spec.mode is Mode.PROMPT:
         session.typed = Typed.NO_PROMPT
-    session.parts.append(Failed(timeout(f"Claude Code did not start the turn in time ({limit})", seen), True, True))
+    error = timeout(f"Claude Code did not start the turn in time ({limit})", seen)
+    session.parts.append(Failed(error, lost=True, unseen=True, silent=has_waited))
     return [do.Log("warning", f"{session!r} passed {limit}"), *terminate(session, event, now)]
 
 
@@ -143,8 +145,8 @@ NotAccepted = ev.HandOverFailed | ev.PromptRefused | ev.Retired | ev.ScreenBlock
 
 def not_accepted(session: Session, event: NotAccepted, now: float) -> list[Action]:
     """Claude Code has not taken the text: the call goes elsewhere. The pool counts what speaks against typing itself."""
-    text, is_late = "Claude Code did not take the message", isinstance(event, ev.DeadlinePassed)
-    session.parts.append(Failed(timeout(text, "") if is_late else internal(text), lost=True))
+    is_late = isinstance(event, ev.DeadlinePassed)
+    session.parts.append(Failed(internal("Claude Code did not take the message"), lost=True, silent=is_late))
     if isinstance(event, (ev.DeadlinePassed, ev.PromptRefused)):
         session.typed = Typed.IGNORED if is_late else Typed.REFUSED
     log = do.Log("warning", f"{session!r} did not take a typed message: {type(event).__name__}")

@@ -59,6 +59,7 @@ class Failed:
     lost: bool = False
     unseen: bool = False  # no part of an answer came
     differs: bool = False  # what was streamed is not what Claude Code has in the end
+    silent: bool = False  # it stood waiting, and has given no sign of life since it got the call
 
 
 Shown = LivePart | BlockShown  # what a client sees of an answer while it is made
