@@ -2,7 +2,7 @@
 """Runs one of the measuring scripts and puts what it printed into its section of scripts/REPORT.md.
 
     ./scripts/report.py bench [ROUNDS] [CALLS]
-    ./scripts/report.py back-to-back | exactness | faults | soak | fuzz [ARGUMENTS]
+    ./scripts/report.py back-to-back | token-lag | exactness | faults | soak | fuzz [ARGUMENTS]
 
 The section says on which commit it ran, when, and how it ended. Ends as the script ended. Standard library only.
 """
@@ -18,7 +18,7 @@ import sys
 
 PLACE = pathlib.Path(__file__).parent
 REPORT = PLACE / "REPORT.md"
-NAMES = ("back-to-back", "bench", "exactness", "soak", "fuzz", "faults")
+NAMES = ("back-to-back", "bench", "token-lag", "exactness", "soak", "fuzz", "faults")
 
 
 def git(*words: str) -> str:

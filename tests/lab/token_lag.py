@@ -104,7 +104,7 @@ def daemons(held: contextlib.ExitStack, claude: str, old: pathlib.Path | None, s
     else:
         places = os.pathsep.join([str(old), *(place for place in sys.path if place)])
         other = Harness(roots[1], claude, keys, {"PYTHONPATH": places}, program=("-m", "relayd"))
-    return {"now": held.enter_context(Harness(roots[0], claude, keys)), "other": held.enter_context(other)}
+    return {"this build": held.enter_context(Harness(roots[0], claude, keys)), "the other": held.enter_context(other)}
 
 
 def main() -> None:
