@@ -32,15 +32,23 @@ from tests.lab.hostile_sink import PROGRAM, VARIABLE, Sink
 MODEL = "claude-sonnet-4-6"
 TOKEN_CHARS = 4
 HUNG_S = 60.0
+GROUP_LIMIT_S = 480.0  # of one daemon: on a busy machine some roads are rarely taken
 LINES_A_CALL = 20
 SYSTEM = "Answer as you are told."
 TOOL: dict[str, Any] = {"name": "get", "description": "d", "input_schema": {"type": "object"}}
 CHAT_TOOL = {"type": "function", "function": {"name": "get", "description": "d", "parameters": {"type": "object"}}}
 THINK = {"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}}
-DAEMONS: dict[str, dict[str, object]] = {  # roads, and the daemon whose calls take them
-    "ready primed reused warm parked": {},
-    "waiting": {"typing": False},
-    "cold": {"idle": 0, "typing": False, "reuse": 1},
+PAUSE_S = 1.0  # until what calls begin with is loaded ahead, and no longer than a person would take
+# Roads, keys of the daemon whose calls take them, and the kinds of its conversations; the later ones bring what the first has
+# too little of: its processes are at work.
+KINDS = ("text", "text", "thought", "tool")
+DAEMONS: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
+    "reused parked": ({}, (*KINDS, "chat", "parked")),
+    "warm": ({}, ("chat",)),
+    "primed": ({}, ("common",)),
+    "ready": ({"reuse": 1}, ("apart",)),
+    "waiting": ({"typing": False}, (*KINDS, "apart", "apart")),
+    "cold": ({"idle": 0, "typing": False, "reuse": 1}, KINDS),
 }
 WORDS = (
     "lorem",
@@ -81,10 +89,11 @@ def escaped(text: str) -> str:
 class Streams:
     """Streams on one daemon; `done` counts roads, `wrong` says what must not be."""
 
-    def __init__(self, harness: Harness, rate: float, typed: bool) -> None:
+    def __init__(self, harness: Harness, rate: float, kinds: tuple[str, ...]) -> None:
         self._harness = harness
         self._pace = f"[[escaped]][[pieces {TOKEN_CHARS}]][[slow {1 / rate:.4f}]]"
-        self._kinds = (self.text, self.text, self.thought, self.tool, *((self.chat, self.parked) if typed else ()))
+        known = (self.text, self.thought, self.tool, self.chat, self.parked, self.common, self.apart)
+        self._kinds = [kind for name in kinds for kind in known if kind.__name__ == name]
         self._lock = threading.Lock()
         self.done: Counter[str] = Counter()
         self.lines: Counter[str] = Counter()
@@ -108,6 +117,19 @@ class Streams:
         """Text, on one of the two routes."""
         text = markdown(chance, LINES_A_CALL)
         self._exactly(self._body(f"[[say {escaped(text)}]]", chance, number), chance.random() < 0.3, text=text)
+
+    def common(self, chance: random.Random, number: int) -> None:
+        """Text, with a system prompt that others have, too, from a program that takes a moment between two calls."""
+        self._text_after_a_pause(chance, number, SYSTEM)
+
+    def apart(self, chance: random.Random, number: int) -> None:
+        """The same with a system prompt of its own."""
+        self._text_after_a_pause(chance, number, f"{SYSTEM} {number}")
+
+    def _text_after_a_pause(self, chance: random.Random, number: int, system: str) -> None:
+        time.sleep(PAUSE_S)
+        text = markdown(chance, LINES_A_CALL)
+        self._exactly(self._body(f"[[say {escaped(text)}]]", chance, number) | {"system": system}, False, text=text)
 
     def thought(self, chance: random.Random, number: int) -> None:
         """Thinking, and then text."""
@@ -231,14 +253,16 @@ def daemon(claude: str, flags: dict[str, object], sink: Sink | None) -> Iterator
             yield harness
 
 
-def measure(options: argparse.Namespace, roads: str, flags: dict[str, object], sink: Sink | None) -> int:
+def measure(options: argparse.Namespace, roads: str, sink: Sink | None) -> int:
     """All lines of one daemon's roads; how many streams were wrong."""
+    flags, kinds = DAEMONS[roads]
     begun = time.monotonic()
     with daemon(options.claude, flags, sink) as harness, ThreadPoolExecutor(options.clients) as workers:
-        streams = Streams(harness, options.rate, typed=not flags)
+        streams = Streams(harness, options.rate, kinds)
         numbers = itertools.count(options.seed * 1_000_000)
-        wanted = options.lines * len(roads.split())
-        while streams.lines.total() < wanted and len(streams.wrong) < 20:
+        while min(streams.lines[road] for road in roads.split()) < options.lines and len(streams.wrong) < 20:
+            if time.monotonic() - begun > GROUP_LIMIT_S:
+                break
             list(workers.map(streams.run, itertools.islice(numbers, 4 * options.clients)))
     events = statistics.median(streams.events or [0])
     print(f"{roads}: {dict(streams.lines)} lines, {dict(streams.done)} streams, {events:.0f} events a stream (median)")
@@ -255,11 +279,12 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=60.0, help="tokens a second")
     parser.add_argument("--hostile", type=float, default=0.0, help="the share of the mod's posts that is harmed")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="the daemon of this road alone")
     options = parser.parse_args()
     sink = Sink(options.hostile, options.seed) if options.hostile else None
     if sink is not None:
         threading.Thread(target=sink.serve_forever, daemon=True).start()
-    wrong = sum(measure(options, roads, flags, sink) for roads, flags in DAEMONS.items())
+    wrong = sum(measure(options, roads, sink) for roads in DAEMONS if options.only in roads)
     if sink is not None:
         print(f"the mod's posts: {dict(sink.done)}")
     return 1 if wrong else 0
