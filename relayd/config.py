@@ -75,7 +75,8 @@ class Config(Limits):
     )
     reuse: int = count(
         50,
-        "Conversations that one process answers, one after another; 1: each conversation has a process of its own.",
+        "Conversations that one process answers, one after another; 1: each conversation has a process of its own, into which "
+        "nothing is loaded ahead.",
         low=1,
         high=1000,
         at_start=True,

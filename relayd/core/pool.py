@@ -104,9 +104,11 @@ class Pool:
         return sum(session.state is not State.SPAWNING for session in self._busy(now)) >= self._host.processors
 
     def prefix_for(self, session: Session, now: float) -> Held | None:
-        """What to load ahead into a process that waits at its prompt, or rests; None if it has something loaded, or may not."""
+        """What to load ahead into a process that waits at its prompt, or rests; None if it has something loaded, or
+        may not: with `reuse = 1` not even the beginning of one conversation is in the process of another.
+        """
         waits = session.state is State.READY and session.is_free
-        if not (waits or session.is_settled) or not self.types(now):
+        if not (waits or session.is_settled) or not self.types(now) or self.config.reuse == 1:
             return None
         prefix = self.prefixes.best(session.spec.key, now, self.config.key_memory_s)
         return prefix if prefix is not None and session.calls.may_offer(prefix.tools) else None

@@ -317,16 +317,29 @@ def test_a_bug_in_changing_over_costs_the_call(monkeypatch: pytest.MonkeyPatch) 
     assert booting.call is None
 
 
-def primed(**flags: Any) -> tuple[World, Session]:
-    """A world whose calls keep beginning with the same, and the process that has loaded that."""
+def with_common_beginnings(**flags: Any) -> World:
+    """A world whose calls keep beginning with the same."""
     world = world_of(idle=1, kept=2, refill_delay_s=0, **flags)
     world.boot()
     for number in range(2):
         answer(world, call(world, f"call {number}", **BRIEF))
         world.wait(0.2)
         world.boot()
+    return world
+
+
+def primed(**flags: Any) -> tuple[World, Session]:
+    """The same, and the process that has loaded that."""
+    world = with_common_beginnings(**flags)
     (waiting,) = sessions(world, State.PRIMED)
     return world, waiting
+
+
+def test_where_each_conversation_has_a_process_of_its_own_nothing_is_loaded_ahead() -> None:
+    """With `reuse = 1` a process that had loaded what one program's calls begin with took up a call of another."""
+    world = with_common_beginnings(max=4, reuse=1)
+    assert sessions(world, State.READY)
+    assert not sessions(world, State.PRIMED)
 
 
 def test_what_calls_keep_beginning_with_is_loaded_ahead_and_then_only_typed() -> None:

@@ -248,7 +248,7 @@ def test_only_so_many_are_kept_and_they_make_room() -> None:
         world.wait(0.1)
         world.boot()
     world.boot()
-    assert world.states() == ["kept", "primed", "primed"]
+    assert world.states() == ["kept", "ready", "ready"]
     taken = [world.slot_of(conversation(world, f"other {n}")) for n in range(2)]
     queued = conversation(world, "late")
     assert sessions[slots[1]].state is State.KILLING
