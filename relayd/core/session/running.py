@@ -85,7 +85,8 @@ def answered(session: Session, event: ev.AnswerTold, now: float) -> list[Action]
     """The API's answer, whole. It counts if it answers the client's own question; else the transcript says what has become of
     that, as where an answer cannot be used.
     """
-    if session.current_witness().verdict is not Verdict.EXACT:
+    witness = session.current_witness()
+    if witness.verdict is not Verdict.EXACT or witness.has_gone_on:
         return []
     try:
         line = transcript.read_answer(event.body)

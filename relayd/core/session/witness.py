@@ -24,6 +24,7 @@ class Witness:
         self.verdict = Verdict.AWAITED if is_told else Verdict.SILENT
         self.place = ""
         self.is_reported = not is_told  # the call has heard of the verdict, or there will be none
+        self.has_gone_on = False  # Claude Code has asked for more by itself: what is answered from then on is not the client's
         self.request = request
         self._expected: Expected | None = None
 
@@ -60,7 +61,8 @@ class Witness:
         self._expected = self._expected or Expected(self.request, launch.extra_body(launch.key_of(self.request)))
         body = bodies.read(data)
         if self.verdict is Verdict.EXACT and self._expected.is_continued_by(body):
-            return  # after a message that was cut Claude Code asks for more by itself; that is not the client's answer
+            self.has_gone_on = True  # after a message that was cut, or a call that it refused
+            return
         self.place = self._expected.difference(body)
         self.verdict = Verdict.CHANGED if self.place else Verdict.EXACT
 

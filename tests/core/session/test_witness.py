@@ -323,6 +323,20 @@ def test_the_raw_answer_counts_if_the_question_is_the_clients() -> None:
     assert [part.error.message for part in taken(s) if isinstance(part, Failed)] == ["API error"]
 
 
+def test_a_raw_answer_to_what_claude_code_asked_by_itself_is_not_the_clients() -> None:
+    """The model called a tool that nobody had offered. Claude Code refused the call and asked again, the model answered at once,
+    and the raw answer to that came before the one with the call: one client in seven got it instead.
+    """
+    s = at_work()
+    s.spec = dataclasses.replace(s.spec, config=Config(kept=1))
+    s.current_turn().lives_on = True
+    more = json.loads(EXACT.body)
+    more["messages"] += [{"role": "assistant", "content": "a call"}, {"role": "user", "content": "No such tool available"}]
+    feed(s, EXACT, ev.RequestTold("slot-1", json.dumps(more).encode()), SHOWN, told_answer("yo"))
+    assert s.state is State.RUNNING
+    assert "Finished" not in kinds(taken(s))
+
+
 @pytest.mark.parametrize("why", ["a picture", "a refusal"])
 def test_a_raw_answer_is_not_enough_where_claude_code_may_have_asked_again(why: str) -> None:
     """It may have asked for something else, of which nothing has been told yet: the transcript says so in any case."""
