@@ -99,7 +99,7 @@ def test_a_child_that_fails_before_its_last_steps_ends_and_is_no_daemon(tmp_path
 
 def test_a_child_that_is_stopped_before_its_exec_is_not_waited_for(tmp_path: pathlib.Path) -> None:
     """A signal stopped it between fork and exec, by chance, in a run of faults: ptyprocess waited for it, and the whole daemon
-    with it, until somebody looked an hour later. A disk that does not answer would do the same.
+    with it, for as long as it was stopped. A disk that does not answer would do the same.
     """
     assert spawned("stopped before its exec", tmp_path) == ("TimeoutError", [], True, 1)
 
