@@ -28,13 +28,11 @@ import psutil
 from relayd.doctor.harness import Harness
 from tests.helpers import ask
 from tests.lab.lag_readers import Reader, by_socket, readers
+from tests.lab.streams import THINK, TOOL, to_chat
 
 TOKENS, TOKEN_CHARS, RATE = 120, 6, 60
 TEXT = ("lorem " * TOKENS)[: TOKENS * TOKEN_CHARS]
 PACE = f"[[pieces {TOKEN_CHARS}]][[slow {1 / RATE:.4f}]]"
-THINK = {"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}}
-TOOL = {"name": "get", "input_schema": {"type": "object"}}
-CHAT_TOOL = {"type": "function", "function": {"name": "get", "parameters": {"type": "object"}}}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "text": (f"[[say {TEXT}]]", {}),
     "thinking": (f"[[think {TEXT}]][[say x]]", THINK),
@@ -57,15 +55,9 @@ def lags(harness: Harness, reader: Reader, kind: str, number: int, by_chat: bool
     """One stream."""
     time.sleep(PAUSE_S)
     prompt, fields = KINDS[kind]
-    if by_chat and "tools" in fields:
-        fields = {"tools": [CHAT_TOOL]}
     harness.api.clear()
-    messages = [{"role": "user", "content": f"{prompt}{PACE} {number}"}]
-    if by_chat:
-        body = {"model": "claude-sonnet-4-6", "messages": [{"role": "system", "content": "Answer."}, *messages]}
-    else:
-        body = ask("", system="Answer.") | {"messages": messages}
-    found = reader(harness.url, body | fields | {"stream": True})
+    body = ask(f"{prompt}{PACE} {number}", system="Answer.", stream=True) | fields
+    found = reader(harness.url, to_chat(body) if by_chat else body)
     record = harness.api.messages()[-1]
     each = []
     for count, sent in enumerate(record.sent[:TOKENS], 1):
