@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from relayd.claude.launch import Launch, SlotPaths
+from relayd.core.runtime_events import HookArrived
 from relayd.core.storage import Ticket
 from relayd.core.timers import Timer
 
@@ -225,9 +226,12 @@ class ForgetTranscript:
 
 @dataclass(frozen=True)
 class ReadBodies:
-    """An answer has begun: look at once for the request that it answers. Else that is looked for now and again."""
+    """Look at once for the requests and answers that Claude Code has told. Else that is looked for now and again. `then` is what
+    it has told after them, and comes behind them.
+    """
 
     slot: str
+    then: HookArrived | None = None
 
 
 @dataclass(frozen=True)

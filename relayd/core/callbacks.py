@@ -29,12 +29,14 @@ class Callbacks:
         return f"<Callbacks {self._pool!r}>"
 
     def hook(self, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
-        """A hook. One that shows a prompt is answered with whether it may be sent."""
+        """A hook. One that shows a prompt is answered with whether it may be sent. The session hears of it after what Claude Code
+        had told of its requests before: the texts and the ends of two answers look alike.
+        """
         session = session_of(self._pool, secret)
         fact = parsed("hooks", hooks.read, event.request.body)
         is_refused = isinstance(fact, hooks.Submitted) and not typed.admits(session, fact)
         reply: list[Action] = [json_reply(event.client, hooks.BLOCK if is_refused else hooks.PASS, request_id)]
-        return reply + (self._driver.drive(session, ev.HookArrived(fact), now) if fact is not None else [])
+        return [*reply, do.ReadBodies(session.slot, ev.HookArrived(session.slot, fact))] if fact is not None else reply
 
     def pieces(self, secret: str, event: ev.RequestArrived, request_id: str, now: float) -> list[Action]:
         """Pieces of an answer. The mod is told if nobody wants more of this one."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from relayd.anthropic.blocks import Block
 from relayd.anthropic.request import Held, MessagesRequest
 from relayd.claude import mcp
-from relayd.claude.hooks import HookFact
 from relayd.claude.pieces import Pieces
 from relayd.claude.prompt import Draft
 from relayd.claude.telemetry import WireFact
 from relayd.core.runtime_events import (
     AnswerTold,
+    BodiesRead,
     ChildExited,
     ClaudeChanged,
     ClientLeft,
@@ -25,6 +25,7 @@ from relayd.core.runtime_events import (
     FrameArrived,
     GateOpened,
     HandOverFailed,
+    HookArrived,
     KeysChanged,
     MemoryMeasured,
     PtyClosed,
@@ -52,6 +53,7 @@ from relayd.errors import ApiError
 
 __all__ = (  # what goes by this module's name
     "AnswerTold",
+    "BodiesRead",
     "ChildExited",
     "ClaudeChanged",
     "ClientLeft",
@@ -59,6 +61,7 @@ __all__ = (  # what goes by this module's name
     "FrameArrived",
     "GateOpened",
     "HandOverFailed",
+    "HookArrived",
     "KeysChanged",
     "MemoryMeasured",
     "PtyClosed",
@@ -111,13 +114,6 @@ class PrefixLoaded:
 @dataclass(frozen=True)
 class TurnAbandoned:
     """The call is gone: its client has left or it was answered with an error."""
-
-
-@dataclass(frozen=True)
-class HookArrived:
-    """Claude Code has told something by hook."""
-
-    fact: HookFact
 
 
 @dataclass(frozen=True)
@@ -268,7 +264,6 @@ SessionEvent = (
     | PrefixAssigned
     | PrefixLoaded
     | TurnAbandoned
-    | HookArrived
     | PiecesArrived
     | WireArrived
     | ToolCalled

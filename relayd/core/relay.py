@@ -144,6 +144,8 @@ class Relay:
                 | ev.TranscriptGrew()
                 | ev.RequestTold()
                 | ev.AnswerTold()
+                | ev.BodiesRead()
+                | ev.HookArrived()
                 | ev.HandOverFailed()
             ):
                 return self._slot(event, now)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from relayd.claude.capabilities import Capabilities
+from relayd.claude.hooks import HookFact
 from relayd.core.storage import StoreFact
 from relayd.core.timers import Timer
 from relayd.errors import ApiError
@@ -142,6 +143,21 @@ class AnswerTold:
 
 
 @dataclass(frozen=True)
+class BodiesRead:
+    """Those that were there are told."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class HookArrived:
+    """Claude Code has told something by hook. What it had told of requests and answers before that was told before this."""
+
+    slot: str
+    fact: HookFact
+
+
+@dataclass(frozen=True)
 class HandOverFailed:
     """The conversation could not be written (disk full, FIFO broken), or is not what was written any more."""
 
@@ -234,6 +250,8 @@ SlotEvent = (
     | TranscriptGrew
     | RequestTold
     | AnswerTold
+    | BodiesRead
+    | HookArrived
     | HandOverFailed
 )
 UpstreamFact = UpstreamAnswered | UpstreamSent | UpstreamEnded | UpstreamFailed

@@ -3,7 +3,7 @@
 The envelope of a call (Claude Code 2.1.330), which the README lists:
 - two system blocks of Claude Code come before the client's, which arrive as one block, joined by a
   blank line;
-- tool names carry a prefix, and the tools are sorted by name;
+- tool names carry a prefix, and the tools are sorted by name, before those that the API runs itself;
 - `cache_control` marks are Claude Code's own;
 - a tool result that is a string may arrive as one text block.
 
@@ -34,7 +34,7 @@ def differences(sent: dict[str, Any], received: dict[str, Any], named: str = "")
     if system != wanted:
         found.append(f"system: {_show(system)} instead of {_show(wanted)}")
     tools = [{k: v for k, v in tool.items() if k not in UNSEEN} for tool in received.get("tools", [])]
-    wanted_tools = sorted((t | {"name": mcp.PREFIX + t["name"]} for t in sent.get("tools", [])), key=lambda t: str(t["name"]))
+    wanted_tools = _expected_tools(sent.get("tools", []))
     if as_json(tools) != as_json(wanted_tools) and not (
         "tools" in excused and by_javascript(tools) == by_javascript(wanted_tools)
     ):
@@ -68,6 +68,13 @@ def expected_system(system: Any) -> list[str]:
     texts = [system] if isinstance(system, str) else [b["text"] for b in system or []]
     joined = "\n\n".join(t for t in texts if t)
     return [joined] if joined else []
+
+
+def _expected_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The client's tools with their prefix, by name; then those that the API runs itself."""
+    own = [tool for tool in tools if tool.get("type", "custom") != "custom"]
+    named = (tool | {"name": mcp.PREFIX + tool["name"]} for tool in tools if tool not in own)
+    return [*sorted(named, key=lambda tool: str(tool["name"])), *own]
 
 
 def expected_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ What `improvise.py` can do with a prompt in plain words comes before the echo.
     [[tool NAME JSON]]      a tool_use block (repeat for parallel calls), after text said before it; stop_reason tool_use
     [[tools N NAME JSON]]   the same tool call in each of the first N rounds of the turn
     [[final TEXT]]          text for the round after the last tool call only
+    [[then]]                what follows is the next answer's, whoever asks for it: the client, or Claude Code by itself
+    [[clip N]]              N characters of the last call's input alone, as where the answer is cut at `max_tokens`
     [[stop REASON]]         stop_reason: max_tokens, refusal, stop_sequence, pause_turn, ...
     [[details JSON]]        stop_details
     [[error STATUS TEXT]]   an API error with the API's own error type
@@ -53,6 +55,7 @@ ERROR_TYPES = {
     500: "api_error",
     529: "overloaded_error",
 }
+THEN = "[[then]]"
 ECHO_LIMIT_CHARS = 4000
 PIECE_CHARS = 24
 SIGNATURE = "c3RhbmQtaW4gc2lnbmF0dXJl"
@@ -73,6 +76,7 @@ class Plan:
     midway_status: int | None = None
     piece_pause_s: float = 0.0
     piece_chars: int = PIECE_CHARS
+    input_chars: int | None = None  # of the last call
     holds: bool = False
     searches: int = 0
     first_pause_s: float = 0.0
@@ -82,17 +86,31 @@ class Plan:
 
 def last_user_text(messages: list[dict[str, Any]]) -> str:
     """The text of the last user message that a person wrote: reminders of Claude Code left out."""
-    for message in reversed(messages):
-        if message.get("role") != "user":
-            continue
-        content = message.get("content")
-        if isinstance(content, str):
-            return content
-        texts = [b.get("text", "") for b in content or [] if b.get("type") == "text"]
-        mine = [t for t in texts if not is_reminder(t)]
-        if mine:
-            return "\n".join(mine)
-    return ""
+    return next(filter(None, map(_user_text, reversed(messages))), "")
+
+
+def _user_text(message: dict[str, Any]) -> str:
+    content = (message.get("content") or []) if message.get("role") == "user" else []
+    if isinstance(content, str):
+        return content
+    texts = [b.get("text", "") for b in content if b.get("type") == "text"]
+    return "\n".join(t for t in texts if not is_reminder(t))
+
+
+def part_due(messages: list[dict[str, Any]]) -> str | None:
+    """Of a prompt in parts, that of the next answer; None if the last prompt with directives has none.
+
+    A line that Claude Code has added to the prompt itself, after an answer without a word, counts as an answer.
+    """
+    for place in range(len(messages) - 1, -1, -1):
+        parts = _user_text(messages[place]).split(THEN)
+        if len(parts) > 1:
+            answers = sum(message.get("role") == "assistant" for message in messages[place + 1 :])
+            answers += bool(parts[-1].rpartition("]]")[2].strip())
+            return str(parts[min(answers, len(parts) - 1)])
+        if DIRECTIVE.search(parts[0]):
+            break
+    return None
 
 
 def results_since_prompt(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -116,11 +134,12 @@ def plan_for(body: dict[str, Any], salt: str = "") -> Plan:
     if body.get("max_tokens") == 0:  # warms the API's cache
         return Plan(stop_reason="max_tokens")
     messages = body.get("messages") or []
-    prompt = last_user_text(messages)
+    part = part_due(messages)
+    prompt = last_user_text(messages) if part is None else part
     plan = Plan()
     text: list[str] = []
     calls: list[tuple[str, dict[str, Any]]] = []
-    rounds = len(results_since_prompt(messages))
+    rounds = len(results_since_prompt(messages)) if part is None else 0
     is_escaped = "[[escaped]]" in prompt
     for match in DIRECTIVE.finditer(prompt):
         name, argument = match["name"], match["argument"] or ""
@@ -191,7 +210,7 @@ def _add_calls(plan: Plan, calls: list[tuple[str, dict[str, Any]]], body: dict[s
         full = next((k for k in known if k == tool or k.endswith("__" + tool)), tool)
         call_id = f"toolu_01standin{salt}{number:04d}"
         plan.blocks.append({"type": "tool_use", "id": call_id, "name": full, "input": value})
-    plan.stop_reason = "tool_use"
+    plan.stop_reason = "tool_use" if plan.stop_reason == "end_turn" else plan.stop_reason
 
 
 def _results_text(messages: list[dict[str, Any]]) -> str:
@@ -236,6 +255,8 @@ def _apply(plan: Plan, text: list[str], name: str, argument: str, body: dict[str
         plan.piece_pause_s = float(argument)
     elif name == "pieces":
         plan.piece_chars = int(argument)
+    elif name == "clip":
+        plan.input_chars = int(argument)
     elif name == "hold":
         plan.holds = True
     elif name == "late":

@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, status: int, value: Any, extra: dict[str, str] | None = None) -> None:
         data = json.dumps(value).encode()
         self.send_response(status)
-        headers = {"content-type": "application/json", "request-id": "req_standin", **(extra or {})}
+        headers = {"content-type": "application/json", "request-id": _request_id(), **(extra or {})}
         for name, text in headers.items():
             self.send_header(name, text)
         self.send_header("content-length", str(len(data)))
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, plan: Plan, body: dict[str, Any], record: Recorded) -> None:
         self.send_response(200)
         self.send_header("content-type", SSE_TYPE)
-        for name, text in ({"request-id": "req_standin"} | self.standin.headers).items():
+        for name, text in ({"request-id": _request_id()} | self.standin.headers).items():
             self.send_header(name, text)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
@@ -247,7 +247,8 @@ def stream_events(plan: Plan, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     start["usage"] = start["usage"] | {"output_tokens": 1}
     yield {"type": "message_start", "message": start}
     for index, block in enumerate(plan.blocks):
-        yield from _block_events(index, block, plan.piece_chars)
+        clip = plan.input_chars if index == len(plan.blocks) - 1 else None
+        yield from _block_events(index, block, plan.piece_chars, clip)
     delta = {"stop_reason": plan.stop_reason, "stop_sequence": plan.stop_sequence, "stop_details": plan.stop_details}
     yield {"type": "message_delta", "delta": delta, "usage": _usage(body, plan)}
     yield {"type": "message_stop"}
@@ -257,7 +258,7 @@ def _last_of_first_block(events: list[dict[str, Any]]) -> int:
     return next(number for number, event in enumerate(events) if event["type"] == "content_block_stop") - 1
 
 
-def _block_events(index: int, block: dict[str, Any], piece_chars: int) -> Iterator[dict[str, Any]]:
+def _block_events(index: int, block: dict[str, Any], piece_chars: int, clip: int | None) -> Iterator[dict[str, Any]]:
     kind = block["type"]
     empty: dict[str, dict[str, Any]] = {
         "text": {"text": ""},
@@ -267,12 +268,12 @@ def _block_events(index: int, block: dict[str, Any], piece_chars: int) -> Iterat
     }
     begun = block | empty.get(kind, {}) | ({"citations": []} if block.get("citations") else {})
     yield {"type": "content_block_start", "index": index, "content_block": begun}
-    for delta in _deltas(block, piece_chars):
+    for delta in _deltas(block, piece_chars, clip):
         yield {"type": "content_block_delta", "index": index, "delta": delta}
     yield {"type": "content_block_stop", "index": index}
 
 
-def _deltas(block: dict[str, Any], chars: int) -> Iterator[dict[str, Any]]:
+def _deltas(block: dict[str, Any], chars: int, clip: int | None) -> Iterator[dict[str, Any]]:
     if block["type"] == "text":
         yield from ({"type": "citations_delta", "citation": each} for each in block.get("citations") or [])
         yield from ({"type": "text_delta", "text": p} for p in _pieces(block["text"], chars))
@@ -280,7 +281,7 @@ def _deltas(block: dict[str, Any], chars: int) -> Iterator[dict[str, Any]]:
         yield from ({"type": "thinking_delta", "thinking": p} for p in _pieces(block["thinking"], chars))
         yield {"type": "signature_delta", "signature": block["signature"]}
     elif "input" in block:
-        raw = json.dumps(block["input"])
+        raw = json.dumps(block["input"])[:clip]
         yield from ({"type": "input_json_delta", "partial_json": p} for p in _pieces(raw, chars))
 
 
@@ -292,6 +293,11 @@ def _pieces(text: str, chars: int) -> Iterator[str]:
 
 def _message_id(body: dict[str, Any]) -> str:
     return f"msg_01standin{time.monotonic_ns():020d}"
+
+
+def _request_id() -> str:
+    """Each its own: Claude Code names a file by it."""
+    return f"req_01standin{time.monotonic_ns():020d}"
 
 
 def _tokens(body: Any) -> int:
@@ -319,7 +325,7 @@ def _limit_headers(plan: Plan) -> dict[str, str]:
 
 def _error(status: int, message: str) -> dict[str, Any]:
     kind = ERROR_TYPES.get(status, "api_error")
-    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_standin"}
+    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": _request_id()}
 
 
 def main() -> None:

@@ -201,10 +201,15 @@ class Slot:
             self._writing = None
             self._loop.cancel_timer(self._timer(Poll.WRITE))
 
-    def read_bodies(self) -> None:
-        """What Claude Code tells of the requests that it sends, and of their answers."""
-        for kind, body in self._bodies.read():
+    def read_bodies(self, then: ev.HookArrived | None = None) -> None:
+        """What Claude Code tells of the requests that it sends, and of their answers; then what it has told after them."""
+        found = self._bodies.read()
+        for kind, body in found:
             self._emit(ev.RequestTold(self.name, body) if kind is Kind.REQUEST else ev.AnswerTold(self.name, body))
+        if found:
+            self._emit(ev.BodiesRead(self.name))
+        if then is not None:
+            self._emit(then)
 
     @property
     def pid(self) -> int:
@@ -260,6 +265,7 @@ class Slot:
         for _ in range(LAST_WORDS_READS):
             if not self._pty.drain():
                 break
+        self.read_bodies()
         while self._read_tail():
             pass
         self._loop.cancel_timer(self._timer(Poll.GATE))

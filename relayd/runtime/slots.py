@@ -150,8 +150,8 @@ def _carry_out(slot: Slot, order: SlotOrder, now: float) -> None:
             slot.signal(name)
         case do.ForgetTranscript():
             slot.forget_transcript()
-        case do.ReadBodies():
-            slot.read_bodies()
+        case do.ReadBodies(_, then):
+            slot.read_bodies(then)
         case do.MeasureMemory():
             slot.tell_memory(resident_bytes(slot.pid) if slot.pid else None)
         case _:

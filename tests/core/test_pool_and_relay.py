@@ -57,7 +57,10 @@ class World:
         return orders
 
     def tell(self, event: Any) -> list[do.Action]:
-        return self.take(self.relay.handle(event, self.now))
+        """What the core orders; a hook comes back to it at once."""
+        orders = self.take(self.relay.handle(event, self.now))
+        hooks = [order.then for order in orders if isinstance(order, do.ReadBodies) and order.then is not None]
+        return [*orders, *(order for hook in hooks for order in self.tell(hook))]
 
     def ask(self, text: str = "hi", **fields: Any) -> int:
         self.clients += 1
@@ -102,6 +105,7 @@ class World:
         witness = self.relay.pool.sessions[slot].witness
         assert witness is not None
         self.tell(ev.RequestTold(slot, told_body(witness.request)))
+        self.tell(ev.BodiesRead(slot))
 
     def grew(self, slot: str, data: bytes) -> ev.TranscriptGrew:
         """Its conversation's transcript has so much more."""

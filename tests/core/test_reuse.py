@@ -501,7 +501,7 @@ def test_late_words_of_the_answer_before_do_not_reach_the_next() -> None:
     (before,) = session.current_turn()._shown.message_ids
     assert call(world, "two") is session
     carry(world, session)
-    drive(session, ev.HookArrived(Displayed(before, 1, True, "secret of one")), world.now)
+    drive(session, ev.HookArrived(session.slot, Displayed(before, 1, True, "secret of one")), world.now)
     world.finish(session.slot, "to two")
     told = [o.body for o in world.orders if isinstance(o, do.Respond)]
     assert any(b"to two" in body for body in told)

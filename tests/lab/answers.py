@@ -37,6 +37,15 @@ class Story:
     final: str
 
 
+@dataclass(frozen=True)
+class Received:
+    """An answer: its blocks, what it named as inexact, and why it ended."""
+
+    blocks: list[dict[str, Any]]
+    named: str
+    stop_reason: str
+
+
 @dataclass
 class Verdict:
     """What became of a story: differences, and how many calls took each road."""
@@ -92,11 +101,12 @@ def check(harness: Harness, seed: int, model: str) -> Verdict:
             found.wrong.append(f"round {number}: {len(received)} upstream requests")
             break
         found.wrong += [f"round {number}: {d}" for d in differences(body, received[-1], reply.headers.get(NAMED, ""))]
-        content, named = _answer(reply, body["stream"])
+        got = read(reply, body["stream"])
+        content = got.blocks
         is_last = number == 2
         final = [{"type": "text", "text": told.final}] if number else []
         wanted = _joined([*told.before, *final, *([] if is_last else told.calls)])
-        found.wrong += [f"round {number}, {reply.road}: {d}" for d in compared(content, wanted, named, with_mod)]
+        found.wrong += [f"round {number}, {reply.road}: {d}" for d in compared(content, wanted, got.named, with_mod)]
         if found.wrong or is_last:
             break
         body["messages"] += [{"role": "assistant", "content": content}, {"role": "user", "content": _results(chance, content)}]
@@ -111,12 +121,13 @@ def _joined(wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*rest[:place], *([{"type": "text", "text": "\n".join(texts)}] if texts else []), *rest[place:]]
 
 
-def _answer(reply: client.Reply, is_stream: bool) -> tuple[list[dict[str, Any]], str]:
-    """The blocks of an answer, and what it named."""
+def read(reply: client.Reply, is_stream: bool) -> Received:
+    """An answer, as a client puts it together. Raises KeyError for an event of another kind, such as an error."""
     named = reply.headers.get(NAMED, "")
     if not is_stream:
-        return [{k: v for k, v in b.items() if k not in ("caller", "citations")} for b in reply.value["content"]], named
-    blocks: list[dict[str, Any]] = []
+        blocks = [{k: v for k, v in b.items() if k not in ("caller", "citations")} for b in reply.value["content"]]
+        return Received(blocks, named, reply.value["stop_reason"])
+    blocks, reason = [], ""
     for event in events_of(reply.body):
         if event["type"] == "content_block_start":
             blocks.append({k: v for k, v in event["content_block"].items() if k not in ("caller", "citations")})
@@ -125,8 +136,13 @@ def _answer(reply: client.Reply, is_stream: bool) -> tuple[list[dict[str, Any]],
             for name, piece in event["delta"].items():
                 if name != "type":
                     blocks[-1]["input" if name == "partial_json" else name] += piece
+        elif event["type"] == "message_delta":
+            reason = event["delta"]["stop_reason"]
+        elif event["type"] == "error":
+            raise KeyError(event["error"]["message"])
     notes = [line for line in reply.body.decode().split("\n") if line.startswith(f": {NAMED}: ")]
-    return [b | ({"input": json.loads(b["input"] or "{}")} if "input" in b else {}) for b in blocks], named + "".join(notes)
+    whole = [b | ({"input": json.loads(b["input"] or "{}")} if "input" in b else {}) for b in blocks]
+    return Received(whole, named + "".join(notes), reason)
 
 
 def compared(content: list[dict[str, Any]], wanted: list[dict[str, Any]], named: str, with_mod: bool) -> list[str]:

@@ -60,7 +60,10 @@ def piece_samples(rounds: int = ROUNDS) -> list[float]:
         hook = {"hook_event_name": "MessageDisplay", "message_id": "m", "index": index, "final": False, "delta": "A line.\n"}
         data = _request_bytes(codec.dump(hook), path)
         begun = time.perf_counter()
-        for order in relay.handle(ev.RequestArrived(2, _read(data)[1]), 1.0):
+        orders: list[Any] = relay.handle(ev.RequestArrived(2, _read(data)[1]), 1.0)
+        for order in orders:
+            if isinstance(order, do.ReadBodies) and order.then is not None:
+                orders += relay.handle(order.then, 1.0)
             if isinstance(order, do.StartStream):
                 client.start_stream(order.status, order.headers)
             elif isinstance(order, do.SendChunk):
@@ -87,6 +90,7 @@ def _tell_request(relay: Relay, slot: str) -> None:
     witness = relay.pool.sessions[slot].witness
     assert witness is not None
     relay.handle(ev.RequestTold(slot, told_body(witness.request)), 1.0)
+    relay.handle(ev.BodiesRead(slot), 1.0)
 
 
 def _request_bytes(body: bytes, path: str = "/v1/messages") -> bytes:

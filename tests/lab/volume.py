@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +18,7 @@ from relayd.doctor.conversations import conversation
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
 from tests import repairs
-from tests.lab import answers
+from tests.lab import answers, go_ons
 from tests.lab.warm_turns import at_prompt, chain, text, typed
 
 MODEL = "claude-sonnet-4-6"
@@ -56,6 +57,7 @@ def main() -> int:
     parser.add_argument("--chains", type=int, default=0, help="conversations that go on for ten turns each")
     parser.add_argument("--repairs", type=int, default=0, help="conversations of the kinds that Claude Code repairs")
     parser.add_argument("--answers", type=int, default=0, help="turns with tool calls, through three answers each")
+    parser.add_argument("--go-ons", type=int, default=0, help="answers after which Claude Code goes on by itself")
     options = parser.parse_args()
     runs = {
         volume: options.count,
@@ -63,6 +65,7 @@ def main() -> int:
         chains: options.chains,
         repaired: options.repairs,
         answered: options.answers,
+        gone_on: options.go_ons,
     }
     return max(run(options) for run, count in runs.items() if count)
 
@@ -170,6 +173,17 @@ def shape(harness: Harness, seed: int, model: str = MODEL) -> tuple[str, list[st
 
 def answered(options: argparse.Namespace) -> int:
     """Turns with tool calls, half of them with the mod."""
+    return _stories("answers", "story", answers.check, range(options.seed, options.seed + options.answers), options)
+
+
+def gone_on(options: argparse.Namespace) -> int:
+    """Answers after which Claude Code goes on by itself, half of them with the mod."""
+    return _stories("go-ons", "go-on", go_ons.check, range(options.seed, options.seed + options.go_ons), options)
+
+
+def _stories(
+    name: str, one: str, check: Callable[[Harness, int, str], answers.Verdict], seeds: range, options: argparse.Namespace
+) -> int:
     begun = time.monotonic()
     roads: Counter[str] = Counter()
     wrong = 0
@@ -179,14 +193,13 @@ def answered(options: argparse.Namespace) -> int:
         with_and_without = [flags | {"live": live} for live in (False, True)]
         daemons = [held.enter_context(Harness(f"{root}/{f['live']}", options.claude, f)) for f in with_and_without]
         workers = held.enter_context(ThreadPoolExecutor(2))
-        seeds = range(options.seed, options.seed + options.answers)
-        for seed, found in zip(seeds, workers.map(lambda s: answers.check(daemons[s % 2], s, options.model), seeds), strict=True):
+        for seed, found in zip(seeds, workers.map(lambda s: check(daemons[s % 2], s, options.model), seeds), strict=True):
             roads += found.roads
             wrong += len(found.wrong)
             for difference in found.wrong:
-                print(f"story {seed}: {difference}", flush=True)
+                print(f"{one} {seed}: {difference}", flush=True)
     spent = (time.monotonic() - begun) / max(1, roads.total())
-    print(f"answers: {roads.total()} calls, {wrong} differences, roads {dict(roads)}, {spent:.2f} s a call")
+    print(f"{name}: {roads.total()} calls, {wrong} differences, roads {dict(roads)}, {spent:.2f} s a call")
     return 1 if wrong else 0
 
 

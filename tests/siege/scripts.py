@@ -357,6 +357,8 @@ def reused(play: Play) -> None:
     shown = [{"role": "user", "content": "one?"}, {"role": "assistant", "content": "1"}, {"role": "user", "content": "echo more"}]
     play.ask("more", "more", system="Be long.", messages=shown)
     play.settle()
+    play.ask("cut short", "short", stream=True)
+    play.settle()
     sim.changes = 1
     play.ask("changed once", "changed once", may_fail=True)
     play.settle()

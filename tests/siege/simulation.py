@@ -191,6 +191,8 @@ class Simulation:
                 process.typed = order.text
                 self.at(STEP_S, lambda: self._told(process, ev.PtyOutput(order.slot, prompt.EDITOR_LEFT)))
                 self.at(2 * STEP_S, lambda: self._painted(process))
+            case do.ReadBodies(_, then) if then is not None:
+                self.tell(then)
             case do.SignalChild():
                 process = self.processes[order.slot]
                 self.at(STEP_S, lambda: self._end(process, 0 if order.name == "TERM" else -9))
@@ -348,6 +350,8 @@ class Simulation:
             self._use_tool(process, is_late=True)
         elif command == "live":
             self._stream(process, words)
+        elif command == "cut":
+            self._cut(process, words)
         elif command != "hang":
             self._say(process, text.removeprefix("echo ") if text.strip() else "nothing", 10 if command == "slow" else 1)
 
@@ -361,6 +365,7 @@ class Simulation:
                 self.changes -= 1
                 body = body.replace(b"changed", b"another")
             self.tell(ev.RequestTold(process.order.slot, body))
+            self.tell(ev.BodiesRead(process.order.slot))
 
     def _say(self, process: Process, text: str, pace: int = 1) -> None:
         pieces = [line + "\n" for line in text.split("\n")]
@@ -397,6 +402,17 @@ class Simulation:
     def _tell_answer(self, process: Process, line: dict[str, Any], step: int) -> None:
         body = json.dumps(line["message"]).encode()
         self._later(process, step, lambda: self.tell(ev.AnswerTold(process.order.slot, body)))
+
+    def _cut(self, process: Process, text: str) -> None:
+        """The answer is cut, and Claude Code asks for more by itself, which fails. Its lines come last."""
+        witness = self.relay.pool.sessions[process.order.slot].current_witness()
+        more = json.loads(told_body(witness.request))
+        more["messages"] += [{"role": "assistant", "content": text}, {"role": "user", "content": "Resume."}]
+        self._later(process, 1, lambda: self.tell(ev.RequestTold(process.order.slot, json.dumps(more).encode())))
+        self._later(process, 2, lambda: self._hook(process, hook_event_name="StopFailure", error="overloaded"))
+        self._later(process, 3, lambda: self._grow(process, self._line([{"type": "text", "text": text}], "max_tokens")))
+        line = {"type": "user", "isMeta": True, "message": {"role": "user", "content": "Resume."}}
+        self._later(process, 4, lambda: self._grow(process, line))
 
     def _use_tool(self, process: Process, is_late: bool = False) -> None:
         """Late: the message ends after its call has begun, and its lines are written at the first note on the call."""

@@ -1,5 +1,15 @@
 """What the channels have told of one answer: the text that is shown, the lines of the transcript, the raw answer; and what was
-sent of it. Pure. (An API error: `failure.py`.)
+sent of it. Pure. (Pieces: `live.py`. An API error: `failure.py`.)
+
+    channel            brings                                                 when
+    pieces (mod)       text, thinking, tool input; no signatures              as made; may stay away, or have a gap
+    MessageDisplay     text alone, raw, in whole lines, numbered              as each line is complete; out of order at times
+    transcript         blocks, usage, stop reason: exact                      about 0.1 s after the end of the message
+    raw answer         the same but for thinking, which is redacted           earlier by half of that, where telemetry tells it
+    Stop               that the turn ended well, and its last text            at the end; may overtake the last MessageDisplay
+    StopFailure        that it failed, and Claude Code's words for it         at the end
+    telemetry          a request's usage; a failure's status and own text     when the API request ends
+    tools/call (MCP)   that Claude Code runs a tool                           when that call's block is whole
 
 Each class keeps what has come and answers questions about it. What follows from that is decided in `turn.py`, which owns
 them and says which channel is believed.
@@ -22,15 +32,23 @@ from relayd.core.session.live import Differs, LivePart, LivePieces, TextShown
 from relayd.core.session.parts import BlockShown, Part
 from relayd.core.session.raw_inputs import RawInputs
 
+# After these Claude Code goes on by itself or reports a failure; no Stop hook belongs to the message. Each line of the message
+# names the reason, so that the line of what follows says which was the last.
+GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
 TOLD_BLOCKS = ("text", "thinking", "tool_use")  # telemetry redacts thinking alone; what it does to other kinds is not known
 
 
 class ShownText:
-    """The text of the MessageDisplay hook. `earlier` are the ids of messages before, of which a piece may still come."""
+    """The text of the MessageDisplay hook. `earlier` are the ids of messages before, of which a piece may still come.
+
+    Text that begins when an answer was told to be complete `is_late`. It may be of the message that Claude Code asks for next, so
+    that it says nothing by itself, and the answer's own channels bring it: the whole answer is on its way.
+    """
 
     def __init__(self, earlier: frozenset[str]) -> None:
         self.text = ""  # of the pieces up to the first that is missing
         self.is_complete = False  # the last of them says that it is the last
+        self.is_late = self.is_closed = False
         self._earlier = earlier
         self._id: str | None = None
         self._count = 0
@@ -56,12 +74,19 @@ class ShownText:
 
     def claims(self, piece: Displayed) -> bool:
         """True if the piece is of this answer; the first that is of no earlier one says which id it has."""
-        if self._id is None and piece.message_id not in self._earlier:
+        if self._id is None and not self.is_closed and piece.message_id not in self._earlier:
             self._id = piece.message_id
         return piece.message_id == self._id
 
-    def add(self, piece: Displayed) -> None:
+    def close(self) -> None:
+        """What begins from now on is of another message, as is what began late."""
+        self.is_closed = True
+        if self.is_late:
+            self.text, self._id, self.is_complete = "", None, False
+
+    def add(self, piece: Displayed, is_late: bool) -> None:
         """A piece of this answer; deliveries may come out of order."""
+        self.is_late = self.is_late or (is_late and not self._early and not self._count)
         self._early[piece.index] = piece
         while (found := self._early.pop(self._count, None)) is not None:
             self._count += 1
@@ -93,6 +118,11 @@ class WrittenAnswer:
     def stop_reason(self) -> str | None:
         """Why the message has ended; None as long as it has not."""
         return self._lines[-1].stop_reason if self._lines else None
+
+    @property
+    def goes_on(self) -> bool:
+        """True if it has ended so that Claude Code asks for more by itself."""
+        return self.stop_reason in GOES_ON
 
     @property
     def asks_for_tools(self) -> bool:
@@ -190,6 +220,7 @@ class ToldAnswer:
 
     def __init__(self) -> None:
         self._line: AssistantLine | None = None
+        self._is_closed = False
         self.message_id = ""  # once it counts
 
     def __repr__(self) -> str:
@@ -197,7 +228,11 @@ class ToldAnswer:
 
     def add(self, line: AssistantLine) -> None:
         """It has come. The first counts: after some answers Claude Code goes on by itself."""
-        self._line = self._line or line
+        self._line = self._line if self._line or self._is_closed else line
+
+    def close(self) -> None:
+        """If it has not come, it does not: what comes from now on answers another request."""
+        self._is_closed = True
 
     def proven(self, live: LivePieces, shown: str, called: set[str]) -> AssistantLine | None:
         """The answer if it counts. `shown` is the hook's text; `called` are the calls that Claude Code has begun."""

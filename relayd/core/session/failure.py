@@ -13,9 +13,12 @@ from relayd.errors import ApiError
 
 
 class Failure:
-    """An API error, as the hook, telemetry and the transcript tell of it."""
+    """An API error, as the hook, telemetry and the transcript tell of it. A closed one hears of none: what fails is not the
+    client's request.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, is_closed: bool = False) -> None:
+        self._is_closed = is_closed
         self._hook: TurnFailed | None = None
         self._wire: RequestFailed | None = None
         self._line: ErrorLine | None = None
@@ -56,11 +59,11 @@ class Failure:
 
     def told(self, fact: TurnFailed) -> None:
         """The StopFailure hook."""
-        self._hook = fact
+        self._hook = fact if not self._is_closed else None
 
     def reported(self, fact: RequestFailed) -> None:
         """Telemetry; of several requests the last counts."""
-        self._wire = fact
+        self._wire = fact if not self._is_closed else None
 
     def written(self, line: ErrorLine) -> None:
         """The transcript's line, which stands for the hook if that has not come."""

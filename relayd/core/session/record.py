@@ -141,6 +141,12 @@ class Session:
         before, current = self.calls_served
         return before if self.turn is not None and self.turn.owes_report else current
 
+    def take_shown(self) -> list[Part]:
+        """What the texts bring that have waited for the verdict."""
+        shown, self.current_witness().shown = self.current_witness().shown, []
+        is_late = self.current_witness().is_answered or self.current_turn().is_reported
+        return [part for fact in shown for part in self.current_turn().displayed(fact, is_late)]
+
     def add_last(self, parts: list[Part]) -> None:
         """Parts of a process that is lost: nothing more will be known of what the model was asked. What was held back comes with
         them, unless the answer fails; nothing comes of one to another question.

@@ -41,10 +41,19 @@ def told(session: Session, event: ev.HookArrived, now: float) -> list[Action]:
     fact, turn = event.fact, session.current_turn()
     session.progress = now
     if isinstance(fact, Displayed):
-        return advance(session, turn.displayed(fact), now)
+        witness = session.current_witness()
+        is_first = witness.is_awaited and not session.held and not witness.shown
+        witness.shown.append(fact)
+        return [*(_ask_for_request(session, now) if is_first else []), *show(session, event, now)]
     if isinstance(fact, Submitted):  # nothing was typed, so nothing may be sent
         return advance(session, [Failed(internal("Claude Code has taken a prompt that nobody typed"))], now)
     return advance(session, turn.stopped(fact) if isinstance(fact, Stopped) else turn.failed(fact), now)
+
+
+def show(session: Session, event: ev.HookArrived | ev.BodiesRead | ev.WitnessOverdue, now: float) -> list[Action]:
+    """Texts, once all that was told of requests is known: they do not say which one they answer."""
+    is_known = not session.current_witness().is_awaited
+    return advance(session, session.take_shown() if is_known else [], now)
 
 
 def streamed(session: Session, event: ev.PiecesArrived, now: float) -> list[Action]:
@@ -86,7 +95,8 @@ def answered(session: Session, event: ev.AnswerTold, now: float) -> list[Action]
     that, as where an answer cannot be used.
     """
     witness = session.current_witness()
-    if witness.verdict is not Verdict.EXACT or witness.has_gone_on:
+    witness.is_answered = True
+    if witness.verdict is not Verdict.EXACT:
         return []
     try:
         line = transcript.read_answer(event.body)
@@ -138,7 +148,7 @@ def advance(session: Session, parts: list[Part], now: float) -> list[Action]:
         failures = [Failed(refused)]  # why Claude Code has asked for something else
     if witness.holds_back and not failures:
         session.held = parts
-        is_first = bool(parts) and not held and witness.is_awaited
+        is_first = bool(parts) and not held and not witness.shown and witness.is_awaited
         return [*(_ask_for_request(session, now) if is_first else []), *watch(session, now)]
     parts = failures or parts  # what was held back of an answer that fails is not shown
     session.parts += [*witness.report(), *parts]

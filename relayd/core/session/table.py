@@ -152,6 +152,7 @@ AT_WORK = row(
     on(ev.TranscriptGrew, running.grew),
     on(ev.RequestTold, witnessing.told, State.RUNNING),
     on(ev.AnswerTold, running.answered, State.RUNNING),
+    on(ev.BodiesRead, running.show),
     on(ev.WitnessOverdue, witnessing.overdue),
     on(ev.TurnParked, resting.park, State.PARKED),
     on(ev.TurnKept, resting.keep, State.KEPT),
@@ -315,6 +316,7 @@ LATE = frozenset(
         ev.ResultDue,
         ev.WitnessOverdue,
         ev.AnswerTold,
+        ev.BodiesRead,
     )
 )
 

@@ -2,27 +2,17 @@
 
 Theory
 ------
-Claude Code tells of an answer on several channels, none of which has all of it in time:
+Claude Code tells of an answer on several channels, none of which has all of it in time (the table in `channels.py`). The
+transcript is the authority: it alone holds what the next request must send back unchanged (signatures, inputs, blocks that nobody
+shows), with usage and stop reason. The others are quick. So a stream gets pieces; where they stay away or are a line behind,
+the hook's lines; and in the end the rest from the transcript. There is one text that was sent (`SentText`), and every channel
+may only prolong it: what pieces sent is compared with the hook's lines as these come, and all of it with the transcript. What
+the client has cannot be taken back, so a difference ends the turn (`differs`); it is never papered over.
 
-    channel            brings                                                 when
-    pieces (mod)       text, thinking, tool input; no signatures              as made; may stay away, or have a gap
-    MessageDisplay     text alone, raw, in whole lines, numbered              as each line is complete; out of order at times
-    transcript         blocks, usage, stop reason: exact                      about 0.1 s after the end of the message
-    raw answer         the same but for thinking, which is redacted           earlier by half of that, where telemetry tells it
-    Stop               that the turn ended well, and its last text            at the end; may overtake the last MessageDisplay
-    StopFailure        that it failed, and Claude Code's words for it         at the end
-    telemetry          a request's usage; a failure's status and own text     when the API request ends
-    tools/call (MCP)   that Claude Code runs a tool                           when that call's block is whole
-
-The transcript is the authority: it alone holds what the next request must send back unchanged (signatures, inputs, blocks that
-nobody shows), with usage and stop reason. The others are quick. So a stream gets pieces; where they stay away or are a line
-behind, the hook's lines; and in the end the rest from the transcript. There is one text that was sent (`SentText`), and every
-channel may only prolong it: what pieces sent is compared with the hook's lines as these come, and all of it with the
-transcript. What the client has cannot be taken back, so a difference ends the turn (`differs`); it is never papered over.
-Thinking that was asked for comes first in an answer and not by the hook, so that then the hook's lines are not sent on.
-
-The answer is the first message. After `max_tokens`, a refusal or an empty answer Claude Code goes on by itself, with a line
-of its own and another request; none of that is the client's (`_over`), and there is no Stop hook to wait for.
+The answer is the first message. After one that was cut, a refusal, an empty answer or a call that it cannot make Claude Code
+goes on by itself, with another request; nothing of that is the client's, be it a text or a failure, and there is no Stop hook
+to wait for. The transcript has all in its order (`_over`). The other channels do not say which request they tell of: once the
+second one is known (`went_on`), they may only go on with what they had begun to tell.
 
 The end (`_settle`) is looked for after each fact, in this order, because a later rule would wait for what never comes:
 
@@ -41,14 +31,10 @@ The end (`_settle`) is looked for after each fact, in this order, because a late
 If the rest stays away: `wait` says what is missing after a sign of the end, `running.py` sets its deadline, and `expire` takes
 what there is. A turn that gives no sign at all meets the limits of silence.
 
-The lines of a tool's answer are hurried. Claude Code begins a call before the message has ended, and writes lines only when
-its list of messages changes; if the message was not finished at the call, the next change is the call's result, for which the
-client waits for the lines. A note on the call's progress is a change too. It is sent when pieces or telemetry say that the
-answer is whole, and every 0.5 s while a call is open and the turn has not ended (`running.py`, `tool_calls.py`).
+The lines of a tool's answer are hurried: some come with the result alone, which the client cannot bring before it has had them
+(`tool_calls.py`). That is done when pieces or telemetry say that the answer is whole, and every 0.5 s while a call is open.
 
-A process has several turns, and what is late belongs to the earlier one. The turn after tools (`next`) leaves out display ids
-that were seen and reports of requests that are owed; a typed turn leaves out lines up to that of its own message, be it in the
-same transcript (`typed`) or in that of another conversation (`loaded`).
+A process has several turns, and what is late belongs to the earlier one (`next`, `typed`).
 """
 
 from __future__ import annotations
@@ -69,9 +55,6 @@ from relayd.core.session.live import Differs, LivePart, LivePieces
 from relayd.core.session.parts import BlockShown, Failed, Finished, Part, Wait
 from relayd.errors import ApiError, internal
 
-# After these Claude Code goes on by itself or reports a failure; no Stop hook belongs to the message. Each line of the message
-# names the reason, so that the line of what follows says which was the last.
-GOES_ON = ("max_tokens", "refusal", "model_context_window_exceeded", "pause_turn")
 STAYS = ("end_turn", "tool_use")
 UNSIGNED_BLOCKS = ("thinking", "redacted_thinking")
 
@@ -103,7 +86,8 @@ class Turn:
         self._stopped: Stopped | None = None
         self._done: RequestDone | None = None
         self._called: set[str] = set()  # calls that Claude Code has begun
-        self._over = False  # Claude Code has gone on to a message that is not ours
+        self._asked_again = False  # Claude Code has asked the model for more by itself
+        self._over = False  # in the transcript, it has gone on to a message that is not ours
         self._answered_itself = False  # Claude Code has refused a tool call without asking
         self._ended = False
         self.lives_on = False  # its process will, and tell what the answer has cost, which need not be waited for
@@ -126,16 +110,16 @@ class Turn:
             return Wait.NOTHING
         if self._failure.is_told and not self._done:
             return Wait.STATUS
-        if self._stopped or self._failure.is_told:
+        if self._stopped or self._failure.is_told or self._asked_again:
             return Wait.TRANSCRIPT
-        if self._written.stop_reason in GOES_ON or self._over:
+        if self._written.goes_on or self._over:
             return Wait.REST
         return Wait.DISPLAY if self._written.asks_for_tools else Wait.NOTHING
 
     @property
     def can_park(self) -> bool:
         """True for an answer that asks for tools, if all of them are the client's to run."""
-        is_spoilt = self._answered_itself or self.interrupted or self._live.raw.is_lost
+        is_spoilt = self._has_gone_on or self._live.raw.is_lost
         return self._written.asks_for_tools and not is_spoilt and self._caught_up_display
 
     @property
@@ -147,29 +131,31 @@ class Turn:
     @property
     def is_unseen(self) -> bool:
         """True if Claude Code has given no part of an answer."""
-        return not (self._shown.is_used or self._written.is_used or self._done or self._live.is_used)
+        return not (self._shown.is_used or self._written.is_used or self._done or self._live.is_used or self._asked_again)
 
     @property
     def can_keep(self) -> bool:
         """True for a turn that has ended in an answer of which Claude Code holds what the client has."""
-        has_gone_on = self._over or self._answered_itself or self.interrupted
-        return self._ended and not (has_gone_on or self._written.hides_some or self._failure.is_told)
+        return self._ended and not (self._has_gone_on or self._written.hides_some or self._failure.is_told)
+
+    @property
+    def _has_gone_on(self) -> bool:
+        return self._asked_again or self._over or self._answered_itself or self.interrupted
 
     @property
     def _caught_up_display(self) -> bool:
-        return len(self._shown.text) >= len(self._sent.exact) or not trimmed(self._sent.exact)
+        return self._shown.is_closed or len(self._shown.text) >= len(self._sent.exact) or not trimmed(self._sent.exact)
 
-    def typed(self, streams: bool) -> Turn:
-        """The turn of the next message: the last lines of this one may still come, up to that message's own."""
+    def typed(self, streams: bool, has_new_transcript: bool = False) -> Turn:
+        """The turn of the next message: up to its own line, the last lines of this one may come, if not in another transcript."""
         turn = self.next((), streams)
-        turn._behind = self._behind + 1
+        turn._behind = 1 if has_new_transcript else self._behind + 1
         return turn
 
-    def loaded(self, streams: bool) -> Turn:
-        """The first turn of another conversation, which has a transcript of its own."""
-        turn = self.next((), streams)
-        turn._behind = 1
-        return turn
+    @property
+    def is_reported(self) -> bool:
+        """True once telemetry has told that the answer is complete."""
+        return self._done is not None
 
     @property
     def owes_report(self) -> bool:
@@ -225,18 +211,21 @@ class Turn:
     def _go_on(self, is_behind: bool) -> list[Part]:
         """Text of the hooks, where pieces do not bring it, or are a line behind; but not past thinking that was asked for."""
         is_live = self._live.is_used and self._live.is_open and not is_behind
-        if not self._streams or self._key.thinking_asked or self._cites or is_live or self._live.is_amid_block:
+        must_wait = is_live or self._live.is_amid_block or self._shown.is_late
+        if must_wait or not self._streams or self._key.thinking_asked or self._cites:
             return []
         return self._sent.up_to(self._shown.text)
 
-    def displayed(self, fact: Displayed) -> list[Part]:
-        """Text from the MessageDisplay hook; deliveries may come out of order."""
+    def displayed(self, fact: Displayed, is_late: bool) -> list[Part]:
+        """Text from the MessageDisplay hook; deliveries may come out of order. `is_late`: an answer was complete before it."""
         if not self._shown.claims(fact) or self._ended:
             return []
         is_behind = self._live.told_chars < len(self._shown.text)
-        self._shown.add(fact)
+        self._shown.add(fact, is_late)
         if not self._shown.agrees(self._sent.text):
-            return self._differ("the text that was streamed differs from what Claude Code shows")
+            if not self._shown.is_late:
+                return self._differ("the text that was streamed differs from what Claude Code shows")
+            self._shown.close()
         return self._go_on(is_behind) + self._settle()
 
     def read(self, entries: list[Entry]) -> list[Part]:
@@ -249,10 +238,10 @@ class Turn:
                 break
             elif isinstance(entry, AssistantLine):
                 parts += self._line(entry)
-            elif isinstance(entry, ErrorLine):
+            elif isinstance(entry, ErrorLine) and not (self._asked_again or self._answered_itself):
                 self._failure.written(entry)
                 parts += self._fail(self._failure.error(self._key.model)) if entry.repaired else []
-            elif not entry.results:
+            elif isinstance(entry, ErrorLine) or not entry.results:
                 self._over = True
             elif not self._brought.issuperset(entry.results):
                 self._answered_itself = True
@@ -271,14 +260,23 @@ class Turn:
         """True if the line holds a result that the client has brought, but not from us: Claude Code had refused the call."""
         return any(i in self._brought and i not in handed for i in line.results)
 
+    def went_on(self) -> list[Part]:
+        """Claude Code has asked for more by itself. What told of an end before that told of this: the answer had not ended so."""
+        self._asked_again, self._stopped, self._failure = True, None, Failure(is_closed=True)
+        self._shown.close()
+        self._told.close()
+        return self._settle()
+
     def called(self, tool_use_id: str) -> list[Part]:
         """Claude Code runs a tool."""
-        self._called.add(tool_use_id)
+        if not self._asked_again:
+            self._called.add(tool_use_id)
         return self._settle()
 
     def stopped(self, fact: Stopped) -> list[Part]:
         """The Stop hook."""
-        self._stopped = self._stopped or fact
+        if not self._asked_again:
+            self._stopped = self._stopped or fact
         return self._settle()
 
     def failed(self, fact: TurnFailed) -> list[Part]:
@@ -287,11 +285,13 @@ class Turn:
         return self._settle()
 
     def reported(self, fact: RequestDone | RequestFailed) -> list[Part]:
-        """Telemetry: the first success counts, the last failure."""
+        """Telemetry: the first success counts, the last failure. What fails after a success is another request."""
         if isinstance(fact, RequestDone) and self._owed:
             self._owed -= 1
         elif isinstance(fact, RequestDone):
             self._done = self._done or fact
+        elif self._done:
+            return self.went_on()
         else:
             self._failure.reported(fact)
         return self._settle()
@@ -356,7 +356,7 @@ class Turn:
             return parts + (self._finish_as_written() if not self._ended else [])
         reason, asked_for_nothing = self._written.stop_reason, self._done and not self._key.max_tokens
         has_gone_on = self._over and (self._written.is_used or self._done)
-        if has_gone_on or asked_for_nothing or (reason in GOES_ON and self._failure.is_written):
+        if has_gone_on or asked_for_nothing or (self._written.goes_on and self._failure.is_written):
             return self._finish_as_written()
         if self._failure.is_told:
             is_refused = self._failure.refusal is not None and self._done
@@ -373,7 +373,7 @@ class Turn:
     def _settle_early(self) -> list[Part]:
         says_all = self._key.text_says_all and not self.has_media and not self._cites
         text, end = self._shown.text if self._shown.is_complete and says_all else "", self._live.end_of_text
-        if text and self._stopped and self._done and trimmed(text) == trimmed(self._stopped.text):
+        if text and self._stopped and self._done and not self._shown.is_late and trimmed(text) == trimmed(self._stopped.text):
             return self._finish(self._shown.answer(self._done.model, self._done.usage))
         if trimmed(text) and end and text == self._sent.text and self.lives_on:
             return self._finish(self._shown.answer(end.model, end.usage))

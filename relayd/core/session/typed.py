@@ -54,7 +54,11 @@ def _go_on(session: Session, event: ev.TurnAssigned, now: float) -> list[Action]
 
 def _first_turn(session: Session, streams: bool) -> Turn:
     """The turn of a conversation that the process has just been given."""
-    return session.turn.loaded(streams) if session.turn is not None else Turn(session.spec.key, streams, behind=1)
+    return (
+        session.turn.typed(streams, has_new_transcript=True)
+        if session.turn is not None
+        else Turn(session.spec.key, streams, behind=1)
+    )
 
 
 def type_message(session: Session, event: ev.MessageBrought, now: float) -> list[Action]:

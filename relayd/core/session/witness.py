@@ -12,6 +12,7 @@ from __future__ import annotations
 from relayd.anthropic.request import MessagesRequest
 from relayd.claude import bodies, launch
 from relayd.claude.bodies import Expected
+from relayd.claude.hooks import Displayed
 from relayd.core.session.parts import Verdict, Witnessed
 
 BLOCKS_MAX = 2000  # of one conversation: comparing more would hold the loop for over 5 ms
@@ -24,7 +25,9 @@ class Witness:
         self.verdict = Verdict.AWAITED if is_told else Verdict.SILENT
         self.place = ""
         self.is_reported = not is_told  # the call has heard of the verdict, or there will be none
-        self.has_gone_on = False  # Claude Code has asked for more by itself: what is answered from then on is not the client's
+        self.has_gone_on = False  # Claude Code has asked for more by itself
+        self.is_answered = False  # an answer was told, be it this request's or not
+        self.shown: list[Displayed] = []  # texts that came before it was known, too, whether there is a second request
         self.request = request
         self._expected: Expected | None = None
 

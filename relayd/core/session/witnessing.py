@@ -21,7 +21,7 @@ def told(session: Session, event: ev.RequestTold, now: float) -> list[Action]:
     if not witness.is_open:
         return []
     if witness.judge(event.body) is not Verdict.CHANGED:
-        return running.advance(session, [], now)
+        return running.advance(session, session.current_turn().went_on() if witness.has_gone_on else [], now)
     # If the API did not take the client's own request, and Claude Code asks for something else, the API's words are on their way.
     witness.is_reported = False
     reason = session.deadlines.set(SlotDue.WITNESS, now + session.spec.config.failure_lag_s)
@@ -36,7 +36,7 @@ def overdue(session: Session, event: ev.WitnessOverdue, now: float) -> list[Acti
     if not witness.is_awaited:
         return []
     witness.give_up()
-    return running.advance(session, [], now)
+    return running.show(session, event, now)
 
 
 def told_at_rest(session: Session, event: ev.RequestTold, now: float) -> list[Action]:

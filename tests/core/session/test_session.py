@@ -111,7 +111,7 @@ def test_every_live_state_takes_what_can_come_at_any_time() -> None:
 def test_a_dying_process_ignores_facts_that_come_late(state: State) -> None:
     s = session()
     s.state = state
-    for late in (ev.GateOpened("slot-1"), ev.TurnEnded(), ev.Retired("room"), ev.HookArrived(Stopped("x"))):
+    for late in (ev.GateOpened("slot-1"), ev.TurnEnded(), ev.Retired("room"), ev.HookArrived("slot-1", Stopped("x"))):
         assert drive(s, late, 1.0) == []
         assert s.state is state
 
@@ -121,7 +121,7 @@ def test_an_event_that_a_state_does_not_list_is_refused_by_name() -> None:
         drive(session(), ev.MessageBrought(1, REQUEST, keys("hi")), 0.0)
 
 
-@pytest.mark.parametrize("sign", [ev.HookArrived(Stopped("x")), ev.WireArrived(DONE)])
+@pytest.mark.parametrize("sign", [ev.HookArrived("slot-1", Stopped("x")), ev.WireArrived(DONE)])
 def test_a_process_that_begins_a_turn_by_itself_is_ended_and_its_call_answered_elsewhere(sign: Any) -> None:
     """A transcript was cut off while its process booted, and ended in its placeholder's question: Claude Code answered
     that. Its hook met a state that did not know it, and the call that had been given to the process got an error 500."""
@@ -143,7 +143,9 @@ def test_a_call_from_hand_over_to_the_grave() -> None:
     orders = feed(s, ev.TurnAssigned(1, REQUEST))
     assert s.state is State.STARTING
     assert b'"text":"hi"' in of(orders, do.HandOver)[0].transcript
-    orders = feed(s, ev.HookArrived(Displayed("u", 0, True, "yo")), ev.HookArrived(Stopped("yo")), ev.WireArrived(DONE))
+    orders = feed(
+        s, ev.HookArrived("slot-1", Displayed("u", 0, True, "yo")), ev.HookArrived("slot-1", Stopped("yo")), ev.WireArrived(DONE)
+    )
     assert s.state is State.KILLING
     assert [type(p) for p in s.parts if isinstance(p, Finished)] == [Finished]
     assert of(orders, do.SignalChild) == [do.SignalChild("slot-1", "TERM")]
@@ -306,7 +308,7 @@ def test_one_that_ignores_term_gets_kill_and_one_that_ignores_kill_is_given_up()
 
 def test_waiting_for_the_transcript_has_one_deadline_that_is_not_put_off() -> None:
     s = running()
-    orders = feed(s, ev.HookArrived(Stopped("text")))
+    orders = feed(s, ev.HookArrived("slot-1", Stopped("text")))
     assert [o.at for o in of(orders, do.SetTimer) if o.key.due is SlotDue.LAG] == [1.0 + Config().transcript_lag_s]
     orders = feed(s, busy(), now=3.0)
     assert not [o for o in of(orders, do.SetTimer) if o.key.due is SlotDue.LAG]
@@ -352,7 +354,7 @@ def test_an_answer_that_asks_for_tools_is_whole_before_it_is_given() -> None:
     s = session()
     feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, request), busy())
     calls = [{"type": "tool_use", "id": f"toolu_{n}", "name": "f", "input": {}} for n in range(2)]
-    feed(s, ev.HookArrived(Displayed("u", 0, True, "let me see")))
+    feed(s, ev.HookArrived("slot-1", Displayed("u", 0, True, "let me see")))
     for block in ({"type": "text", "text": "let me see"}, calls[0]):
         feed(s, line("assistant", id="m1", model="m", content=[block], stop_reason="tool_use", usage={}))
     feed(s, ev.ToolCalled(9, mcp.ToolCalled("toolu_1", 1)))
@@ -371,7 +373,7 @@ def test_late_lines_of_a_round_before_do_not_end_a_parked_process() -> None:
     s.state, s.calls.handed = State.PARKED, {"toolu_1"}
     late = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "r"}
     feed(s, line("user", content=[late]), line("assistant", id="m1", model="m", content=[], stop_reason=None, usage={}))
-    s.turn = s.current_turn().loaded(True)
+    s.turn = s.current_turn().typed(True, has_new_transcript=True)
     feed(s, said("user", "what was typed"))
     assert s.state is State.PARKED
     feed(s, line("user", content=[late | {"tool_use_id": "toolu_2"}]))  # Claude Code has answered by itself
@@ -382,7 +384,9 @@ def answered(text: str = "yo") -> Session:
     """A session that has answered "hi" and is kept."""
     s = session(Config(kept=1))
     feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy())
-    feed(s, ev.HookArrived(Displayed("u", 0, True, text)), ev.HookArrived(Stopped(text)), ev.WireArrived(DONE))
+    feed(
+        s, ev.HookArrived("slot-1", Displayed("u", 0, True, text)), ev.HookArrived("slot-1", Stopped(text)), ev.WireArrived(DONE)
+    )
     assert s.state is State.KEPT
     feed(s, ev.PtyOutput("slot-1", "\x1b]0;✳ Claude Code\x07".encode()))
     s.parts.clear()
@@ -395,7 +399,9 @@ def test_a_process_that_was_interrupted_is_not_kept() -> None:
     s = session(Config(kept=1))
     feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy())
     full = RequestDone("claude-sonnet-4-5", {"input_tokens": 1, "output_tokens": KEY.max_tokens}, "r")
-    orders = feed(s, ev.HookArrived(Displayed("u", 0, True, "yo")), ev.HookArrived(Stopped("yo")), ev.WireArrived(full))
+    orders = feed(
+        s, ev.HookArrived("slot-1", Displayed("u", 0, True, "yo")), ev.HookArrived("slot-1", Stopped("yo")), ev.WireArrived(full)
+    )
     assert do.WritePty("slot-1", b"\x1b") in orders
     late = {"id": "m1", "model": "m", "stop_reason": "end_turn", "usage": {}}
     feed(s, said("assistant", "yo", **late))
@@ -421,9 +427,11 @@ def test_the_next_message_is_typed_and_compared_before_it_counts() -> None:
         False,
         False,
     ]
-    feed(s, ev.HookArrived(Submitted("more", "slot-1")))
+    feed(s, ev.HookArrived("slot-1", Submitted("more", "slot-1")))
     assert s.state is State.RUNNING
-    orders = feed(s, ev.HookArrived(Displayed("v", 0, True, "so")), ev.HookArrived(Stopped("so")), ev.WireArrived(DONE))
+    orders = feed(
+        s, ev.HookArrived("slot-1", Displayed("v", 0, True, "so")), ev.HookArrived("slot-1", Stopped("so")), ev.WireArrived(DONE)
+    )
     assert s.state is State.KEPT
     assert of(orders, do.ForgetPrompts)
     assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["so"]
@@ -454,7 +462,7 @@ def test_what_keys_cannot_carry_is_brought_by_the_editor_and_sent_once_it_is_in_
         assert (enter in feed(s, ev.PromptSettled(), now=1.1)) is is_sent
     assert enter not in feed(s, ev.PtyOutput("slot-1", b"busy"), ev.PromptSettled(), now=1.2)
     assert enter in feed(s, ev.PromptSettled(), now=2.3)  # it was not taken
-    feed(s, ev.HookArrived(Submitted("a\ttab", "slot-1")))
+    feed(s, ev.HookArrived("slot-1", Submitted("a\ttab", "slot-1")))
     assert s.state is State.RUNNING
     assert not of(feed(s, ev.PromptSettled(), now=4.0), do.WritePty)
 
@@ -492,7 +500,9 @@ def test_nothing_is_kept_where_nothing_is_typed() -> None:
     """A process of 200 MB waited for two minutes for a message that no call could have brought to it."""
     s = session(Config(kept=1, typing=False))
     feed(s, ev.SlotSpawned("slot-1", 7), ev.GateOpened("slot-1"), ev.TurnAssigned(1, REQUEST), busy())
-    feed(s, ev.HookArrived(Displayed("u", 0, True, "yo")), ev.HookArrived(Stopped("yo")), ev.WireArrived(DONE))
+    feed(
+        s, ev.HookArrived("slot-1", Displayed("u", 0, True, "yo")), ev.HookArrived("slot-1", Stopped("yo")), ev.WireArrived(DONE)
+    )
     assert s.state is State.KILLING
 
 
@@ -544,21 +554,23 @@ def test_a_process_that_waits_for_its_conversation_waits_for_its_tools(mode: do.
 def test_lines_of_the_answer_before_are_not_taken_for_the_next_one() -> None:
     """The transcript lags: a client that went on at once got the previous answer again, as its next one."""
     s = answered()
-    feed(s, ev.MessageBrought(2, REQUEST, keys("more")), ev.HookArrived(Submitted("more", "slot-1")))
+    feed(s, ev.MessageBrought(2, REQUEST, keys("more")), ev.HookArrived("slot-1", Submitted("more", "slot-1")))
     late = {"id": "m1", "model": "m", "stop_reason": "end_turn", "usage": {}}
     feed(s, said("assistant", "yo", **late), said("user", "more"))
     assert not s.parts
-    feed(s, ev.HookArrived(Displayed("v", 0, True, "so")), ev.HookArrived(Stopped("so")), ev.WireArrived(DONE))
-    feed(s, ev.MessageBrought(3, REQUEST, keys("and")), ev.HookArrived(Submitted("and", "slot-1")))
+    feed(
+        s, ev.HookArrived("slot-1", Displayed("v", 0, True, "so")), ev.HookArrived("slot-1", Stopped("so")), ev.WireArrived(DONE)
+    )
+    feed(s, ev.MessageBrought(3, REQUEST, keys("and")), ev.HookArrived("slot-1", Submitted("and", "slot-1")))
     feed(s, said("assistant", "so", **late | {"id": "m2"}), said("user", "and"), said("assistant", "end", **late | {"id": "m3"}))
-    feed(s, ev.HookArrived(Displayed("w", 0, True, "end")), ev.HookArrived(Stopped("end")))
+    feed(s, ev.HookArrived("slot-1", Displayed("w", 0, True, "end")), ev.HookArrived("slot-1", Stopped("end")))
     assert [p.answer.content[0]["text"] for p in s.parts if isinstance(p, Finished)] == ["so", "end"]
 
 
 @pytest.mark.parametrize(
     "event",
     [
-        ev.HookArrived(Submitted("mor", "slot-1")),
+        ev.HookArrived("slot-1", Submitted("mor", "slot-1")),
         ev.DeadlinePassed(SlotDue.STATE),
         ev.Retired("room"),
         ev.ChildExited("slot-1", 1),
@@ -583,5 +595,5 @@ def test_a_kept_process_ends_when_its_time_is_over_and_says_nothing() -> None:
 def test_a_prompt_that_nobody_typed_is_not_admitted_and_ends_the_turn() -> None:
     s = running()
     assert not typed.admits(s, Submitted("", "slot-1"))
-    feed(s, ev.HookArrived(Submitted("hello", "slot-1")))
+    feed(s, ev.HookArrived("slot-1", Submitted("hello", "slot-1")))
     assert [p.error.status for p in s.parts if isinstance(p, Failed)] == [500]

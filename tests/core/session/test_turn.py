@@ -45,7 +45,7 @@ def run(turn: Turn, *facts: Any) -> list[Part]:
     parts: list[Part] = []
     for fact in facts:
         if isinstance(fact, Displayed):
-            parts += turn.displayed(fact)
+            parts += turn.displayed(fact, is_late=turn.is_reported)
         elif isinstance(fact, Stopped):
             parts += turn.stopped(fact)
         elif isinstance(fact, TurnFailed):

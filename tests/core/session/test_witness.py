@@ -9,20 +9,22 @@ from typing import Any
 import pytest
 
 from relayd.anthropic.conversation_rules import Message
-from relayd.claude import bodies
-from relayd.claude.hooks import Displayed, Stopped
+from relayd.claude import bodies, mcp
+from relayd.claude.hooks import Displayed, Stopped, TurnFailed
 from relayd.claude.launch import Launch
 from relayd.claude.telemetry import RequestDone, RequestFailed
 from relayd.config import Config
 from relayd.core import actions as do
 from relayd.core import events as ev
+from relayd.core.session.live import TextShown
 from relayd.core.session.parts import Failed, Finished, Part, Verdict, Witnessed
 from relayd.core.session.record import Session
 from relayd.core.session.states import State
 from relayd.core.session.witness import BLOCKS_MAX, Witness
 from relayd.core.timers import SlotDue, SlotTimer
 from relayd.core.witness_trial import SILENT_MAX, SILENT_SINCE_MAX
-from tests.core.session.test_session import DONE, KEY, REQUEST, STREAMED, busy, feed, of, session
+from tests.core.session.test_session import DONE, KEY, REQUEST, STREAMED, busy, of, session
+from tests.core.session.test_session import feed as feed_alone
 from tests.core.test_pool_and_relay import World
 from tests.helpers import told_body
 
@@ -30,8 +32,17 @@ EXACT = ev.RequestTold("slot-1", told_body(STREAMED))
 OTHER = dataclasses.replace(STREAMED, messages=(Message("user", ({"type": "text", "text": "of somebody else"},)),))
 CHANGED = ev.RequestTold("slot-1", told_body(OTHER))
 OVERDUE = SlotTimer("slot-1", SlotDue.WITNESS)
-SHOWN = ev.HookArrived(Displayed("u", 0, True, "yo"))
-END = (ev.HookArrived(Stopped("yo")), ev.WireArrived(DONE))
+SHOWN = ev.HookArrived("slot-1", Displayed("u", 0, True, "yo"))
+END = (ev.HookArrived("slot-1", Stopped("yo")), ev.WireArrived(DONE))
+
+
+def feed(s: Session, *events: Any, now: float = 1.0) -> list[do.Action]:
+    """Each body is read alone."""
+    orders: list[do.Action] = []
+    for event in events:
+        is_body = isinstance(event, (ev.RequestTold, ev.AnswerTold))
+        orders += feed_alone(s, event, *([ev.BodiesRead("slot-1")] if is_body else []), now=now)
+    return orders
 
 
 def at_work(mode: do.Mode = do.Mode.GATE) -> Session:
@@ -51,6 +62,17 @@ def taken(s: Session) -> list[Part]:
 
 def kinds(parts: list[Part]) -> list[str]:
     return [type(part).__name__ for part in parts]
+
+
+def _line(text: str, number: int) -> bytes:
+    content = [{"type": "text", "text": text}]
+    message: dict[str, Any] = {"id": f"m{number}", "model": "m", "content": content, "stop_reason": "end_turn", "usage": {}}
+    return json.dumps({"type": "assistant", "message": message}).encode() + b"\n"
+
+
+def told_answer(text: str) -> ev.AnswerTold:
+    message = {"id": "msg_9", "model": "m", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": {}}
+    return ev.AnswerTold("slot-1", json.dumps(message).encode())
 
 
 def test_nothing_is_given_before_the_request_was_seen() -> None:
@@ -79,9 +101,23 @@ def test_the_end_of_an_answer_waits_too() -> None:
     s = at_work()
     feed(s, SHOWN, *END)
     assert (s.state, taken(s)) == (State.RUNNING, [])
-    feed(s, EXACT)
-    assert kinds(taken(s)) == ["Witnessed", "TextShown", "Finished"]
+    feed(s, EXACT)  # the answer is complete: its own channels bring a text that may be the next one's
+    assert kinds(taken(s)) == ["Witnessed"]
+    wrote(s, _line("yo", 1))
+    assert kinds(taken(s)) == ["TextShown", "Finished"]
     assert s.state is State.KILLING
+
+
+@pytest.mark.parametrize("sign", [told_answer(""), ev.WireArrived(DONE)], ids=["a raw answer", "a report"])
+def test_text_that_begins_when_an_answer_is_complete_is_not_shown_by_itself(sign: Any) -> None:
+    """The first answer was a call. Its request was told late, that of the second later still, and the second's text was shown."""
+    s = at_work()
+    feed(s, sign, EXACT, SHOWN)
+    assert kinds(taken(s)) == ["Witnessed"]
+    wrote(s, _line("first", 1).replace(b"end_turn", b"max_tokens"), CONTINUE)
+    (shown, finished) = taken(s)
+    assert shown == TextShown("first")
+    assert isinstance(finished, Finished)
 
 
 def test_an_answer_to_another_question_is_never_given() -> None:
@@ -141,16 +177,105 @@ def test_where_the_api_refused_the_clients_request_its_own_words_are_the_answer(
     assert (failed.error.status, failed.error.message, failed.lost) == (400, "Invalid `signature` in `thinking` block", False)
 
 
-def test_what_goes_on_after_the_answer_is_no_change() -> None:
-    """After `max_tokens` Claude Code asks for more by itself: the client's answer is the first message."""
-    s = at_work()
+def gone_on() -> ev.RequestTold:
+    """Claude Code asks for more by itself, after an answer that was cut, or a call that it has refused."""
     more = json.loads(EXACT.body)
-    more["messages"] += [{"role": "assistant", "content": "cut"}, {"role": "user", "content": "Continue."}]
-    feed(s, EXACT, ev.RequestTold("slot-1", json.dumps(more).encode()))
-    assert taken(s) == [Witnessed(Verdict.EXACT)]
+    more["messages"] += [{"role": "assistant", "content": "a call"}, {"role": "user", "content": "No such tool available"}]
+    return ev.RequestTold("slot-1", json.dumps(more).encode())
+
+
+def wrote(s: Session, *lines: bytes) -> list[do.Action]:
+    return feed(s, ev.TranscriptGrew("slot-1", "slot-1", b"".join(lines)))
+
+
+CUT = _line("yo", 1).replace(b"end_turn", b"max_tokens")
+CONTINUE = b'{"type": "user", "message": {"role": "user", "content": "Output token limit hit. Resume."}, "isMeta": true}\n'
+# What Claude Code tells of the second answer, which no channel but the transcript tells apart from the first.
+OF_THE_SECOND = {
+    "text": (ev.HookArrived("slot-1", Displayed("v", 0, True, "more")),),
+    "an end": (ev.HookArrived("slot-1", Displayed("v", 0, True, "more")), ev.HookArrived("slot-1", Stopped("more"))),
+    "a failure": (
+        ev.HookArrived("slot-1", TurnFailed("overloaded", "", "busy")),
+        ev.WireArrived(RequestFailed(529, "busy", "r")),
+    ),
+    "a raw answer": (told_answer("more"),),
+    "a call": (ev.ToolCalled(9, mcp.ToolCalled("call-2", 7)),),
+}
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["some text shown", "nothing shown"])
+@pytest.mark.parametrize("second", OF_THE_SECOND)
+def test_what_goes_on_after_the_answer_is_neither_a_change_nor_the_clients(second: str, streamed: bool) -> None:
+    """The model called a tool that nobody had offered, or was cut. Claude Code asked again, and the text of the second answer was
+    streamed, its raw body taken for the first one's, or its failure (the API was busy) given to a client that had a fine answer.
+    """
+    s = at_work()
+    s.current_turn().lives_on = True
+    feed(s, EXACT, *([SHOWN] if streamed else []), gone_on(), *OF_THE_SECOND[second])
+    assert kinds(taken(s)) == ["Witnessed", *(["TextShown"] if streamed else [])]
     assert s.state is State.RUNNING
-    feed(s, SHOWN, *END)
+    wrote(s, CUT, CONTINUE)
+    *shown, finished = taken(s)
+    assert kinds(shown) == ([] if streamed else ["TextShown"])
+    assert isinstance(finished, Finished)
+    assert (finished.answer.id, finished.answer.stop_reason, finished.answer.content) == (
+        "m1",
+        "max_tokens",
+        ({"type": "text", "text": "yo"},),
+    )
+    assert s.state is State.KILLING
+
+
+def test_an_end_that_was_told_before_the_second_request_was_seen_is_the_second_ones() -> None:
+    """A busy machine reads the request late; what seemed to be the failure of the first was the second's."""
+    s = at_work()
+    feed(s, EXACT, ev.HookArrived("slot-1", TurnFailed("overloaded", "", "busy")), gone_on())
+    feed(s, ev.WireArrived(RequestFailed(529, "busy", "r")))
+    assert kinds(taken(s)) == ["Witnessed"]
+    wrote(s, CUT, CONTINUE)
     assert kinds(taken(s)) == ["TextShown", "Finished"]
+
+
+def test_the_second_request_is_read_with_the_first_before_any_text_is_shown() -> None:
+    """A busy machine reads both requests at once. The text that was there already, held back for the first, is the second's."""
+    s = at_work()
+    orders = feed(s, SHOWN)
+    assert do.ReadBodies("slot-1") in orders
+    feed_alone(s, EXACT, gone_on(), ev.BodiesRead("slot-1"))
+    assert kinds(taken(s)) == ["Witnessed"]
+    wrote(s, _line("first", 1).replace(b"end_turn", b"max_tokens"), CONTINUE)
+    *_, finished = taken(s)
+    assert isinstance(finished, Finished)
+    assert finished.answer.content == ({"type": "text", "text": "first"},)
+
+
+def test_a_request_that_fails_after_one_that_was_answered_is_not_the_clients() -> None:
+    """The request's body is written in a while, the API's refusal is there at once. Telemetry has both in their order."""
+    s = at_work()
+    failed = ev.HookArrived("slot-1", TurnFailed("overloaded", "", "busy"))
+    feed(s, EXACT, failed, ev.WireArrived(DONE), ev.WireArrived(RequestFailed(529, "busy", "r")))
+    assert kinds(taken(s)) == ["Witnessed"]
+    wrote(s, CUT, CONTINUE)
+    assert kinds(taken(s)) == ["TextShown", "Finished"]
+
+
+def test_a_failure_in_the_transcript_behind_the_answer_is_not_the_answers() -> None:
+    """Claude Code refuses a call, asks again, and the API refuses that: the error's line follows the refused call's."""
+    s = at_work()
+    message = b'{"id": "x", "model": "<synthetic>", "content": []}'
+    error = b'{"type": "assistant", "isApiErrorMessage": true, "error": "e", "message": %b}\n' % message
+    feed(s, EXACT, gone_on())
+    wrote(s, CUT, error)
+    assert [p.answer.stop_reason for p in taken(s) if isinstance(p, Finished)] == ["max_tokens"]
+
+
+def test_an_answer_that_claude_code_has_gone_on_from_and_never_writes_ends_in_an_error() -> None:
+    s = at_work()
+    (limit,) = (o for o in feed(s, EXACT, gone_on()) if isinstance(o, do.SetTimer) and o.key.due is SlotDue.LAG)
+    assert limit.at == 1.0 + s.spec.config.transcript_lag_s
+    feed(s, ev.DeadlinePassed(SlotDue.LAG))
+    (failed,) = (part for part in taken(s) if isinstance(part, Failed))
+    assert "without writing its answer" in failed.error.message
 
 
 def test_an_error_waits_for_nothing() -> None:
@@ -170,7 +295,10 @@ def test_a_request_that_is_not_told_in_time_is_done_without() -> None:
 
 def test_a_process_that_is_lost_gives_what_it_had_finished() -> None:
     s = at_work()
-    feed(s, SHOWN, *END, ev.ChildExited("slot-1", 1))
+    feed(s, SHOWN, *END)
+    wrote(s, _line("yo", 1))
+    assert taken(s) == []
+    feed(s, ev.ChildExited("slot-1", 1))
     assert kinds(taken(s)) == ["TextShown", "Finished"]
 
 
@@ -283,21 +411,10 @@ def test_a_claude_that_has_told_before_is_slow_and_not_silent() -> None:
     assert not trial.is_silent
 
 
-def _line(text: str, number: int) -> bytes:
-    content = [{"type": "text", "text": text}]
-    message: dict[str, Any] = {"id": f"m{number}", "model": "m", "content": content, "stop_reason": "end_turn", "usage": {}}
-    return json.dumps({"type": "assistant", "message": message}).encode() + b"\n"
-
-
 def test_a_witness_tells_itself_in_a_line() -> None:
     assert repr(Witness(REQUEST, is_told=True)) == "<Witness awaited >"
     assert isinstance(DONE, RequestDone)
     assert Finished
-
-
-def told_answer(text: str) -> ev.AnswerTold:
-    message = {"id": "msg_9", "model": "m", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": {}}
-    return ev.AnswerTold("slot-1", json.dumps(message).encode())
 
 
 def test_the_raw_answer_counts_if_the_question_is_the_clients() -> None:
@@ -321,20 +438,6 @@ def test_the_raw_answer_counts_if_the_question_is_the_clients() -> None:
     line["message"] = {"id": "m", "model": "<synthetic>", "content": [{"type": "text", "text": "API error"}]}
     feed(s, ev.TranscriptGrew("slot-1", "slot-1", json.dumps(line).encode() + b"\n"))
     assert [part.error.message for part in taken(s) if isinstance(part, Failed)] == ["API error"]
-
-
-def test_a_raw_answer_to_what_claude_code_asked_by_itself_is_not_the_clients() -> None:
-    """The model called a tool that nobody had offered. Claude Code refused the call and asked again, the model answered at once,
-    and the raw answer to that came before the one with the call: one client in seven got it instead.
-    """
-    s = at_work()
-    s.spec = dataclasses.replace(s.spec, config=Config(kept=1))
-    s.current_turn().lives_on = True
-    more = json.loads(EXACT.body)
-    more["messages"] += [{"role": "assistant", "content": "a call"}, {"role": "user", "content": "No such tool available"}]
-    feed(s, EXACT, ev.RequestTold("slot-1", json.dumps(more).encode()), SHOWN, told_answer("yo"))
-    assert s.state is State.RUNNING
-    assert "Finished" not in kinds(taken(s))
 
 
 @pytest.mark.parametrize("why", ["a picture", "a refusal"])
