@@ -24,13 +24,16 @@ def paths(value: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_paths(value)))
 
 
-def doubtful(content: tuple[Block, ...], proven: set[str]) -> tuple[str, ...]:
-    """Paths of an answer's tool inputs that JavaScript may have changed, as far as it shows; `proven` ones it has not.
+def doubtful(content: tuple[Block, ...], proven: set[str], incomplete: set[str]) -> tuple[str, ...]:
+    """Paths of an answer's tool inputs that JavaScript may have changed, as far as it shows: `proven` ones it has not. And of
+    `incomplete` ones: the model wrote more than is known.
 
     What has been lost (`1.0` for `1`, `__proto__`) does not show. A number that it had to round does, and keys in its order.
     """
     calls = ((n, b) for n, b in enumerate(content) if b["type"] == "tool_use" and b["id"] not in proven)
-    return tuple(f"content.{number}.input" for number, block in calls if _may_have_changed(block["input"]))
+    return tuple(
+        f"content.{number}.input" for number, block in calls if block["id"] in incomplete or _may_have_changed(block["input"])
+    )
 
 
 def _may_have_changed(value: Any) -> bool:

@@ -9,6 +9,7 @@ What `improvise.py` can do with a prompt in plain words comes before the echo.
     [[paragraphs N]]        N short markdown paragraphs
     [[long N]]              N characters of text, in lines
     [[think TEXT]]          a thinking block with a signature, before the text
+    [[block JSON]]          any block, as it is (with a space between two brackets), before all others
     [[search QUERY]]        what the API's own `web_search` brings: its call, its result, and a text that cites it
     [[tool NAME JSON]]      a tool_use block (repeat for parallel calls), after text said before it; stop_reason tool_use
     [[tools N NAME JSON]]   the same tool call in each of the first N rounds of the turn
@@ -161,7 +162,7 @@ def plan_for(body: dict[str, Any], salt: str = "") -> Plan:
         return plan
     if rounds and DIRECTIVE.search(prompt) and "[[final" not in prompt:
         text.append("results: " + _results_text(messages))
-    if not text and not plan.searches:
+    if not text and not plan.searches and "[[block" not in prompt:
         text.append("echo: " + prompt[:ECHO_LIMIT_CHARS] if prompt else "(nothing to echo)")
     if text and text != [""]:
         plan.blocks.append({"type": "text", "text": _stopped("\n".join(text), plan, body.get("stop_sequences") or [])})
@@ -233,6 +234,8 @@ def _apply(plan: Plan, text: list[str], name: str, argument: str, body: dict[str
     elif name == "count":
         size = len(json.dumps(body["messages"]))
         text.append(f"{len(body['messages'])} messages, {size} characters")
+    elif name == "block":
+        plan.blocks.append(json.loads(argument))
     elif name == "search":
         plan.blocks += searched(argument)
         plan.searches += 1

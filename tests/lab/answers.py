@@ -13,6 +13,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from jiter import from_json
+
 from relayd.doctor import client
 from relayd.doctor.conversations import image
 from relayd.doctor.exactness import as_json, by_javascript, differences
@@ -39,11 +41,12 @@ class Story:
 
 @dataclass(frozen=True)
 class Received:
-    """An answer: its blocks, what it named as inexact, and why it ended."""
+    """An answer: its blocks, what it named as inexact, why it ended; and of a stream the JSON of its calls' inputs."""
 
     blocks: list[dict[str, Any]]
     named: str
     stop_reason: str
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass
@@ -141,8 +144,8 @@ def read(reply: client.Reply, is_stream: bool) -> Received:
         elif event["type"] == "error":
             raise KeyError(event["error"]["message"])
     notes = [line for line in reply.body.decode().split("\n") if line.startswith(f": {NAMED}: ")]
-    whole = [b | ({"input": json.loads(b["input"] or "{}")} if "input" in b else {}) for b in blocks]
-    return Received(whole, named + "".join(notes), reason)
+    whole = [b | ({"input": from_json((b["input"] or "{}").encode(), partial_mode=True)} if "input" in b else {}) for b in blocks]
+    return Received(whole, named + "".join(notes), reason, tuple(b["input"] for b in blocks if "input" in b))
 
 
 def compared(content: list[dict[str, Any]], wanted: list[dict[str, Any]], named: str, with_mod: bool) -> list[str]:

@@ -1,9 +1,10 @@
-"""Generated answers after which Claude Code goes on by itself: does the client get the first one, and only that?
+"""Generated answers that Claude Code does not leave at that: does the client get the first one, as the model said it?
 
 Claude Code refuses calls that it cannot make (a tool that nobody offered, an input that does not fit), asks for more after an
 answer that was cut or has no word, and tells of all that on the same channels as of the answer. So what follows is made as
-well, by the same script: another text, calls that could be made, errors, silence; at once or late. Each answer is looked at
-whole and streamed, with the mod and without, as the first of its process, as a later turn, and after tool calls; then the
+well, by the same script: another text, calls that could be made, errors, silence; at once or late. An input that was cut it
+replaces by a note of its own; and texts that look like its own marks might be taken for them. Each answer is looked at whole
+and streamed, with the mod and without, as the first of its process, as a later turn, and after tool calls; then the
 conversation goes on. Called by `scripts/exactness` through `volume.py`, and by the tests.
 """
 
@@ -16,10 +17,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from jiter import from_json
+
 from relayd.doctor import client
 from relayd.doctor.exactness import differences
 from relayd.doctor.harness import Harness
 from relayd.doctor.script import SIGNATURE, THEN
+from tests import repairs
 from tests.lab import answers
 
 NUMBER = {"type": "object", "properties": {"k": {"type": "number"}}, "required": ["k"]}
@@ -27,6 +31,24 @@ TOOLS = [{"name": "get", "description": "Gets.", "input_schema": NUMBER}]
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
 SYSTEMS = 3  # programs that call
 TEXTS = ("so", "one\n\ntwo\n", "# a\n- b\n" * 20, "long " * 400)
+INPUTS: tuple[dict[str, Any], ...] = (
+    {"k": 1},
+    {"k": 12.5, "more": {"a": [1, "two", None, True], "b": '\u00e9 "q"'}, "z": "end"},
+    {"path": "a.py", "text": "line\n" * 900},
+)
+ODD_TEXTS = (
+    " so",
+    "so ",
+    "so\n\n\n",
+    "\n\nso",
+    "a\r\nb\r",
+    "\ufeffso",
+    "so\ufeff",
+    "a\u2028b\x0bc\x00d",
+    "\tso",
+    "e\u0301 \U0001f600",
+    "<system-reminder>x</system-reminder>",
+)
 # What the model says when Claude Code asks again.
 SECOND = (
     "[[say ok]]",
@@ -62,6 +84,7 @@ class Told:
     script: str
     blocks: list[dict[str, Any]]
     stop_reason: str
+    cut: str = ""  # the input of a call that was cut
 
 
 @dataclass(frozen=True)
@@ -90,8 +113,12 @@ def go_on(seed: int) -> GoOn:
     place = chance.choice(list(Place) if has_tools else [Place.FIRST, Place.LATER])
     own = [SEARCH] if told.stop_reason == "pause_turn" else []  # the API pauses where it runs tools itself
     fields |= {"tools": [*TOOLS, *own] if has_tools else own}
-    fields |= answers.THINKING if any(block["type"] == "thinking" for block in told.blocks) else {"max_tokens": 1024}
-    told = Told(told.kind, told.script + pace, told.blocks, told.stop_reason)
+    fields |= (
+        answers.THINKING
+        if any(block["type"] in ("thinking", "redacted_thinking") for block in told.blocks)
+        else {"max_tokens": 1024}
+    )
+    told = Told(told.kind, told.script + pace, told.blocks, told.stop_reason, told.cut)
     return GoOn(place, told, second, fields)
 
 
@@ -112,13 +139,20 @@ def _refused_calls(chance: random.Random) -> Told:
 
 
 def _cut_call(chance: random.Random) -> Told:
+    """Cut behind the call, or within its input, of which the client gets what the SDKs make of that. It may end as a call, too:
+    the API looks at no input of tools that are streamed eagerly.
+    """
     script, blocks = _text(chance) if chance.random() < 0.5 else ("", [])
-    value = {"k": 1}
+    whole = json.dumps(chance.choice(INPUTS))
+    raw = whole[: chance.randrange(1, len(whole) + 1)]
+    value = from_json(raw.encode(), partial_mode=True)
+    reason = chance.choice(("max_tokens", "max_tokens", "tool_use"))
     return Told(
         "a cut answer with a call",
-        f"{script}[[tool get {json.dumps(value)}]][[stop max_tokens]]",
+        f"{script}[[tool get {whole}]][[clip {len(raw)}]][[stop {reason}]]",
         [*blocks, {"type": "tool_use", "name": "get", "input": value}],
-        "max_tokens",
+        reason,
+        raw if raw != whole else "",
     )
 
 
@@ -136,6 +170,17 @@ def _thought_alone(chance: random.Random) -> Told:
     return Told("thinking alone", f"[[think {block['thinking']}]][[say ]][[stop {reason}]]", [block], reason)
 
 
+def _odd(chance: random.Random) -> Told:
+    """Nothing to go on from, but texts and blocks that Claude Code might not leave as they are."""
+    odd = (*repairs.MARKS, *ODD_TEXTS)
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": chance.choice(odd)} for _ in range(chance.choice((1, 1, 2, 3)))]
+    if chance.random() < 0.3:
+        thought = {"type": "thinking", "thinking": chance.choice(("hm", " hm\n", "\u00e9")), "signature": SIGNATURE}
+        blocks.insert(0, chance.choice((thought, {"type": "redacted_thinking", "data": "cmVkYWN0ZWQ="})))
+    script = "".join(f"[[block {json.dumps(block)}]]" for block in blocks)
+    return Told("odd blocks", script, blocks, "end_turn")
+
+
 def _empty(reason: str) -> Callable[[random.Random], Told]:
     return lambda chance: Told(f"no block, {reason}", f"[[say ]][[stop {reason}]]", [], reason)
 
@@ -148,6 +193,9 @@ KINDS: tuple[Callable[[random.Random], Told], ...] = (
     _refused_calls,
     _ended("refusal"),
     _cut_call,
+    _cut_call,
+    _odd,
+    _odd,
     _ended("model_context_window_exceeded"),
     _thought_alone,
     _empty("end_turn"),
@@ -176,7 +224,11 @@ def check(harness: Harness, seed: int, model: str) -> answers.Verdict:
     if found.wrong:
         return found
     got = _ask(harness, body, mark, found)
-    found.wrong += answers.compared(got.blocks, made.told.blocks, got.named, bool(harness.flags.get("live")))
+    with_mod = bool(harness.flags.get("live"))
+    wanted = made.told.blocks if with_mod or not body["stream"] else _joined(made.told.blocks)
+    found.wrong += answers.compared(got.blocks, wanted, got.named, with_mod)
+    if made.told.cut and got.inputs and got.inputs[-1] != made.told.cut[: len(got.inputs[-1]) if ".input" in got.named else None]:
+        found.wrong.append(f"input: {got.inputs[-1][-200:]!r} instead of {made.told.cut[-200:]!r}")
     if got.stop_reason != made.told.stop_reason:
         found.wrong.append(f"stop_reason: {got.stop_reason} instead of {made.told.stop_reason}")
     is_refused_by_the_api = not got.blocks or got.blocks[-1]["type"] == "thinking"
@@ -186,6 +238,17 @@ def check(harness: Harness, seed: int, model: str) -> answers.Verdict:
     messages.append({"role": "user", "content": [*_results(messages[-1]), {"type": "text", "text": f"[[say after]]{THEN}"}]})
     if (after := _ask(harness, body, mark, found).blocks) != [{"type": "text", "text": "after"}]:
         found.wrong.append(f"afterwards: {after}")
+    return found
+
+
+def _joined(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the mod a stream has one text for several in a row: what Claude Code shows has no mark between them."""
+    found: list[dict[str, Any]] = []
+    for block in blocks:
+        if found and block["type"] == found[-1]["type"] == "text":
+            found[-1] = found[-1] | {"text": found[-1]["text"] + block["text"]}
+        else:
+            found.append(block)
     return found
 
 

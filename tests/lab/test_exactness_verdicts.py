@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from relayd.doctor.exactness import differences
+from relayd.doctor.script import plan_for
 from tests import repairs
-from tests.lab import answers
+from tests.lab import answers, go_ons
 
 INPUT: dict[str, Any] = {"id": 2**53 + 1, "9": 1.0, "8": True}
 SENT: dict[str, Any] = {
@@ -66,6 +67,20 @@ def test_stories_are_the_same_for_the_same_seed_and_can_fail(with_mod: bool) -> 
         assert answers.compared(right[:-1], told.calls, "", with_mod)
         wrong = [*right[:-1], right[-1] | {"input": {"x": 1, **right[-1]["input"]}}]
         assert answers.compared(wrong, told.calls, "content.0.input, content.1.input, content.2.input", with_mod)
+
+
+def test_go_ons_are_the_same_for_the_same_seed_and_said_by_the_stand_in() -> None:
+    """What the client should get is what the stand-in says first, and what Claude Code asks for next has an answer of its own."""
+    for seed in range(4 * len(go_ons.KINDS)):
+        made = go_ons.go_on(seed)
+        assert made == go_ons.go_on(seed)
+        messages = [repairs.user(f"case {seed} {made.told.script}[[then]]{made.second}")]
+        first = plan_for(made.fields | {"messages": messages})
+        bare = [{k: v for k, v in block.items() if k != "id"} for block in first.blocks]
+        assert made.told.cut or bare == made.told.blocks
+        assert first.stop_reason == made.told.stop_reason
+        messages += [repairs.said({"type": "text", "text": "it"}), repairs.user("Output token limit hit.")]
+        assert plan_for(made.fields | {"messages": messages}) != first
 
 
 def test_what_is_lost_with_the_pieces_of_an_answer_must_be_named() -> None:

@@ -13,12 +13,13 @@ from relayd.anthropic.blocks import Block
 from relayd.claude.launch import LaunchKey
 from relayd.claude.telemetry import RequestDone
 from relayd.claude.transcript import AssistantLine, Refusal
+from relayd.core.session.raw_inputs import RawInputs
 
 
-def written(lines: list[AssistantLine], hidden: list[Block], key: LaunchKey, proven: set[str]) -> Answer:
+def written(lines: list[AssistantLine], hidden: list[Block], key: LaunchKey, raw: RawInputs) -> Answer:
     """The answer that the transcript has in these lines (one at least), without the blocks that the client does not get.
 
-    `proven` are the tool calls whose input is the model's own for certain.
+    `raw` knows which tool calls have the model's own input for certain, and of which only the beginning is known.
     """
     last = lines[-1]
     content = tuple(b for line in lines for b in line.blocks if b.get("text") != "" and b not in hidden)
@@ -32,7 +33,7 @@ def written(lines: list[AssistantLine], hidden: list[Block], key: LaunchKey, pro
         usage=Usage(last.usage),
         stop_sequence=stop_sequence,
         stop_details=last.stop_details,
-        inexact=(*inexact.doubtful(content, proven), *(("stop_sequence",) if is_unnamed else ())),
+        inexact=(*inexact.doubtful(content, raw.proven, raw.incomplete), *(("stop_sequence",) if is_unnamed else ())),
     )
 
 

@@ -158,9 +158,9 @@ class WrittenAnswer:
         """The stream could not show this block: it is no part of the client's conversation."""
         self._hidden.append(block)
 
-    def answer(self, key: LaunchKey, done: RequestDone | None, proven: set[str]) -> Answer:
+    def answer(self, key: LaunchKey, done: RequestDone | None, raw: RawInputs) -> Answer:
         """The answer. Without a line it is an empty one (no block, so no line), of which telemetry alone tells."""
-        return answers.written(self._lines, self._hidden, key, proven) if self._lines else answers.empty(done, key)
+        return answers.written(self._lines, self._hidden, key, raw) if self._lines else answers.empty(done, key)
 
 
 class SentText:

@@ -223,6 +223,8 @@ class LivePieces:
             return self._sign(block)
         if block["type"] == "tool_use" and block["id"] in self._inputs:
             return self._settle(block)
+        if block["type"] == "tool_use" and (text := self.raw.cut.get(block["id"])) is not None:
+            return [CallShown(block["id"], block["name"]), *([InputShown(text)] if text else []), BlockEnded()]
         return None
 
     def _must_wait(self, piece: BlockPiece) -> bool:
@@ -288,13 +290,19 @@ class LivePieces:
     def _settle(self, block: Block) -> list[LivePart]:
         raw = self._inputs.pop(block["id"])
         is_at_hand = self._kind is CallPiece and self._call == block["id"]
-        rest = _rest(raw, block["input"])
+        cut = self.raw.cut.get(block["id"])
+        rest = _rest(raw, block["input"]) if cut is None else _rest_of_text(raw, cut)
         if rest is None or (rest and not is_at_hand):
             raise Differs("the tool input that was streamed differs from the transcript")
         if not is_at_hand:
             return []
         shown: list[LivePart] = [InputShown(rest)] if rest else []
         return [*shown, *self._end_block()]
+
+
+def _rest_of_text(given: str, text: str) -> str | None:
+    """What is missing of a text; None if it does not begin with what was given out, which may be more than is known of it."""
+    return text[len(given) :] if text.startswith(given) or given.startswith(text) else None
 
 
 def _rest(raw: str, value: Any) -> str | None:

@@ -4,6 +4,8 @@ Claude Code parses them: its transcript, its hooks and its tool calls have them 
 beyond 2^53, makes `1` of `1.0` and `0` of `-0.0`, and drops `__proto__`. Only the mod's pieces are the model's own text. They
 count if none is missing and what they say is, for JavaScript, what the transcript says.
 
+An answer may be cut within an input. Then the transcript has a note of Claude Code's own; the client gets what had arrived.
+
 Owned by `turn.py`; unlike `live.py`, it serves answers that are not streamed as well.
 """
 
@@ -13,6 +15,8 @@ from typing import Any
 
 from relayd import codec
 from relayd.anthropic.blocks import Block
+from relayd.anthropic.partial_json import partial
+from relayd.claude import unparsed_input
 from relayd.claude.pieces import CallPiece, InputPiece, Pieces
 
 CHARS_MAX = 16 * 1024 * 1024  # of all inputs of one answer
@@ -26,6 +30,8 @@ class RawInputs:
         self.is_open = is_wanted
         self.is_used = False
         self.proven: set[str] = set()  # calls whose input is known to be the model's own
+        self.cut: dict[str, str] = {}  # inputs that are no JSON, as far as they are known
+        self.incomplete: set[str] = set()  # those of which only the beginning is
         self.is_lost = False  # Claude Code holds less of one than the model wrote, and would say so to the model
         self.told = self._chars = 0  # pieces so far, and characters of inputs
         self._call = ""
@@ -56,19 +62,32 @@ class RawInputs:
 
     def exact(self, block: Block) -> Block:
         """A block of the transcript, with the model's own input if it is a call and that is known."""
-        texts = self._texts.pop(block["id"], None) if block["type"] == "tool_use" else None
+        if block["type"] != "tool_use":
+            return block
+        texts = self._texts.pop(block["id"], None)
         if texts is None:
-            return block
+            return self._cut(block, "")
+        text = "".join(texts)
         try:
-            found = codec.parse("".join(texts).encode() or b"{}")
+            found = codec.parse(text.encode() or b"{}")
         except ValueError:  # not whole
-            return block
+            return self._cut(block, text)
         held = as_javascript(block["input"])
         if not isinstance(found, dict) or codec.is_too_deep(found) or as_javascript(found) != held:
-            return block
+            return self._cut(block, text)
         self.is_lost = self.is_lost or as_javascript(found, dropped=None) != held
         self.proven.add(block["id"])
         return block | {"input": found}
+
+    def _cut(self, block: Block, text: str) -> Block:
+        """A call whose input is no JSON, as far as pieces have brought it; it may be that some of them are missing."""
+        note = unparsed_input.find(block["input"])
+        if note is None:
+            return block
+        known = text if note.is_length_of(text) else note.text
+        self.cut[block["id"]] = known
+        (self.proven if note.is_length_of(known) else self.incomplete).add(block["id"])
+        return block | {"input": partial(known)}
 
 
 def as_javascript(value: Any, dropped: str | None = "__proto__") -> Any:

@@ -380,7 +380,7 @@ class Turn:
         return []
 
     def _finish_as_written(self) -> list[Part]:
-        return self._finish(self._written.answer(self._key, self._done, self._live.raw.proven))
+        return self._finish(self._written.answer(self._key, self._done, self._live.raw))
 
     def _finish(self, answer: Answer) -> list[Part]:
         text = "".join(b["text"] for b in answer.content if b["type"] == "text")

@@ -10,6 +10,7 @@ import pytest
 
 from relayd.claude.launch import LaunchKey
 from relayd.claude.pieces import CallPiece, InputPiece, Piece, Pieces
+from relayd.core.session.live import InputShown
 from relayd.core.session.raw_inputs import RawInputs, as_javascript
 from relayd.core.session.turn import Finished, Turn
 from tests.core.session.test_live import cut
@@ -84,6 +85,51 @@ def test_a_process_that_has_lost_part_of_an_input_does_not_go_on(raw: str, value
     turn.read([line({"type": "tool_use", "id": "a", "name": "get", "input": value}, stop="tool_use")])
     assert turn.called("a")
     assert not turn.can_park
+
+
+def note(text: str, units: int | None = None) -> dict[str, Any]:
+    """What Claude Code keeps of an input that is no JSON."""
+    return {"__unparsedToolInput": {"raw": text, "len": len(text.encode("utf-16-le")) // 2 if units is None else units}}
+
+
+CUT = '{"path": "a.py", "id": 1234567890123456789, "text": "a 😀 li'
+HELD = {"path": "a.py", "id": 1234567890123456789}
+
+
+@pytest.mark.parametrize("pieces", [None, [], cut(CUT, random.Random(1))], ids=["none", "none yet", "all"])
+@pytest.mark.parametrize("streams", [True, False])
+def test_an_input_that_was_cut_is_what_had_arrived(pieces: list[str] | None, streams: bool) -> None:
+    """The answer ended at `max_tokens` within a call. Clients got `__unparsedToolInput`, which is Claude Code's own."""
+    found = finished(pieces, note(CUT), streams)
+    assert found.content[0]["input"] == HELD
+    assert found.inexact == ()  # no JavaScript has read it
+
+
+@pytest.mark.parametrize("pieces", [True, False])
+def test_a_stream_shows_an_input_that_was_cut_to_the_letter(pieces: bool) -> None:
+    """It ended in an error, since the text was no beginning of what Claude Code keeps."""
+    turn = Turn(TOOLS, True)
+    given: list[Piece] = [CallPiece(0, "a", "get"), *(InputPiece(0, piece) for piece in cut(CUT, random.Random(2)))]
+    parts = [part for n, piece in enumerate(given if pieces else []) for part in turn.streamed(Pieces(0, n, (piece,)))]
+    parts += turn.read([line({"type": "tool_use", "id": "a", "name": "get", "input": note(CUT)}, stop="tool_use")])
+    parts += turn.called("a")
+    assert "".join(part.json for part in parts if isinstance(part, InputShown)) == CUT
+    assert [type(part).__name__ for part in parts if not isinstance(part, InputShown)] == ["CallShown", "BlockEnded", "Finished"]
+
+
+@pytest.mark.parametrize("seen", [None, [CUT[:9]], [CUT + " and more"]], ids=["no pieces", "some pieces", "more pieces"])
+@pytest.mark.parametrize("streams", [True, False])
+def test_of_a_long_input_that_was_cut_the_beginning_is_given_and_named(seen: list[str] | None, streams: bool) -> None:
+    found = finished(seen, note(CUT, 5000), streams)
+    assert (found.content[0]["input"], found.inexact) == (HELD, ("content.0.input",))
+
+
+@pytest.mark.parametrize(
+    "value", [{"__unparsedToolInput": "x"}, {"__unparsedToolInput": {"raw": 1, "len": 1}}, note("{") | {"b": 1}]
+)
+def test_what_only_looks_like_a_note_is_the_models(value: dict[str, Any]) -> None:
+    assert finished(None, value).content[0]["input"] == value
+    assert finished([json.dumps(note("{"))], note("{")).content[0]["input"] == note("{")
 
 
 def test_as_javascript_has_it() -> None:
