@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from relayd.claude import bodies, mcp, prompt
+from relayd.claude import bodies, mcp, prompt, unparsed_input
 from relayd.claude.reminders import Machine
 from relayd.config import Config
 from relayd.core import actions as do
@@ -404,15 +404,18 @@ class Simulation:
         self._later(process, step, lambda: self.tell(ev.AnswerTold(process.order.slot, body)))
 
     def _cut(self, process: Process, text: str) -> None:
-        """The answer is cut, and Claude Code asks for more by itself, which fails. Its lines come last."""
+        """The answer is cut within a call, and Claude Code asks for more by itself, which fails. Its lines come last."""
+        note = {unparsed_input.NAME: {"raw": '{"a": [1, "tw', "len": 13}}
+        call = mcp.to_wire({"type": "tool_use", "id": f"toolu_{self._numbers}", "name": "get", "input": note})
+        line = self._line([{"type": "text", "text": text}, call], "max_tokens")
         witness = self.relay.pool.sessions[process.order.slot].current_witness()
         more = json.loads(told_body(witness.request))
         more["messages"] += [{"role": "assistant", "content": text}, {"role": "user", "content": "Resume."}]
         self._later(process, 1, lambda: self.tell(ev.RequestTold(process.order.slot, json.dumps(more).encode())))
         self._later(process, 2, lambda: self._hook(process, hook_event_name="StopFailure", error="overloaded"))
-        self._later(process, 3, lambda: self._grow(process, self._line([{"type": "text", "text": text}], "max_tokens")))
-        line = {"type": "user", "isMeta": True, "message": {"role": "user", "content": "Resume."}}
-        self._later(process, 4, lambda: self._grow(process, line))
+        self._later(process, 3, lambda: self._grow(process, line))
+        own = {"type": "user", "isMeta": True, "message": {"role": "user", "content": "Resume."}}
+        self._later(process, 4, lambda: self._grow(process, own))
 
     def _use_tool(self, process: Process, is_late: bool = False) -> None:
         """Late: the message ends after its call has begun, and its lines are written at the first note on the call."""
