@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jiter import from_json
 
-from relayd.anthropic.partial_json import partial
+from relayd.anthropic.partial_json import TOKENS_MAX, partial
 
 # Numbers that JSON's readers give back alike.
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats(-1e6, 1e6, allow_nan=False).filter(lambda x: x != 0)
@@ -37,6 +37,17 @@ def test_every_beginning_of_an_object_is_what_the_sdks_make_of_it(
 )
 def test_what_begins_no_object_is_an_empty_one_or_its_beginning(text: str) -> None:
     assert partial(text) in ({}, {"a": 1})
+
+
+@pytest.mark.parametrize("text", ['{"a": [' + "1," * TOKENS_MAX, '{"a": [' + "[1]," * TOKENS_MAX])
+def test_what_would_hold_the_loop_is_left_alone(text: str) -> None:
+    assert partial(text) is None
+    assert partial(text[: TOKENS_MAX // 2])
+
+
+def test_a_long_text_is_no_work() -> None:
+    assert partial('{"a": 1, "b": "' + "x\\n" * 10**6) == {"a": 1}
+    assert partial('{"b": "' + "x\\n" * 10**6 + '", "a": 1, "c"') == {"b": "x\n" * 10**6, "a": 1}
 
 
 def test_noise_never_raises() -> None:

@@ -86,8 +86,9 @@ class RawInputs:
             return block
         known = text if note.is_length_of(text) else note.text
         self.cut[block["id"]] = known
-        (self.proven if note.is_length_of(known) else self.incomplete).add(block["id"])
-        return block | {"input": partial(known)}
+        value = partial(known)
+        (self.proven if note.is_length_of(known) and value is not None else self.incomplete).add(block["id"])
+        return block | {"input": value or {}}
 
 
 def as_javascript(value: Any, dropped: str | None = "__proto__") -> Any:
