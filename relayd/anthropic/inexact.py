@@ -28,7 +28,8 @@ def doubtful(content: tuple[Block, ...], proven: set[str], incomplete: set[str])
     """Paths of an answer's tool inputs that JavaScript may have changed, as far as it shows: `proven` ones it has not. And of
     `incomplete` ones: the model wrote more than is known.
 
-    What has been lost (`1.0` for `1`, `__proto__`) does not show. A number that it had to round does, and keys in its order.
+    A whole number may have been another, or `1.0`, and keys in JavaScript's order may have had another one. That `__proto__` was
+    lost does not show.
     """
     calls = ((n, b) for n, b in enumerate(content) if b["type"] == "tool_use" and b["id"] not in proven)
     return tuple(
@@ -41,7 +42,7 @@ def _may_have_changed(value: Any) -> bool:
         return (len(value) > 1 and any(map(_is_index, value))) or any(map(_may_have_changed, value.values()))
     if isinstance(value, list):
         return any(map(_may_have_changed, value))
-    return isinstance(value, (int, float)) and abs(value) > SAFE_INTEGER
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
 
 
 def _paths(value: dict[str, Any]) -> Iterator[str]:

@@ -169,12 +169,12 @@ def _without_proto(value: Any) -> Any:
 
 
 def _shows(value: Any) -> bool:
-    """True if what JavaScript changes of a value is seen in what it has made of it: not so for `1.0`."""
+    """True if what JavaScript changes of a value may be seen in what it has made of it."""
     if isinstance(value, dict):
         return (len(value) > 1 and any(k.isdecimal() for k in value)) or any(map(_shows, value.values()))
     if isinstance(value, list):
         return any(map(_shows, value))
-    return isinstance(value, (int, float)) and abs(value) >= 2**53
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
 
 
 def _results(chance: random.Random, content: list[dict[str, Any]]) -> list[dict[str, Any]]:
