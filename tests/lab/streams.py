@@ -254,7 +254,7 @@ def daemon(claude: str, flags: dict[str, object], sink: Sink | None) -> Iterator
 
 
 def measure(options: argparse.Namespace, roads: str, sink: Sink | None) -> int:
-    """All lines of one daemon's roads; how many streams were wrong."""
+    """All lines of one daemon's roads; how many streams were wrong, and how many roads had too few lines."""
     flags, kinds = DAEMONS[roads]
     begun = time.monotonic()
     with daemon(options.claude, flags, sink) as harness, ThreadPoolExecutor(options.clients) as workers:
@@ -266,8 +266,12 @@ def measure(options: argparse.Namespace, roads: str, sink: Sink | None) -> int:
             list(workers.map(streams.run, itertools.islice(numbers, 4 * options.clients)))
     events = statistics.median(streams.events or [0])
     print(f"{roads}: {dict(streams.lines)} lines, {dict(streams.done)} streams, {events:.0f} events a stream (median)")
-    print(f"  {len(streams.wrong)} wrong; {time.monotonic() - begun:.0f} s" + "".join(f"\n  {each}" for each in streams.wrong))
-    return len(streams.wrong)
+    short = [road for road in roads.split() if streams.lines[road] < options.lines]
+    print(
+        f"  {len(streams.wrong)} wrong, short of lines: {', '.join(short) or 'none'}; {time.monotonic() - begun:.0f} s"
+        + "".join(f"\n  {each}" for each in streams.wrong)
+    )
+    return len(streams.wrong) + len(short)
 
 
 def main() -> int:
