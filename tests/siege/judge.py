@@ -69,7 +69,8 @@ def _events(text: str) -> list[tuple[str, dict[str, Any]]]:
     if not text.endswith("\n\n"):
         raise Malformed("the stream is torn")
     found = []
-    for piece in text.split("\n\n")[:-1]:
+    pieces = (piece for piece in text.split("\n\n")[:-1] if not piece.startswith(":"))  # a comment names what is inexact
+    for piece in pieces:
         first, _, second = piece.partition("\n")
         name = first.removeprefix("event: ") if second else ""
         data = (second or first).removeprefix("data: ")
