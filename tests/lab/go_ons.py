@@ -212,14 +212,14 @@ def check(harness: Harness, seed: int, model: str) -> answers.Verdict:
     script = f"{made.told.script}{THEN}{made.second}"
     match made.place:
         case Place.FIRST:
-            messages.append(_user(mark + script))
+            messages.append(repairs.user(mark + script))
         case Place.LATER:
-            messages.append(_user(f"{mark}[[say hello]]"))
-            messages.append(_said(_ask(harness, body, mark, found).blocks))
-            messages.append(_user(script))
+            messages.append(repairs.user(f"{mark}[[say hello]]"))
+            messages.append(repairs.said(*_ask(harness, body, mark, found).blocks))
+            messages.append(repairs.user(script))
         case Place.AFTER_TOOLS:
-            messages.append(_user(f'{mark}[[tool get {{"k": 1}}]]{THEN}{script}'))
-            messages.append(_said(_ask(harness, body, mark, found).blocks))
+            messages.append(repairs.user(f'{mark}[[tool get {{"k": 1}}]]{THEN}{script}'))
+            messages.append(repairs.said(*_ask(harness, body, mark, found).blocks))
             messages.append({"role": "user", "content": _results(messages[-1])})
     if found.wrong:
         return found
@@ -234,7 +234,7 @@ def check(harness: Harness, seed: int, model: str) -> answers.Verdict:
     is_refused_by_the_api = not got.blocks or got.blocks[-1]["type"] == "thinking"
     if found.wrong or is_refused_by_the_api:
         return found
-    messages.append(_said(got.blocks))
+    messages.append(repairs.said(*got.blocks))
     messages.append({"role": "user", "content": [*_results(messages[-1]), {"type": "text", "text": f"[[say after]]{THEN}"}]})
     if (after := _ask(harness, body, mark, found).blocks) != [{"type": "text", "text": "after"}]:
         found.wrong.append(f"afterwards: {after}")
@@ -274,14 +274,6 @@ def _ask(harness: Harness, body: dict[str, Any], mark: str, found: answers.Verdi
 
 def _received(harness: Harness, mark: str) -> list[dict[str, Any]]:
     return [r.body for r in harness.api.messages() if mark in json.dumps(r.body["messages"][0])]
-
-
-def _user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
-
-
-def _said(blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"role": "assistant", "content": blocks}
 
 
 def _results(message: dict[str, Any]) -> list[dict[str, Any]]:

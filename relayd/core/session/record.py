@@ -141,10 +141,15 @@ class Session:
         before, current = self.calls_served
         return before if self.turn is not None and self.turn.owes_report else current
 
+    @property
+    def holds_some(self) -> bool:
+        """True if something of the answer waits for the verdict."""
+        return bool(self.held or self.current_witness().shown)
+
     def take_shown(self) -> list[Part]:
         """What the texts bring that have waited for the verdict."""
         shown, self.current_witness().shown = self.current_witness().shown, []
-        is_late = self.current_witness().is_answered or self.current_turn().is_reported
+        is_late = self.current_witness().is_answered or not self.current_turn().awaits_report
         return [part for fact in shown for part in self.current_turn().displayed(fact, is_late)]
 
     def add_last(self, parts: list[Part]) -> None:

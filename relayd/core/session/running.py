@@ -42,7 +42,7 @@ def told(session: Session, event: ev.HookArrived, now: float) -> list[Action]:
     session.progress = now
     if isinstance(fact, Displayed):
         witness = session.current_witness()
-        is_first = witness.is_awaited and not session.held and not witness.shown
+        is_first = witness.is_awaited and not session.holds_some
         witness.shown.append(fact)
         return [*(_ask_for_request(session, now) if is_first else []), *show(session, event, now)]
     if isinstance(fact, Submitted):  # nothing was typed, so nothing may be sent
@@ -139,7 +139,7 @@ def late(session: Session, event: ev.DeadlinePassed, now: float) -> list[Action]
 
 def advance(session: Session, parts: list[Part], now: float) -> list[Action]:
     """Collect parts of the turn, once it is known what the model was asked; its end decides what becomes of the process."""
-    held, session.held = session.held, []
+    held_some, held, session.held = session.holds_some, session.held, []
     parts = [*held, *parts]
     failures: list[Part] = [part for part in parts if isinstance(part, Failed)]
     witness = session.current_witness()
@@ -148,7 +148,7 @@ def advance(session: Session, parts: list[Part], now: float) -> list[Action]:
         failures = [Failed(refused)]  # why Claude Code has asked for something else
     if witness.holds_back and not failures:
         session.held = parts
-        is_first = bool(parts) and not held and not witness.shown and witness.is_awaited
+        is_first = bool(parts) and not held_some and witness.is_awaited
         return [*(_ask_for_request(session, now) if is_first else []), *watch(session, now)]
     parts = failures or parts  # what was held back of an answer that fails is not shown
     session.parts += [*witness.report(), *parts]

@@ -153,11 +153,6 @@ class Turn:
         return turn
 
     @property
-    def is_reported(self) -> bool:
-        """True once telemetry has told that the answer is complete."""
-        return self._done is not None
-
-    @property
     def owes_report(self) -> bool:
         """True if telemetry of an earlier answer is still to come, and comes first."""
         return self._owed > 0

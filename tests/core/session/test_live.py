@@ -151,7 +151,7 @@ def run(turn: Turn, *facts: Any) -> list[Part]:
         elif isinstance(fact, Raw):
             parts += turn.answered(fact.line)
         elif type(fact).__name__ == "Displayed":
-            parts += turn.displayed(fact, is_late=turn.is_reported)
+            parts += turn.displayed(fact, is_late=not turn.awaits_report)
         elif isinstance(fact, Stopped):
             parts += turn.stopped(fact)
         elif fact is DONE:

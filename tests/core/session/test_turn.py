@@ -45,7 +45,7 @@ def run(turn: Turn, *facts: Any) -> list[Part]:
     parts: list[Part] = []
     for fact in facts:
         if isinstance(fact, Displayed):
-            parts += turn.displayed(fact, is_late=turn.is_reported)
+            parts += turn.displayed(fact, is_late=not turn.awaits_report)
         elif isinstance(fact, Stopped):
             parts += turn.stopped(fact)
         elif isinstance(fact, TurnFailed):
